@@ -1,0 +1,47 @@
+//! Why a fetch asked for no more pages.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What ended a fetch's paging. The ordinary ends and the guards against endless lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FetchEnd {
+    /// The last page said so, or the total was reached.
+    LastPage,
+    /// A page without items.
+    BlankPage,
+    /// Guard: the next page is one that was already asked for.
+    RepeatedPointer,
+    /// Guard: the same items as on an earlier page.
+    RepeatedPage,
+    /// Guard: as many pages as allowed (`max_pages`).
+    PageCap,
+}
+
+impl FetchEnd {
+    /// The name as stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LastPage => "last_page",
+            Self::BlankPage => "blank_page",
+            Self::RepeatedPointer => "repeated_pointer",
+            Self::RepeatedPage => "repeated_page",
+            Self::PageCap => "page_cap",
+        }
+    }
+
+    /// A guard stopped it: the list may not be whole.
+    #[must_use]
+    pub fn is_guard(self) -> bool {
+        matches!(self, Self::RepeatedPointer | Self::RepeatedPage | Self::PageCap)
+    }
+}
+
+impl fmt::Display for FetchEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

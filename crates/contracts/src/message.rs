@@ -1,0 +1,157 @@
+//! Messages and their envelope.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{CallId, FetchId, JobId, Lane, Outcome, PagePointer, Params, Plan};
+
+/// Version of the messages this build writes. Readers take their own version and older ones.
+pub const VERSION: u32 = 1;
+
+/// A call to make. Tracker → executor.
+///
+/// Idempotent by `call`: an executor that finds its page stored emits the outcome again and calls nobody.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The job.
+    pub job: JobId,
+    /// Its fetch.
+    pub fetch: FetchId,
+    /// Derived from fetch and pointer.
+    pub call: CallId,
+    /// The job's step.
+    pub step: String,
+    /// Parameters of the endpoint.
+    pub params: Params,
+    /// Which page.
+    pub pointer: PagePointer,
+    /// Its place in its fetch's chain, from 0.
+    pub ordinal: u32,
+    /// Attempts spent so far: failed ones that count. Waiting for a limit costs none.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Requests sent so far, refused ones included.
+    #[serde(default)]
+    pub requests: u32,
+    /// Unix time in milliseconds of the first failure; the retry time budget runs from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since_ms: Option<i64>,
+    /// Released before: its page may be stored already, and is looked for before anybody is called.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// Name of the provider; with the lane, the queue the call goes to.
+    pub provider: String,
+    /// The job's lane.
+    pub lane: Lane,
+}
+
+/// A job was accepted and stored. Gateway → planner. Idempotent by `job`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobSubmitted {
+    /// The job.
+    pub job: JobId,
+}
+
+/// Something worth telling watchers. Tracker → gateway, command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Calls of a job ended; read the ledger for how many.
+    JobProgressed {
+        /// The job.
+        job: JobId,
+    },
+    /// No new call of the job may go out; those on their way still count.
+    JobStopped {
+        /// The job.
+        job: JobId,
+    },
+    /// The job is done, whatever came of it.
+    JobFinished {
+        /// The job.
+        job: JobId,
+    },
+    /// A call of the job is parked.
+    CallWaiting {
+        /// The job.
+        job: JobId,
+        /// Until when and why.
+        wait: crate::Wait,
+    },
+}
+
+/// What travels on the bus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "body", rename_all = "snake_case")]
+pub enum Message {
+    /// To the planner.
+    JobSubmitted(JobSubmitted),
+    /// To the planner.
+    Outcome(Outcome),
+    /// To the tracker.
+    Plan(Plan),
+    /// To an executor.
+    Call(Call),
+    /// To watchers.
+    Event(Event),
+}
+
+/// A message with what every message has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// Of this sending; a message sent twice has two.
+    pub id: Uuid,
+    /// Unix time in milliseconds.
+    pub sent_at_ms: i64,
+    /// W3C trace context of the sender, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What it says.
+    #[serde(flatten)]
+    pub message: Message,
+}
+
+/// The bytes are not a message this build can read.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Written by a newer build.
+    #[error("message version {0} is newer than {VERSION}, the newest this build reads")]
+    Newer(u32),
+    /// Not a message.
+    #[error("not a message: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl Envelope {
+    /// Wraps a message under a new id; the time is the caller's (no clock here).
+    #[must_use]
+    pub fn new(message: Message, sent_at_ms: i64, traceparent: Option<String>) -> Self {
+        Self { version: VERSION, id: Uuid::now_v7(), sent_at_ms, traceparent, message }
+    }
+
+    /// JSON, as it travels.
+    ///
+    /// # Errors
+    /// When a number in it has no JSON form.
+    pub fn encode(&self) -> Result<Vec<u8>, MessageError> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// Reads what [`Envelope::encode`] of this or an older build wrote.
+    ///
+    /// # Errors
+    /// [`MessageError::Newer`] before anything else is looked at, else [`MessageError::Malformed`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let head: Head = serde_json::from_slice(bytes)?;
+        if head.version > VERSION {
+            return Err(MessageError::Newer(head.version));
+        }
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}

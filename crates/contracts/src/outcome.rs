@@ -1,0 +1,85 @@
+//! Outcomes: what came of a call.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Call, Class, PageFacts};
+
+/// What came of a call. Executor → planner.
+///
+/// Idempotent by `call.call`: the tracker moves a call out of its open state once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The page is stored.
+    Page {
+        /// The call it answers.
+        call: Call,
+        /// What the page said.
+        facts: PageFacts,
+    },
+    /// The call failed for good.
+    Failed {
+        /// The call.
+        call: Call,
+        /// Why.
+        failure: Failure,
+    },
+    /// The call waits and will be made later; it is parked on the bus.
+    Deferred {
+        /// The call.
+        call: Call,
+        /// Until when and why.
+        wait: Wait,
+    },
+    /// The call was not made, because its job was stopped.
+    Cancelled {
+        /// The call.
+        call: Call,
+    },
+}
+
+impl Outcome {
+    /// The call it speaks of.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        match self {
+            Self::Page { call, .. } | Self::Failed { call, .. } | Self::Deferred { call, .. } | Self::Cancelled { call } => call,
+        }
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What it means.
+    pub class: Class,
+    /// HTTP status, if there was an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// For people; at most [`Failure::MESSAGE_MAX_CHARS`] characters, secrets removed.
+    pub message: String,
+}
+
+impl Failure {
+    /// Longest message kept, in characters.
+    pub const MESSAGE_MAX_CHARS: usize = 500;
+}
+
+/// Until when a call waits, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Unix time in milliseconds.
+    pub until_ms: i64,
+    /// Why.
+    pub reason: WaitReason,
+}
+
+/// Why a call waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// A limit has no room before then; the limit's id in the provider file.
+    Limit(String),
+    /// Back-off after a failure of this class.
+    Backoff(Class),
+}

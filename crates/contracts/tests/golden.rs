@@ -1,0 +1,149 @@
+//! The messages as they travel: golden files are added, never edited. Topology and its page are the same.
+
+use std::path::Path;
+
+use tidegate_contracts::topology::{EXCHANGES, PLAN_PARTITIONS, QUEUES, Queue};
+use tidegate_contracts::*;
+
+fn job() -> JobId {
+    JobId::from_slice(&[1; 16]).expect("16 bytes")
+}
+
+fn call() -> Call {
+    let params: Params = [("id", 109)].into_iter().collect();
+    let fetch = FetchId::derive(job(), None, "statuses", &params);
+    let pointer = PagePointer::Offset { offset: 100, size: 100 };
+    Call {
+        job: job(),
+        fetch,
+        call: CallId::derive(fetch, &pointer),
+        step: "statuses".into(),
+        params,
+        pointer,
+        ordinal: 1,
+        attempt: 0,
+        requests: 0,
+        failing_since_ms: None,
+        again: false,
+        provider: "mastodon".into(),
+        lane: Lane::Normal,
+    }
+}
+
+fn failure() -> Failure {
+    Failure { class: Class::Invalid, status: Some(422), message: "limit must be at most 40".into() }
+}
+
+fn messages() -> Vec<(&'static str, Message)> {
+    let facts = PageFacts {
+        items: 100,
+        total: Some(250),
+        next: Some(Next::Cursor("abc".into())),
+        has_more: Some(true),
+        fingerprint: Fingerprint(42),
+        repeated: false,
+    };
+    let wait = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Limit("token".into()) };
+    let ended = |end| {
+        let call = call();
+        Some(CallEnd { fetch: call.fetch, call: call.call, attempt: 0, requests: 1, end })
+    };
+    let plan = |ended, fail_job| Plan {
+        job: job(),
+        ended,
+        pages: vec![
+            NewPages::Offsets { from: 200, until: 250, size: 100, ordinal: 2 },
+            NewPages::One { pointer: PagePointer::Cursor { cursor: "abc".into() }, ordinal: 2 },
+        ],
+        fetches: vec![NewFetch {
+            fetch: call().fetch,
+            parent: None,
+            step: "statuses".into(),
+            params: call().params,
+            pages: vec![NewPages::One { pointer: PagePointer::First, ordinal: 0 }],
+            failure: None,
+            tolerated: false,
+        }],
+        fetch_end: Some(FetchEnd::PageCap),
+        total: Some(250),
+        fail_job,
+    };
+    vec![
+        ("job_submitted", Message::JobSubmitted(JobSubmitted { job: job() })),
+        ("call", Message::Call(call())),
+        ("call_again", Message::Call(Call { again: true, attempt: 2, requests: 3, failing_since_ms: Some(1), ..call() })),
+        ("outcome_page", Message::Outcome(Outcome::Page { call: call(), facts })),
+        ("outcome_failed", Message::Outcome(Outcome::Failed { call: call(), failure: failure() })),
+        ("outcome_deferred", Message::Outcome(Outcome::Deferred { call: call(), wait: wait.clone() })),
+        ("outcome_cancelled", Message::Outcome(Outcome::Cancelled { call: call() })),
+        ("plan_succeeded", Message::Plan(plan(ended(End::Succeeded { items: 100 }), None))),
+        ("plan_failed", Message::Plan(plan(ended(End::Failed { failure: failure(), tolerated: false }), Some("no".into())))),
+        ("plan_skipped", Message::Plan(plan(ended(End::Skipped { failure: failure() }), None))),
+        ("plan_deferred", Message::Plan(plan(ended(End::Deferred { wait: wait.clone() }), None))),
+        ("plan_cancelled", Message::Plan(plan(ended(End::Cancelled), None))),
+        ("plan_first", Message::Plan(plan(None, None))),
+        ("event_waiting", Message::Event(Event::CallWaiting { job: job(), wait })),
+        ("event_progressed", Message::Event(Event::JobProgressed { job: job() })),
+        ("event_stopped", Message::Event(Event::JobStopped { job: job() })),
+        ("event_finished", Message::Event(Event::JobFinished { job: job() })),
+    ]
+}
+
+/// Sets the golden file when there is none, so that a new message brings its own; an existing one is never touched.
+#[test]
+fn every_message_reads_and_writes_its_golden_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    for (name, message) in messages() {
+        let mut envelope = Envelope::new(message, 1_700_000_000_000, Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()));
+        envelope.id = "01938f2a-0000-7000-8000-000000000000".parse().expect("a UUID");
+        let path = folder.join(format!("v1.{name}.json"));
+        if !path.exists() && std::env::var_os("TIDEGATE_NEW_GOLDEN").is_some() {
+            let text = serde_json::to_string_pretty(&envelope).expect("JSON");
+            std::fs::write(&path, text + "\n").expect("written");
+        }
+        let golden = std::fs::read(&path).unwrap_or_else(|_| panic!("{} is missing", path.display()));
+        assert_eq!(Envelope::decode(&golden).expect("reads"), envelope, "{name}");
+        let written: serde_json::Value = serde_json::from_slice(&envelope.encode().expect("writes")).expect("JSON");
+        let golden: serde_json::Value = serde_json::from_slice(&golden).expect("JSON");
+        assert_eq!(written, golden, "{name}");
+    }
+}
+
+#[test]
+fn a_message_of_a_newer_version_is_refused_before_it_is_read() {
+    let newer = br#"{"version": 2, "kind": "something_new", "body": 7}"#;
+    assert!(matches!(Envelope::decode(newer), Err(MessageError::Newer(2))));
+    for bytes in [&b"not json"[..], b"{}", b"{\"version\":1}", b"[]", b"\xff\xfe"] {
+        assert!(matches!(Envelope::decode(bytes), Err(MessageError::Malformed(_))));
+    }
+}
+
+#[test]
+fn a_job_always_goes_to_the_same_partition() {
+    let Queue::Plans(partition) = Queue::plans_of(job()) else { panic!("not a plans queue") };
+    assert_eq!(partition, 1 % PLAN_PARTITIONS);
+    let used: std::collections::HashSet<_> = (0..200).map(|_| Queue::plans_of(JobId::new())).collect();
+    assert_eq!(used.len() as u32, PLAN_PARTITIONS, "random jobs spread over all partitions");
+}
+
+#[test]
+fn the_topology_page_says_what_the_code_says() {
+    let mut page = String::from(
+        "# Topology\n\nWritten from `crates/contracts/src/topology.rs`; a test keeps the two equal \
+         (`TIDEGATE_NEW_GOLDEN=1 cargo test -p tidegate-contracts` writes it anew).\n\n\
+         Names follow the deployment's prefix. All queues are durable.\n\n\
+         ## Exchanges\n\n| exchange | type | from | carries |\n| --- | --- | --- | --- |\n",
+    );
+    for row in EXCHANGES {
+        page += &format!("| `{}` | {} | {} | {} |\n", row.name, row.kind, row.from, row.carries);
+    }
+    page += "\n## Queues\n\n| queue | bound by | to | arguments |\n| --- | --- | --- | --- |\n";
+    for row in QUEUES {
+        page += &format!("| `{}` | {} | {} | `{}` |\n", row.name, row.key, row.to, row.arguments);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/topology.md");
+    if std::env::var_os("TIDEGATE_NEW_GOLDEN").is_some() {
+        std::fs::write(&path, &page).expect("written");
+    }
+    assert_eq!(std::fs::read_to_string(&path).expect("docs/topology.md"), page);
+}
