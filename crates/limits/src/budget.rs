@@ -1,0 +1,149 @@
+//! One budget: the meter of one limit for one set of factors, with its refusals and its calls in flight.
+
+use serde::{Deserialize, Serialize};
+
+use crate::block::Block;
+use crate::charge::{Charge, Report, Told};
+use crate::in_flight::{Held, InFlight};
+use crate::limiter::Usage;
+use crate::meter::{Heard, Ready, State};
+use crate::rate::Rate;
+
+/// After this time without a call, a budget that is full again is forgotten, with what it was told.
+const IDLE_MS: i64 = 600_000;
+
+/// A budget's state. Times are Unix ms.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Budget {
+    limit: String,
+    rate: Rate,
+    state: State,
+    block: Block,
+    /// Not saved: after a restart nobody reports these calls; what they cost stays charged.
+    #[serde(skip)]
+    in_flight: InFlight,
+    /// Permits from this one on were granted after the last report.
+    quiet_from: u64,
+    touched_ms: i64,
+}
+
+/// A report, as far as it concerns one budget.
+pub(crate) struct Settled<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) report: &'a Report,
+    /// The id of the next permit.
+    pub(crate) next_id: u64,
+    pub(crate) now_ms: i64,
+}
+
+impl Budget {
+    pub(crate) fn new(charge: &Charge) -> Self {
+        Self {
+            limit: charge.limit.clone(),
+            rate: charge.rate.clone(),
+            state: State::new(&charge.rate),
+            block: Block::default(),
+            in_flight: InFlight::default(),
+            quiet_from: 0,
+            touched_ms: 0,
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&mut self, now_ms: i64) {
+        let meter = self.state.meter_mut();
+        self.in_flight.forget_until(now_ms - meter.held_ms());
+        meter.advance(&self.in_flight, now_ms);
+    }
+
+    /// When the charge has room, by the meter and by what was refused.
+    pub(crate) fn ready(&mut self, charge: &Charge, now_ms: i64) -> Ready {
+        if self.rate != charge.rate {
+            self.rate = charge.rate.clone();
+            self.state = self.state.under(&self.rate);
+        }
+        let cost = self.affordable(charge.cost);
+        let ready = self.state.meter().ready(&self.in_flight, cost, now_ms);
+        ready.and(Ready::at(self.block.until_ms()))
+    }
+
+    pub(crate) fn spend(&mut self, id: u64, cost: u32, now_ms: i64) {
+        let cost = self.affordable(cost);
+        self.state.meter_mut().spend(&self.in_flight, cost, now_ms);
+        self.in_flight.add(Held { id, granted_ms: now_ms, cost });
+        self.touched_ms = now_ms;
+    }
+
+    fn affordable(&self, cost: u32) -> u64 {
+        u64::from(cost).min(self.state.meter().size().unwrap_or(u64::MAX))
+    }
+
+    /// Gives back what is not needed, and believes what was told.
+    pub(crate) fn settle(&mut self, settled: &Settled<'_>) {
+        let Settled { key, report, next_id, now_ms } = *settled;
+        self.advance(now_ms);
+        self.touched_ms = now_ms;
+        let held = self.in_flight.take(report.permit.id);
+        let meter = self.state.meter_mut();
+        match held {
+            Some(held) if report.sent => meter.landed(held, report.answer.is_some(), now_ms),
+            Some(held) => meter.refund(held),
+            None => {}
+        }
+        if let (true, Some(told)) = (report.sent, &report.answer) {
+            self.hear(key, told, held, report.permit.id, now_ms);
+        }
+        self.quiet_from = next_id;
+    }
+
+    fn hear(&mut self, key: &str, told: &Told, held: Option<Held>, id: u64, now_ms: i64) {
+        let meter = self.state.meter_mut();
+        if let Some(reading) = told.readings.get(key) {
+            let alone = id >= self.quiet_from && self.in_flight.is_empty();
+            let took_ms = held.map_or(meter.held_ms(), |held| now_ms - held.granted_ms);
+            let cost = held.map_or(0, |held| held.cost);
+            meter.hear(&self.in_flight, &Heard { reading, cost, took_ms, alone, now_ms });
+            if let Some(until_ms) = reading.pause_until_ms {
+                self.block.pause_until(until_ms, now_ms);
+            }
+        }
+        if told.refused.is_none() {
+            self.block.succeed(id);
+        }
+    }
+
+    /// The call of permit `id` was refused because of this limit.
+    pub(crate) fn refuse(&mut self, id: u64, next_id: u64, until_ms: Option<i64>, now_ms: i64) {
+        self.block.refuse(id, next_id, until_ms, now_ms);
+        self.touched_ms = now_ms;
+    }
+
+    /// What people see.
+    pub(crate) fn usage(&self, key: &str, now_ms: i64) -> Usage {
+        let mut budget = self.clone();
+        budget.advance(now_ms);
+        let meter = budget.state.meter();
+        let gauge = meter.gauge(&budget.in_flight, now_ms);
+        Usage {
+            key: key.to_owned(),
+            limit: budget.limit,
+            used: gauge.used,
+            size: meter.size(),
+            resets_at_ms: gauge.resets_at_ms,
+            blocked_until_ms: Some(budget.block.until_ms()).filter(|&until_ms| until_ms > now_ms),
+        }
+    }
+
+    /// Whether forgetting it changes no decision but by what it was told long ago.
+    pub(crate) fn is_idle(&mut self, now_ms: i64) -> bool {
+        self.advance(now_ms);
+        let gauge = self.state.meter().gauge(&self.in_flight, now_ms);
+        let rests = gauge.used == 0 && self.block.until_ms() <= now_ms;
+        rests && now_ms - self.touched_ms >= IDLE_MS
+    }
+
+    /// As after a restart.
+    pub(crate) fn at_rest(self) -> Self {
+        Self { in_flight: InFlight::default(), ..self }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the limiter is asked, what it decides, and what it is told afterwards. All of it travels as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::headers::Reading;
+use crate::rate::Rate;
+
+/// What one call takes from one limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Charge {
+    /// The limit's id in the provider file, for people.
+    pub limit: String,
+    /// Names the budget: provider, limit id and the factors' values. Distinct within a question.
+    pub key: String,
+    /// What the limit allows, as configured; what an answer told wins.
+    pub rate: Rate,
+    /// Units of cost. More than the whole budget counts as the whole budget, so that the call can be made at all.
+    pub cost: u32,
+}
+
+/// Whether one call may be made now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// All limits that the call touches: every one must have room, or none is charged.
+    pub charges: Vec<Charge>,
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The call may be made now; all its limits are charged.
+    Granted(Permit),
+    /// Nothing was charged.
+    Wait {
+        /// Unix time in ms to come back at; before, there is no room, unless a call is given back unsent or a slot
+        /// comes free. Then the call is granted, if nobody else consumes and no call is in flight over an edge; who
+        /// waits for a slot comes back every 250 ms.
+        until_ms: i64,
+        /// Unix time in ms at which the call is granted, if nobody else consumes, even if the calls in flight are
+        /// never reported.
+        at_latest_ms: i64,
+        /// Id of the limit that binds: the one with the latest `until_ms`.
+        limit: String,
+    },
+}
+
+/// Leave to make one call. To be given back with a [`Report`], whatever came of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permit {
+    /// Unique and increasing within one limiter.
+    pub id: u64,
+    /// Keys of the budgets that were charged.
+    pub keys: Vec<String>,
+}
+
+/// What became of a permit. Reporting twice does no harm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The permit that is given back.
+    pub permit: Permit,
+    /// Whether anything was sent: if not, what was charged is refunded.
+    pub sent: bool,
+    /// What the answer told; none when no answer came.
+    pub answer: Option<Told>,
+}
+
+/// What an answer told of the limits it touched.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// What its headers said, by budget key. Keys that the permit lacks are ignored.
+    pub readings: BTreeMap<String, Reading>,
+    /// Set when the provider refused the call because of a limit.
+    pub refused: Option<Refused>,
+}
+
+/// A provider's refusal: 429 or what it says instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Keys of the budgets that it blocks. Budgets that no call was ever charged to are ignored.
+    pub keys: Vec<String>,
+    /// Unix time in ms until which the provider asked to wait. Without one, or with one that has passed: exponential
+    /// back-off.
+    pub until_ms: Option<i64>,
+}

@@ -1,0 +1,81 @@
+//! So many calls at the same time: the calls in flight are the count.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::in_flight::InFlight;
+use crate::meter::{Gauge, Heard, Meter, Ready};
+
+/// A slot may come free with any report, so whoever waits for one asks again after this time.
+const ASK_AGAIN_MS: i64 = 250;
+
+/// A limit on calls in flight.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Concurrency {
+    slots: u64,
+    lease_ms: i64,
+}
+
+impl Concurrency {
+    pub(crate) fn new(calls: u32, lease: Duration) -> Self {
+        Self { slots: u64::from(calls).max(1), lease_ms: whole_ms(lease) }
+    }
+}
+
+/// At least 1 ms; what is longer than time itself is cut.
+pub(crate) fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4).clamp(1, i64::MAX / 4)
+}
+
+impl Meter for Concurrency {
+    fn size(&self) -> Option<u64> {
+        Some(self.slots)
+    }
+
+    fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
+        let missing = (in_flight.cost() + cost).saturating_sub(self.slots);
+        if missing == 0 {
+            return Ready::at(now_ms);
+        }
+        let granted_ms = in_flight.grant_that_frees(missing).unwrap_or(now_ms);
+        let at_latest_ms = (granted_ms + self.lease_ms).max(now_ms);
+        Ready { until_ms: at_latest_ms.min(now_ms + ASK_AGAIN_MS), at_latest_ms }
+    }
+
+    /// What remains is gone by the time it is read; the number of slots is not.
+    fn hear(&mut self, _in_flight: &InFlight, heard: &Heard<'_>) {
+        self.slots = heard.reading.limit.map_or(self.slots, |limit| limit.max(1));
+    }
+
+    fn gauge(&self, in_flight: &InFlight, _now_ms: i64) -> Gauge {
+        Gauge { used: in_flight.cost(), resets_at_ms: None }
+    }
+
+    fn held_ms(&self) -> i64 {
+        self.lease_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_flight::Held;
+
+    #[test]
+    fn a_full_limit_names_the_lease_whose_end_makes_room_for_the_cost() {
+        let limit = Concurrency::new(3, Duration::from_secs(10));
+        let mut in_flight = InFlight::default();
+        for (id, granted_ms, cost) in [(1, 1_000, 1), (2, 2_000, 2)] {
+            in_flight.add(Held { id, granted_ms, cost });
+        }
+        for (cost, at_latest_ms) in [(1, 11_000), (2, 12_000), (3, 12_000)] {
+            let ready = limit.ready(&in_flight, cost, 3_000);
+            assert_eq!((ready.at_latest_ms, ready.until_ms), (at_latest_ms, 3_250), "cost {cost}");
+        }
+        in_flight.forget_until(11_000 - limit.held_ms());
+        assert_eq!(limit.ready(&in_flight, 1, 11_000).at_latest_ms, 11_000);
+        in_flight.take(2);
+        assert_eq!(limit.ready(&in_flight, 3, 11_001).at_latest_ms, 11_001);
+    }
+}

@@ -1,0 +1,181 @@
+//! What an answer's headers say of a limit.
+//!
+//! The same name means different things: `RateLimit-Reset` is seconds from now in the IETF drafts and seconds since
+//! 1970 at Bluesky; `X-RateLimit-Reset` is one at Reddit, the other at GitHub, and ISO 8601 at Mastodon. So a
+//! provider file may say how its headers are called and written, and what it leaves open is guessed by magnitude.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ietf;
+use crate::instant::{self, number};
+
+/// A limit or a count above this is no number of calls.
+const MOST_CALLS: f64 = 1e15;
+
+/// The headers that speak of a limit. Where none of `limit`, `remaining`, `used` and `reset` is named, the usual ones
+/// are tried: `X-RateLimit-*`, `RateLimit-*`, `X-Rate-Limit-*`, then the IETF's `RateLimit` with `RateLimit-Policy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderNames {
+    /// Header with the number of calls that fit.
+    pub limit: Option<String>,
+    /// Header with the number of calls that remain.
+    pub remaining: Option<String>,
+    /// Header with the number of calls used, or with used and limit, as `32/40`.
+    pub used: Option<String>,
+    /// Header with the end of the window.
+    pub reset: Option<String>,
+    /// How `reset` is written.
+    pub reset_as: ResetAs,
+    /// Header that, on any answer, asks to pause for so many seconds, such as Kinto's `Backoff`.
+    pub pause: Option<String>,
+}
+
+/// How the end of a window is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetAs {
+    /// By its looks: a number above 1e12 is `epoch_ms`, above 1e9 `epoch_s`, any other `delta_s`; else a date as in
+    /// ISO 8601 or HTTP.
+    #[default]
+    Auto,
+    /// Seconds from now, perhaps with a fraction.
+    DeltaS,
+    /// Seconds since 1970, perhaps with a fraction.
+    EpochS,
+    /// Milliseconds since 1970.
+    EpochMs,
+    /// A date and time with an offset, as in ISO 8601 (RFC 3339).
+    Iso8601,
+}
+
+/// What an answer's headers said. What is absent was not said: it is never zero.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// Calls that fit, at least 1.
+    pub limit: Option<u64>,
+    /// Calls that remained when the provider answered; not negative, perhaps with a fraction.
+    pub remaining: Option<f64>,
+    /// Unix time in ms at which the window ends.
+    pub reset_at_ms: Option<i64>,
+    /// By how much the reset may have been rounded down: 1000 when it was told in whole seconds, else 0.
+    pub reset_step_ms: i64,
+    /// Whether the reset was told from now on, and so is late by what the answer took.
+    pub reset_is_relative: bool,
+    /// Unix time in ms until which the answer asked to pause.
+    pub pause_until_ms: Option<i64>,
+    /// Headers that were there but made no sense.
+    pub ignored: u32,
+}
+
+/// Looks up a header's value by its name, in whatever case.
+pub type Get<'f, 'h> = &'f dyn Fn(&str) -> Option<&'h str>;
+
+impl HeaderNames {
+    /// The usual headers.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::default()
+    }
+
+    fn names_counts(&self) -> bool {
+        [&self.limit, &self.remaining, &self.used, &self.reset].into_iter().any(Option::is_some)
+    }
+}
+
+/// Reads what an answer's headers say of a limit. Nonsense (negative, infinite, malformed, a time long past or more
+/// than 32 days away) is ignored and counted.
+#[must_use]
+pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
+    let mut reading = if names.names_counts() {
+        let named = |name: &Option<String>| name.as_deref().and_then(get);
+        let values = Values {
+            limit: named(&names.limit),
+            remaining: named(&names.remaining),
+            used: named(&names.used),
+            reset: named(&names.reset),
+        };
+        values.weigh(names.reset_as, now_ms)
+    } else {
+        read_standard(names.reset_as, now_ms, get)
+    };
+    if let Some(text) = names.pause.as_deref().and_then(get) {
+        reading.pause_until_ms = retry_after(text, now_ms);
+        reading.ignored += u32::from(reading.pause_until_ms.is_none());
+    }
+    reading
+}
+
+/// Reads a `Retry-After` header: Unix time in ms. Beyond RFC 9110, section 10.2.3 (whole seconds or a date), a
+/// fraction (Shopify's `2.0`) and seconds since 1970 are understood. None when it is nonsense.
+#[must_use]
+pub fn retry_after(value: &str, now_ms: i64) -> Option<i64> {
+    instant::read(value, ResetAs::Auto, now_ms).map(|instant| instant.at_ms)
+}
+
+fn read_standard(reset_as: ResetAs, now_ms: i64, get: Get<'_, '_>) -> Reading {
+    for [limit, remaining, used, reset] in [
+        ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Used", "X-RateLimit-Reset"],
+        ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Used", "RateLimit-Reset"],
+        ["X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Used", "X-Rate-Limit-Reset"],
+    ] {
+        let values = Values { limit: get(limit), remaining: get(remaining), used: get(used), reset: get(reset) };
+        if values.is_some() {
+            return values.weigh(reset_as, now_ms);
+        }
+    }
+    match get("RateLimit").map(|value| ietf::values(value, get("RateLimit-Policy"))) {
+        Some(Some(values)) => values.weigh(ResetAs::DeltaS, now_ms),
+        Some(None) => Reading { ignored: 1, ..Reading::default() },
+        None => Reading::default(),
+    }
+}
+
+/// Header values, as they came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Values<'h> {
+    pub(crate) limit: Option<&'h str>,
+    pub(crate) remaining: Option<&'h str>,
+    pub(crate) used: Option<&'h str>,
+    pub(crate) reset: Option<&'h str>,
+}
+
+impl Values<'_> {
+    /// Whether anything was there.
+    pub(crate) fn is_some(&self) -> bool {
+        [self.limit, self.remaining, self.used, self.reset].into_iter().any(|value| value.is_some())
+    }
+
+    /// Keeps what makes sense, and completes limit, used and remaining from one another.
+    fn weigh(self, reset_as: ResetAs, now_ms: i64) -> Reading {
+        let mut ignored = 0;
+        let mut count = |text: Option<&str>, least: f64| {
+            let n = number(text?).filter(|n| (least..=MOST_CALLS).contains(n));
+            ignored += u32::from(n.is_none());
+            n
+        };
+        let (used, limit_beside_used) = match self.used.and_then(|text| text.split_once('/')) {
+            Some((used, limit)) => (Some(used), Some(limit)),
+            None => (self.used, None),
+        };
+        let limit = count(self.limit.or(limit_beside_used), 1.0);
+        let (remaining, used) = (count(self.remaining, 0.0), count(used, 0.0));
+
+        let whole = remaining.zip(used).map(|(remaining, used)| (remaining + used).round()).filter(|&n| n >= 1.0);
+        let reset = self.reset.map(|text| instant::read(text, reset_as, now_ms));
+        Reading {
+            limit: limit.or(whole).map(|n| n as u64),
+            remaining: remaining.or(limit.zip(used).map(|(limit, used)| (limit - used).max(0.0))),
+            reset_at_ms: reset.flatten().map(|instant| instant.at_ms),
+            reset_step_ms: reset.flatten().map_or(0, |instant| instant.step_ms),
+            reset_is_relative: reset.flatten().is_some_and(|instant| instant.is_relative),
+            pause_until_ms: None,
+            ignored: ignored + u32::from(reset == Some(None)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

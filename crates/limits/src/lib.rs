@@ -1,0 +1,32 @@
+//! What a provider's limits leave room for: a pure model, decided in one step for all limits of a call.
+//!
+//! [`Limiter::ask`] grants a call or names the time to come back and the limit that binds; [`Limiter::report`]
+//! gives a permit back and believes what the answer's headers said ([`headers`]). No clock, no I/O, no
+//! randomness: `now_ms` (Unix time in milliseconds) is an argument of everything.
+//!
+//! **Invariants.** A refusal leaves no trace. No limit is ever exceeded by what was granted, as far as the
+//! limit is known. A reading that arrives late or out of order never makes a budget larger than it is.
+//! Nothing here waits, retries or learns a limit that nobody told.
+//!
+//! *To add a kind of limit*: a variant in [`Rate`] with its checks, a file with an `impl Meter`, a line in
+//! `meter.rs`, and an arm in the oracle of `limiter/tests/exactness.rs`.
+
+mod block;
+mod bucket;
+mod budget;
+pub mod charge;
+mod concurrency;
+pub mod headers;
+pub mod human_duration;
+mod ietf;
+mod in_flight;
+mod instant;
+pub mod limiter;
+mod meter;
+pub mod rate;
+mod window;
+
+pub use charge::{Charge, Decision, Permit, Question, Refused, Report, Told};
+pub use headers::{HeaderNames, Reading, ResetAs};
+pub use limiter::{Limiter, Snapshot, Usage};
+pub use rate::{Aligned, Rate, RateError};

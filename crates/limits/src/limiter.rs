@@ -1,0 +1,142 @@
+//! All budgets, and the one step that decides over several of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::{Budget, Settled};
+use crate::charge::{Charge, Decision, Permit, Report};
+use crate::meter::Ready;
+
+#[cfg(test)]
+mod tests;
+
+/// Decides which calls may be made. Memory grows with the budgets in use; see [`Limiter::forget_idle`].
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    budgets: HashMap<String, Budget>,
+    next_id: u64,
+}
+
+/// A limiter's state, to be saved and restored. Its JSON is nobody else's business.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Snapshot {
+    budgets: BTreeMap<String, Budget>,
+    next_id: u64,
+}
+
+/// A budget as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Names the budget.
+    pub key: String,
+    /// The limit's id in the provider file.
+    pub limit: String,
+    /// Units of cost charged and not yet restored; for concurrency, in flight.
+    pub used: u64,
+    /// Units of cost that fit, as configured or told; none when nobody ever said.
+    pub size: Option<u64>,
+    /// Unix time in ms at which the window ends or the bucket is full; none for concurrency and where nothing runs.
+    pub resets_at_ms: Option<i64>,
+    /// Unix time in ms until which the provider's refusal or wish for a pause blocks the budget.
+    pub blocked_until_ms: Option<i64>,
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self { budgets: HashMap::new(), next_id: 1 }
+    }
+}
+
+impl Limiter {
+    /// Decides over one call's limits: charges all of them, or none.
+    pub fn ask(&mut self, now_ms: i64, charges: &[Charge]) -> Decision {
+        match self.binding(now_ms, charges) {
+            Some((ready, charge)) => Decision::Wait {
+                until_ms: ready.until_ms,
+                at_latest_ms: ready.at_latest_ms,
+                limit: charge.limit.clone(),
+            },
+            None => Decision::Granted(self.commit(now_ms, charges)),
+        }
+    }
+
+    /// Reads all limits: none when all have room, else when they do and which one binds.
+    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge]) -> Option<(Ready, &'a Charge)> {
+        let mut binding: Option<(Ready, &Charge)> = None;
+        for charge in charges {
+            // A budget that was never charged has room for any one call.
+            let Some(budget) = self.budgets.get_mut(&charge.key) else { continue };
+            budget.advance(now_ms);
+            let ready = budget.ready(charge, now_ms);
+            if ready.at_latest_ms <= now_ms {
+                continue;
+            }
+            binding = Some(match binding {
+                Some((so_far, by)) if so_far.until_ms >= ready.until_ms => (so_far.and(ready), by),
+                Some((so_far, _)) => (so_far.and(ready), charge),
+                None => (ready, charge),
+            });
+        }
+        binding
+    }
+
+    /// Charges all limits.
+    fn commit(&mut self, now_ms: i64, charges: &[Charge]) -> Permit {
+        let id = self.next_id;
+        self.next_id += 1;
+        for charge in charges {
+            if let Some(budget) = self.budgets.get_mut(&charge.key) {
+                budget.spend(id, charge.cost, now_ms);
+            } else {
+                let mut budget = Budget::new(charge);
+                budget.spend(id, charge.cost, now_ms);
+                self.budgets.insert(charge.key.clone(), budget);
+            }
+        }
+        Permit { id, keys: charges.iter().map(|charge| charge.key.clone()).collect() }
+    }
+
+    /// Takes a permit back, and believes what the answer told.
+    pub fn report(&mut self, now_ms: i64, report: &Report) {
+        let (id, next_id) = (report.permit.id, self.next_id);
+        for key in &report.permit.keys {
+            if let Some(budget) = self.budgets.get_mut(key) {
+                budget.settle(&Settled { key, report, next_id, now_ms });
+            }
+        }
+        let Some(refused) = report.answer.as_ref().and_then(|told| told.refused.as_ref()) else { return };
+        for key in &refused.keys {
+            if let Some(budget) = self.budgets.get_mut(key) {
+                budget.refuse(id, next_id, refused.until_ms, now_ms);
+            }
+        }
+    }
+
+    /// Every budget in use, by key.
+    #[must_use]
+    pub fn usage(&self, now_ms: i64) -> Vec<Usage> {
+        let mut usage: Vec<Usage> = self.budgets.iter().map(|(key, budget)| budget.usage(key, now_ms)).collect();
+        usage.sort_by(|one, other| one.key.cmp(&other.key));
+        usage
+    }
+
+    /// Drops the budgets that are full, not blocked, and were not charged for ten minutes. Call it now and then:
+    /// it looks at every budget.
+    pub fn forget_idle(&mut self, now_ms: i64) {
+        self.budgets.retain(|_, budget| !budget.is_idle(now_ms));
+    }
+
+    /// What to save. Calls in flight stay charged; slots that they hold are free after a restart.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let at_rest = |(key, budget): (&String, &Budget)| (key.clone(), budget.clone().at_rest());
+        Snapshot { budgets: self.budgets.iter().map(at_rest).collect(), next_id: self.next_id }
+    }
+
+    /// The limiter that was saved.
+    #[must_use]
+    pub fn restore(snapshot: Snapshot) -> Self {
+        Self { budgets: snapshot.budgets.into_iter().collect(), next_id: snapshot.next_id }
+    }
+}

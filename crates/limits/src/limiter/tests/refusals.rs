@@ -1,0 +1,150 @@
+//! What the provider refuses, and what is given back.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn a_refusal_blocks_until_the_time_it_names() {
+    let (mut limiter, rate) = (Limiter::default(), Rate::Told {});
+    let permit = grant(&mut limiter, 0, &rate);
+    refuse(&mut limiter, 100, &permit, Some(30_000));
+    assert_eq!(wait(&mut limiter, 29_999, &rate), 30_000);
+    grant(&mut limiter, 30_000, &rate);
+}
+
+#[test]
+fn refusals_without_a_time_back_off_longer_and_longer_until_a_call_succeeds() {
+    let (mut limiter, rate) = (Limiter::default(), bucket(100, 100.0));
+    let mut now_ms = 0;
+    for back_off_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+        let permit = grant(&mut limiter, now_ms, &rate);
+        refuse(&mut limiter, now_ms, &permit, None);
+        assert_eq!(wait(&mut limiter, now_ms, &rate), now_ms + back_off_ms);
+        now_ms += back_off_ms;
+    }
+    let permit = grant(&mut limiter, now_ms, &rate);
+    answer(&mut limiter, now_ms, &permit, &Reading::default());
+    let permit = grant(&mut limiter, now_ms, &rate);
+    refuse(&mut limiter, now_ms, &permit, None);
+    assert_eq!(wait(&mut limiter, now_ms, &rate), now_ms + 1_000);
+}
+
+#[test]
+fn refusals_in_flight_together_count_once() {
+    let (mut limiter, rate) = (Limiter::default(), Rate::Told {});
+    let burst: Vec<Permit> = (0..20).map(|_| grant(&mut limiter, 0, &rate)).collect();
+    for permit in &burst {
+        refuse(&mut limiter, 500, permit, None);
+    }
+    assert_eq!(wait(&mut limiter, 500, &rate), 1_500);
+}
+
+#[test]
+fn a_refusal_blocks_the_limits_it_names_and_no_other() {
+    let (mut limiter, rate) = (Limiter::default(), Rate::Told {});
+    let Decision::Granted(permit) = limiter.ask(0, &[charge("token", &rate, 1), charge("host", &rate, 1)]) else {
+        panic!("nothing was charged before");
+    };
+    let refused = Some(Refused { keys: vec!["token".to_owned(), "unheard of".to_owned()], until_ms: Some(5_000) });
+    report(&mut limiter, 0, &permit, true, Some(Told { readings: BTreeMap::new(), refused }));
+    assert!(matches!(limiter.ask(1, &[charge("host", &rate, 1)]), Decision::Granted(_)));
+    assert!(matches!(limiter.ask(1, &[charge("token", &rate, 1)]), Decision::Wait { until_ms: 5_000, .. }));
+    assert_eq!(limiter.usage(1).len(), 2);
+}
+
+#[test]
+fn what_was_not_sent_is_refunded_once() {
+    for rate in [window(3, 60_000, Aligned::FirstCall), bucket(3, 0.01), concurrency(3, 60_000)] {
+        let mut limiter = Limiter::default();
+        let [kept, unsent, _] = [0, 0, 0].map(|now_ms| grant(&mut limiter, now_ms, &rate));
+        for now_ms in [10, 20] {
+            report(&mut limiter, now_ms, &unsent, false, None);
+            assert_eq!(room(&limiter, now_ms, &rate), 1, "{rate:?}");
+        }
+        report(&mut limiter, 30, &kept, true, None);
+        let in_flight_only = matches!(rate, Rate::Concurrency { .. });
+        assert_eq!(room(&limiter, 30, &rate), if in_flight_only { 2 } else { 1 }, "{rate:?}");
+    }
+}
+
+#[test]
+fn a_refund_comes_too_late_for_a_window_that_has_ended() {
+    let (mut limiter, rate) = (Limiter::default(), window(3, 60_000, Aligned::Epoch));
+    let unsent = grant(&mut limiter, 0, &rate);
+    grant(&mut limiter, 60_000, &rate);
+    report(&mut limiter, 60_001, &unsent, false, None);
+    assert_eq!(room(&limiter, 60_001, &rate), 2);
+}
+
+#[test]
+fn a_window_that_no_call_has_opened_is_closed_again() {
+    let (mut limiter, rate) = (Limiter::default(), window(1, 60_000, Aligned::FirstCall));
+    let unsent = grant(&mut limiter, 0, &rate);
+    report(&mut limiter, 10, &unsent, false, None);
+    grant(&mut limiter, 50_000, &rate);
+    assert_eq!(wait(&mut limiter, 60_000, &rate), 110_000);
+}
+
+#[test]
+fn a_slot_is_free_when_its_call_is_reported_or_its_lease_has_ended() {
+    let (mut limiter, rate) = (Limiter::default(), concurrency(2, 10_000));
+    let [ended, _lost] = [0, 1_000].map(|now_ms| grant(&mut limiter, now_ms, &rate));
+    let waits = |until_ms, at_latest_ms| Decision::Wait { until_ms, at_latest_ms, limit: "limit".to_owned() };
+    assert_eq!(ask(&mut limiter, 2_000, &rate), waits(2_250, 10_000));
+    report(&mut limiter, 3_000, &ended, true, None);
+    grant(&mut limiter, 3_000, &rate);
+    assert_eq!(ask(&mut limiter, 3_000, &rate), waits(3_250, 11_000));
+    grant(&mut limiter, 11_000, &rate);
+    // Reported again, and after its lease: it frees nobody else's slot.
+    report(&mut limiter, 11_000, &ended, true, None);
+    assert_eq!(room(&limiter, 11_000, &rate), 0);
+}
+
+#[test]
+fn the_first_answer_tells_how_late_the_window_may_have_begun() {
+    let (mut limiter, rate) = (Limiter::default(), window(1, 60_000, Aligned::FirstCall));
+    let permit = grant(&mut limiter, 0, &rate);
+    assert_eq!(wait(&mut limiter, 0, &rate), 60_000);
+    answer(&mut limiter, 350, &permit, &Reading::default());
+    assert_eq!(wait(&mut limiter, 60_000, &rate), 60_350);
+    grant(&mut limiter, 60_350, &rate);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn a_refund_leaves_no_more_room_than_if_the_call_had_never_been_asked_for(
+        rate in prop_oneof![
+            (1..10_u32, 100..5_000_u64).prop_map(|(calls, per_ms)| window(calls, per_ms, Aligned::Epoch)),
+            (1..10_u32, 1..2_000_u32).prop_map(|(calls, every_ms)| bucket(calls, 1e3 / f64::from(every_ms))),
+            (1..10_u32, 100..5_000_u64).prop_map(|(calls, lease_ms)| concurrency(calls, lease_ms)),
+        ],
+        calls in vec((0..1_500_i64, 1..4_u32, any::<bool>(), 0..4_000_i64), 1..60),
+    ) {
+        // The second limiter never hears of the calls that are not sent.
+        let (mut limiter, mut innocent) = (Limiter::default(), Limiter::default());
+        let mut now_ms = 1_700_000_000_000;
+        let mut reports = BTreeMap::<(i64, usize), (Permit, Option<Permit>)>::new();
+        for (index, (after_ms, cost, sent, took_ms)) in calls.into_iter().enumerate() {
+            now_ms += after_ms;
+            let later = reports.split_off(&(now_ms + 1, 0));
+            for ((at_ms, _), (permit, twin)) in std::mem::replace(&mut reports, later) {
+                report(&mut limiter, at_ms, &permit, twin.is_some(), None);
+                if let Some(twin) = &twin {
+                    report(&mut innocent, at_ms, twin, true, None);
+                }
+            }
+            let charges = [charge("limit", &rate, cost)];
+            if let Decision::Granted(permit) = limiter.ask(now_ms, &charges) {
+                let twin = match sent.then(|| innocent.ask(now_ms, &charges)) {
+                    None => None,
+                    Some(Decision::Granted(twin)) => Some(twin),
+                    Some(wait) => return Err(TestCaseError::fail(format!("granted at {now_ms}, but {wait:?}"))),
+                };
+                reports.insert((now_ms + took_ms, index), (permit, twin));
+            }
+        }
+    }
+}

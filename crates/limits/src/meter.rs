@@ -1,0 +1,149 @@
+//! What every kind of limit can do, and which kind a rate asks for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bucket::Bucket;
+use crate::concurrency::Concurrency;
+use crate::headers::Reading;
+use crate::in_flight::{Held, InFlight};
+use crate::rate::Rate;
+use crate::window::Window;
+
+/// A granted call reaches the provider within this time, or never: deadlines on connecting and on the request's
+/// headers are shorter. A call in flight for longer is part of what the provider's headers count.
+pub(crate) const LANDS_WITHIN_MS: i64 = 30_000;
+/// How long an unreported call can still be refunded; afterwards nobody will report it.
+const HELD_MS: i64 = 300_000;
+
+/// Counts what one limit has granted. All times are Unix ms; `cost` never exceeds [`Meter::size`].
+pub(crate) trait Meter {
+    /// How much fits; none when nobody ever said.
+    fn size(&self) -> Option<u64>;
+
+    /// Lets time pass: ended windows make room for the next.
+    fn advance(&mut self, _in_flight: &InFlight, _now_ms: i64) {}
+
+    /// When `cost` has room. Exact, and never earlier than `now_ms`.
+    fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready;
+
+    /// Charges `cost`; `in_flight` is without this call yet.
+    fn spend(&mut self, _in_flight: &InFlight, _cost: u64, _now_ms: i64) {}
+
+    /// Gives back what a call cost that was never sent.
+    fn refund(&mut self, _held: Held) {}
+
+    /// A call that was sent is over: the provider has counted it by now, if ever, and surely when it was answered.
+    fn landed(&mut self, _held: Held, _answered: bool, _now_ms: i64) {}
+
+    /// Believes what an answer told; `in_flight` is without that call.
+    fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>);
+
+    /// What people see.
+    fn gauge(&self, in_flight: &InFlight, now_ms: i64) -> Gauge;
+
+    /// After this time without a report a call is forgotten.
+    fn held_ms(&self) -> i64 {
+        HELD_MS
+    }
+}
+
+/// When a limit has room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    /// If the calls in flight are reported soon.
+    pub(crate) until_ms: i64,
+    /// If nothing is reported.
+    pub(crate) at_latest_ms: i64,
+}
+
+impl Ready {
+    pub(crate) fn at(ms: i64) -> Self {
+        Self { until_ms: ms, at_latest_ms: ms }
+    }
+
+    /// When both have room.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { until_ms: self.until_ms.max(other.until_ms), at_latest_ms: self.at_latest_ms.max(other.at_latest_ms) }
+    }
+}
+
+/// An answer's reading, with what is known of the call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard<'a> {
+    pub(crate) reading: &'a Reading,
+    pub(crate) cost: u64,
+    /// From the permit to the report.
+    pub(crate) took_ms: i64,
+    /// Whether no other call was in flight during this one: then the reading is the whole truth.
+    pub(crate) alone: bool,
+    pub(crate) now_ms: i64,
+}
+
+impl Heard<'_> {
+    /// When the call was granted. What was granted long enough before had landed by the time of the answer.
+    pub(crate) fn granted_ms(&self) -> i64 {
+        self.now_ms - self.took_ms
+    }
+
+    /// What remained when the provider answered.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        self.reading.remaining.map(|remaining| remaining.max(0.0).floor() as u64)
+    }
+
+    /// What was used when the provider answered, of a budget of `size`.
+    pub(crate) fn used(&self, size: Option<u64>) -> Option<u64> {
+        Some(size?.saturating_sub(self.remaining()?))
+    }
+}
+
+/// A budget at a glance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gauge {
+    pub(crate) used: u64,
+    pub(crate) resets_at_ms: Option<i64>,
+}
+
+/// The meter of one budget.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Window(Window),
+    Bucket(Bucket),
+    Concurrency(Concurrency),
+}
+
+impl State {
+    pub(crate) fn new(rate: &Rate) -> Self {
+        match *rate {
+            Rate::Window { calls, per, aligned } => Self::Window(Window::new(calls, per, aligned)),
+            Rate::Bucket { calls, restore_per_s } => Self::Bucket(Bucket::new(calls, restore_per_s)),
+            Rate::Concurrency { calls, lease } => Self::Concurrency(Concurrency::new(calls, lease)),
+            Rate::Told {} => Self::Window(Window::told()),
+        }
+    }
+
+    /// The same count under another rate: a provider file was edited.
+    pub(crate) fn under(&self, rate: &Rate) -> Self {
+        match (self, Self::new(rate)) {
+            (Self::Window(old), Self::Window(new)) => Self::Window(new.counting_on(old)),
+            (Self::Bucket(old), Self::Bucket(new)) => Self::Bucket(new.counting_on(old)),
+            (_, new) => new,
+        }
+    }
+
+    pub(crate) fn meter(&self) -> &dyn Meter {
+        match self {
+            Self::Window(window) => window,
+            Self::Bucket(bucket) => bucket,
+            Self::Concurrency(concurrency) => concurrency,
+        }
+    }
+
+    pub(crate) fn meter_mut(&mut self) -> &mut dyn Meter {
+        match self {
+            Self::Window(window) => window,
+            Self::Bucket(bucket) => bucket,
+            Self::Concurrency(concurrency) => concurrency,
+        }
+    }
+}

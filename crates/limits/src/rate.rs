@@ -1,0 +1,197 @@
+//! How much a limit allows, as a provider file says it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The most calls (or units of cost) that a limit may name; more is no limit.
+const MOST_CALLS: u32 = 1_000_000_000;
+/// The longest window, lease, or time for a bucket to fill.
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+/// The quickest bucket. State is kept in whole microseconds for each call, so up to here the error is below 1 %.
+const QUICKEST_PER_S: f64 = 10_000.0;
+
+/// How much a limit allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rate {
+    /// A fixed window: so many calls in each period.
+    Window {
+        /// Calls (units of cost) in each window, from 1 to 1,000,000,000.
+        calls: u32,
+        /// The window's length, such as `15m`; at most 366 days.
+        #[serde(with = "crate::human_duration")]
+        #[schemars(with = "String")]
+        per: Duration,
+        /// Where windows begin.
+        #[serde(default)]
+        aligned: Aligned,
+    },
+    /// A leaky bucket: a burst, then a steady pace.
+    Bucket {
+        /// The burst: calls (units of cost) that a full bucket holds, from 1 to 1,000,000,000.
+        calls: u32,
+        /// Calls restored each second; above 0, at most 10,000, and enough to fill the bucket in 366 days.
+        restore_per_s: f64,
+    },
+    /// So many calls at the same time.
+    Concurrency {
+        /// Calls in flight, from 1 to 1,000,000,000.
+        calls: u32,
+        /// After this time without a report a call counts as ended; at most 366 days.
+        #[serde(default = "default_lease", with = "crate::human_duration")]
+        #[schemars(with = "String")]
+        lease: Duration,
+    },
+    /// No number of our own: unlimited until an answer's headers say otherwise.
+    Told {},
+}
+
+/// Where the windows of a limit begin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Aligned {
+    /// A window opens with the first call after the last one's end.
+    #[default]
+    FirstCall,
+    /// At multiples of the window's length since 1970-01-01T00:00Z.
+    Epoch,
+    /// One after the other, from the reset that an answer told; until one did, as `first_call`.
+    Told,
+}
+
+/// A field of a [`Rate`] that is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` must be {expected}")]
+pub struct RateError {
+    /// Path of the field, such as `window.calls`.
+    pub field: &'static str,
+    /// What was expected, to stand after "must be".
+    pub expected: String,
+}
+
+impl Rate {
+    /// Checks every field's range.
+    ///
+    /// # Errors
+    /// The first field that is out of its range, and what was expected.
+    pub fn check(&self) -> Result<(), RateError> {
+        const SHORTEST: Duration = Duration::from_millis(1);
+        match *self {
+            Self::Window { calls, per, .. } => {
+                within("window.calls", calls, 1..=MOST_CALLS)?;
+                within_duration("window.per", per, SHORTEST..=LONGEST)
+            }
+            Self::Bucket { calls, restore_per_s } => {
+                within("bucket.calls", calls, 1..=MOST_CALLS)?;
+                let slowest = f64::from(calls) / LONGEST.as_secs_f64();
+                if (slowest..=QUICKEST_PER_S).contains(&restore_per_s) {
+                    return Ok(());
+                }
+                let expected = format!("above 0, at most {QUICKEST_PER_S}, and enough to fill the bucket in 366 days");
+                Err(RateError { field: "bucket.restore_per_s", expected })
+            }
+            Self::Concurrency { calls, lease } => {
+                within("concurrency.calls", calls, 1..=MOST_CALLS)?;
+                within_duration("concurrency.lease", lease, SHORTEST..=LONGEST)
+            }
+            Self::Told {} => Ok(()),
+        }
+    }
+}
+
+/// As long as a call may take with all its deadlines, and some.
+fn default_lease() -> Duration {
+    Duration::from_mins(5)
+}
+
+fn within(field: &'static str, value: u32, range: RangeInclusive<u32>) -> Result<(), RateError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(RateError { field, expected: format!("from {} to {}", range.start(), range.end()) })
+}
+
+fn within_duration(field: &'static str, value: Duration, range: RangeInclusive<Duration>) -> Result<(), RateError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = (humantime::format_duration(*range.start()), range.end().as_secs() / 86_400);
+    Err(RateError { field, expected: format!("from {least} to {most} days") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(json: &str) -> Result<Rate, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rates_read_as_people_write_them_and_write_back_the_same() {
+        let minutes = Duration::from_mins;
+        for (json, expected) in [
+            (
+                r#"{"window":{"calls":300,"per":"5m"}}"#,
+                Rate::Window { calls: 300, per: minutes(5), aligned: Aligned::FirstCall },
+            ),
+            (
+                r#"{"window":{"calls":1,"per":"1s500ms","aligned":"epoch"}}"#,
+                Rate::Window { calls: 1, per: Duration::from_millis(1_500), aligned: Aligned::Epoch },
+            ),
+            (r#"{"bucket":{"calls":40,"restore_per_s":2}}"#, Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
+            (r#"{"concurrency":{"calls":100}}"#, Rate::Concurrency { calls: 100, lease: minutes(5) }),
+            (r#"{"told":{}}"#, Rate::Told {}),
+        ] {
+            let read = rate(json).unwrap();
+            assert_eq!(read, expected, "{json}");
+            assert_eq!(read.check(), Ok(()), "{json}");
+            assert_eq!(rate(&serde_json::to_string(&read).unwrap()).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_rate_is_refused_with_the_reason() {
+        for (json, reason) in [
+            (r#"{"window":{"calls":300,"per":"5 parsecs"}}"#, "is not a duration such as"),
+            (r#"{"window":{"calls":300,"per":"5m","burst":3}}"#, "unknown field `burst`"),
+            (r#"{"told":{"calls":1}}"#, "unknown field `calls`"),
+            (r#"{"leaky":{}}"#, "unknown variant `leaky`"),
+        ] {
+            let error = rate(json).unwrap_err();
+            assert!(error.contains(reason), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_field_out_of_range_is_named_with_what_was_expected() {
+        let day = Duration::from_hours(24);
+        let window = |calls, per| Rate::Window { calls, per, aligned: Aligned::Epoch };
+        let bucket = |restore_per_s| Rate::Bucket { calls: 40, restore_per_s };
+        for (rate, message) in [
+            (window(0, day), "`window.calls` must be from 1 to 1000000000"),
+            (window(1, Duration::ZERO), "`window.per` must be from 1ms to 366 days"),
+            (window(1, 367 * day), "`window.per` must be from 1ms to 366 days"),
+            (Rate::Bucket { calls: 0, restore_per_s: 1.0 }, "`bucket.calls` must be from 1 to 1000000000"),
+            (bucket(10_001.0), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
+            (bucket(0.0), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
+            (bucket(1e-6), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
+            (bucket(f64::NAN), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
+            (Rate::Concurrency { calls: 0, lease: day }, "`concurrency.calls` must be from 1 to 1000000000"),
+            (Rate::Concurrency { calls: 1, lease: 400 * day }, "`concurrency.lease` must be from 1ms to 366 days"),
+        ] {
+            let error = rate.check().unwrap_err().to_string();
+            assert!(error.starts_with(message), "{rate:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_schema_describes_durations_as_text() {
+        let schema = serde_json::to_string(&schemars::schema_for!(Rate)).unwrap();
+        assert!(schema.contains(r#""per":{"description":"The window's length"#), "{schema}");
+        assert!(schema.contains(r#""default":"5m""#), "{schema}");
+    }
+}
