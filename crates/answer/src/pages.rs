@@ -1,0 +1,203 @@
+//! How an endpoint's pages are asked for, and what its answers say about them: the declaration.
+
+mod check;
+mod way;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tidegate_contracts::PagePointer;
+use tidegate_pagination::{Kind, Paging};
+
+use crate::problem::Problem;
+use crate::selector::Selector;
+pub(crate) use way::Way;
+
+/// How an endpoint's pages are asked for, and what its answers say about other pages. Exactly one of `offset`, `page`,
+/// `cursor`, `link` and `next_url` says how a page is pointed at.
+///
+/// A selected value that is null, an empty text or absent says nothing: no next page, no total.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pages {
+    /// By items: the query parameter that says how many items to pass over, such as `offset`. Needs `size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<String>,
+    /// By number: the query parameter for the page's number, such as `page`. Needs `size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+    /// With `page`: the first page's number, 0 or 1 (the default).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1))]
+    pub first: Option<u64>,
+    /// By cursor: the query parameter for what the page before named, such as `after`. Needs `next`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// By the `Link` header (RFC 8288): the relation that leads to the next page, usually `next`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// By address: where the answer names the next page's address, absolute or relative. It is followed only within
+    /// the origin that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_url: Option<Selector>,
+    /// With `cursor`: where the answer names the next cursor, a text or a number. With `offset` or `page`: what is
+    /// there, and not null, if there is another page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Selector>,
+    /// Where the answer says whether there is another page: true or false, 1 or 0, or these as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_more: Option<Selector>,
+    /// Where the answer says how many items there are in the whole list. Anything but a whole number from 0 is passed
+    /// over; of a header such as `Content-Range: items 0-24/319` what follows the slash counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Selector>,
+    /// How many items to ask for on each page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<PageSize>,
+    /// Most pages of one fetch, from 1. Default: 100000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_pages: Option<u32>,
+    /// With `offset` or `page`: how many pages to ask for at once while the list's size is not known, from 1 (the
+    /// default) to 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub parallel: Option<u32>,
+    /// With `offset` or `page`: whether a page with fewer items than asked for is the last one. Default: false, since
+    /// many providers filter a page after cutting it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short_page_ends: Option<bool>,
+    /// With `cursor`, `link` or `next_url`: whether a page without items is the last one even if it names a next one.
+    /// Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blank_page_ends: Option<bool>,
+}
+
+/// How many items to ask for on each page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PageSize {
+    /// The query parameter, such as `limit`.
+    pub param: String,
+    /// What to ask for, from 1: the most that the provider grants.
+    #[schemars(range(min = 1))]
+    pub max: u32,
+}
+
+impl Pages {
+    /// Most pages in flight at once where a list's size is not known.
+    pub const PARALLEL_MAX: u32 = 64;
+
+    /// What is wrong with the declaration beyond its shape; empty if nothing is.
+    #[must_use]
+    pub fn check(&self) -> Vec<Problem> {
+        check::check(self)
+    }
+
+    /// What pagination needs to know. Of a declaration that [`Pages::check`] passes; of another, the best guess.
+    #[must_use]
+    pub fn paging(&self) -> Paging {
+        let size = self.size.as_ref().map_or(1, |size| size.max.max(1));
+        let kind = match Way::of(self) {
+            None => Kind::Single,
+            Some(Way::Offset(_)) => Kind::Offset { size },
+            Some(Way::Number(_)) => Kind::Number { size, first: self.first.unwrap_or(1) },
+            Some(Way::Cursor(_) | Way::Link(_) | Way::Url(_)) => Kind::Chain,
+        };
+        let defaults = Paging::new(kind);
+        Paging {
+            max_pages: self.max_pages.unwrap_or(defaults.max_pages).max(1),
+            parallel: self.parallel.unwrap_or(defaults.parallel).clamp(1, Self::PARALLEL_MAX),
+            short_page_ends: self.short_page_ends.unwrap_or(defaults.short_page_ends),
+            blank_page_ends: self.blank_page_ends.unwrap_or(defaults.blank_page_ends),
+            ..defaults
+        }
+    }
+
+    /// The query parameters that ask for the page at `pointer`: names and values, neither encoded.
+    ///
+    /// None for an address, which is whole. Offset and number bring their own size, which may be smaller than the
+    /// declared one. A pointer of a kind that is not declared here names no parameter but the size's.
+    #[must_use]
+    pub fn query(&self, pointer: &PagePointer) -> Vec<(&str, String)> {
+        let declared = self.size.as_ref().map(|size| size.max);
+        let (place, size) = match (pointer, Way::of(self)) {
+            (PagePointer::Url { .. }, _) => return Vec::new(),
+            (PagePointer::Offset { offset, size }, Some(Way::Offset(param))) => {
+                (Some((param, offset.to_string())), Some(*size))
+            }
+            (PagePointer::Number { page, size }, Some(Way::Number(param))) => {
+                (Some((param, page.to_string())), Some(*size))
+            }
+            (PagePointer::Cursor { cursor }, Some(Way::Cursor(param))) => (Some((param, cursor.clone())), declared),
+            _ => (None, declared),
+        };
+        let size = self.size.as_ref().zip(size).map(|(param, size)| (param.param.as_str(), size.to_string()));
+        place.into_iter().chain(size).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tidegate_contracts::PagePointer as At;
+
+    use super::*;
+
+    fn pages(json: serde_json::Value) -> Pages {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn each_way_of_paging_becomes_its_kind() {
+        let size = json!({"param": "limit", "max": 50});
+        let table = [
+            (json!({}), Kind::Single),
+            (json!({"offset": "o", "size": size}), Kind::Offset { size: 50 }),
+            (json!({"page": "p", "size": size}), Kind::Number { size: 50, first: 1 }),
+            (json!({"page": "p", "first": 0, "size": size}), Kind::Number { size: 50, first: 0 }),
+            (json!({"cursor": "c", "next": "$.next"}), Kind::Chain),
+            (json!({"link": "next"}), Kind::Chain),
+            (json!({"next_url": {"header": "Next-Page"}}), Kind::Chain),
+        ];
+        for (json, kind) in table {
+            assert_eq!(pages(json.clone()).paging(), Paging::new(kind), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_declared_replaces_the_defaults() {
+        let declared = pages(json!({
+            "offset": "o", "size": {"param": "limit", "max": 5}, "max_pages": 7, "parallel": 4, "short_page_ends": true,
+            "blank_page_ends": false
+        }));
+        let paging = declared.paging();
+        assert_eq!((paging.max_pages, paging.parallel), (7, 4));
+        assert_eq!((paging.short_page_ends, paging.blank_page_ends), (true, false));
+    }
+
+    #[test]
+    fn a_pointer_becomes_query_parameters() {
+        let size = json!({"param": "limit", "max": 50});
+        let offset = pages(json!({"offset": "skip", "size": size}));
+        let number = pages(json!({"page": "page", "size": {"param": "per_page", "max": 100}}));
+        let cursor = pages(json!({"cursor": "after", "next": "$.n", "size": size}));
+        let bare = pages(json!({"cursor": "after", "next": "$.n"}));
+        let link = pages(json!({"link": "next", "size": size}));
+        let cursor_at = || At::Cursor { cursor: "a b&c".to_owned() };
+        let table = [
+            (&offset, At::Offset { offset: 100, size: 25 }, vec![("skip", "100"), ("limit", "25")]),
+            (&number, At::Number { page: 3, size: 100 }, vec![("page", "3"), ("per_page", "100")]),
+            (&cursor, At::First, vec![("limit", "50")]),
+            (&cursor, cursor_at(), vec![("after", "a b&c"), ("limit", "50")]),
+            (&bare, At::First, vec![]),
+            (&bare, cursor_at(), vec![("after", "a b&c")]),
+            (&link, At::First, vec![("limit", "50")]),
+            (&link, At::Url { url: "https://api.example/?page=2".to_owned() }, vec![]),
+            (&Pages::default(), At::First, vec![]),
+        ];
+        for (pages, pointer, query) in table {
+            let query: Vec<_> = query.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+            assert_eq!(pages.query(&pointer), query, "{pointer:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading a page: its items as lines, and the facts that pagination needs.
+
+use http::{HeaderMap, StatusCode};
+use tidegate_contracts::{Fingerprint, PageFacts};
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::body;
+use crate::evidence::Evidence;
+use crate::finder::{Finder, Found, Items};
+use crate::json_path::JsonPath;
+use crate::lines::Lines;
+use crate::message::{self, Places};
+use crate::pages::Pages;
+use crate::raw::{self, Scalar};
+use crate::told::{Context, Sources};
+use crate::unreadable::Unreadable;
+
+/// How the pages of one endpoint are read, compiled once.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    body: Finder,
+    sources: Sources,
+    key: Option<Finder>,
+    /// Looks for errors beside no items.
+    errors: (Finder, Places),
+    /// An answer without a body is right: one item, `null`.
+    bodiless: bool,
+}
+
+/// A page that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRead {
+    /// The items, one compact JSON value a line, each ended by `\n`, written as the third party wrote them.
+    pub lines: Vec<u8>,
+    /// What the page says; never `repeated`, which one page alone can't know.
+    pub facts: PageFacts,
+}
+
+impl Reader {
+    /// Compiles an endpoint's `items`, `key` and `pages`.
+    ///
+    /// Without `items` the whole body is one item. A path made of names and indexes leads to a list, whose elements
+    /// are the items, or to an object, which is one; any other path selects the items themselves. `key` leads to the
+    /// value within an item that makes it the same item on another page. Without `pages` the one answer is all.
+    #[must_use]
+    pub fn new(items: Option<&JsonPath>, key: Option<&JsonPath>, pages: Option<&Pages>) -> Self {
+        let mut values = Vec::new();
+        let sources = pages.map_or_else(Sources::default, |pages| Sources::of(pages, &mut values));
+        let bodiless = items.is_none() && pages.is_none();
+        let body = Finder::new(items.cloned().map_or(Items::Whole, Items::At), values);
+        let key = key.map(|key| Finder::new(Items::Unwanted, vec![key.clone()]));
+        let mut usual = Vec::new();
+        let places = Places::add(&mut usual);
+        Self { body, sources, key, errors: (Finder::new(Items::Unwanted, usual), places), bodiless }
+    }
+
+    /// Reads the answer that a call of `url` (where redirects ended) brought.
+    ///
+    /// Null where the items should be is an empty page; nothing there never is one, nor are no items beside an error
+    /// (`{"data":{"users":null},"errors":[{"message":"…"}]}`, as GraphQL has it). A single endpoint without `items`
+    /// takes an answer without a body (204, or 200 to a change) as one item, `null`; any other takes it as broken.
+    ///
+    /// # Errors
+    ///
+    /// The answer can't be read for sure; see [`Unreadable`].
+    pub fn read(&self, headers: &HeaderMap, body: &[u8], url: &Url) -> Result<PageRead, Unreadable> {
+        let found = match body::json_text(body) {
+            Err(Unreadable::Empty) if self.bodiless => nothing()?,
+            text => self.body.find(text?)?,
+        };
+        if found.lines.count == 0
+            && let Some(message) = self.error(headers, body)
+        {
+            return Err(Unreadable::ErrorBeside { message });
+        }
+        let told = self.sources.read(&Context { headers, found: &found, url })?;
+        let Lines { bytes, count, .. } = found.lines;
+        let facts = PageFacts {
+            items: count,
+            total: told.total,
+            next: told.next,
+            has_more: told.has_more,
+            fingerprint: Fingerprint(xxh3_64(&bytes).cast_signed()),
+            repeated: false,
+        };
+        Ok(PageRead { lines: bytes, facts })
+    }
+
+    /// The message in `error`, `errors` or `error_description`.
+    fn error(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+        let (finder, places) = &self.errors;
+        let message = places.of_errors_only(&Evidence::new(StatusCode::OK, headers, body, finder))?;
+        Some(message::clean(&message))
+    }
+
+    /// Whether items have a key at all.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// What makes the item in `line` the same on another page: a text itself, any other value as it is written.
+    ///
+    /// None without a key path, and where that selects nothing, null, an empty text, or more than one value: such an
+    /// item is never taken for another.
+    #[must_use]
+    pub fn item_key(&self, line: &[u8]) -> Option<String> {
+        let line = std::str::from_utf8(line.trim_ascii()).ok()?;
+        let found = self.key.as_ref()?.find(line).ok()?;
+        let &[(_, json)] = found.values.as_slice() else { return None };
+        let key = match Scalar::of(json) {
+            Scalar::Compound => {
+                let mut compact = Vec::new();
+                raw::compact(json, &mut compact);
+                String::from_utf8(compact).ok()?
+            }
+            scalar => scalar.text()?.into_owned(),
+        };
+        (!key.is_empty()).then_some(key)
+    }
+}
+
+fn nothing() -> Result<Found<'static>, Unreadable> {
+    let mut found = Found::default();
+    found.lines.push("null")?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
