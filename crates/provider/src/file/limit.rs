@@ -1,0 +1,138 @@
+//! Limits as a provider file declares them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use tidegate_limits::{HeaderNames, Rate};
+
+use super::Name;
+
+/// One of the provider's limits. Every limit that matches a call applies to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Its name, unique in the file.
+    pub id: Name,
+    /// What it counts by: calls that agree in all of these share it.
+    #[serde(default = "by_credential", skip_serializing_if = "is_by_credential")]
+    #[schemars(length(min = 1, max = 8))]
+    pub key: Vec<Factor>,
+    /// An expression over `call.page`, `call.endpoint`, `call.size` and `params`: it applies where this is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Endpoints it applies to, `*` standing for any text; all of them where there is no list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<String>,
+    /// What a call costs; 1 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// Headers of answers that speak of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<HeaderNames>,
+    /// How much of it there is.
+    #[serde(flatten)]
+    pub rate: Rate,
+}
+
+fn by_credential() -> Vec<Factor> {
+    vec![Factor::Credential]
+}
+
+fn is_by_credential(key: &[Factor]) -> bool {
+    key == [Factor::Credential]
+}
+
+/// What a call costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Cost {
+    /// Always the same.
+    Fixed(u32),
+    /// An expression over `call.page`, `call.endpoint`, `call.size` and `params`.
+    Expression(String),
+}
+
+/// What a limit counts by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Factor {
+    /// The app that the credential belongs to: `config.app`, or one for all.
+    App,
+    /// The credential.
+    Credential,
+    /// The tenant whose job it is.
+    Tenant,
+    /// The address that the call leaves from.
+    Egress,
+    /// The endpoint.
+    Endpoint,
+    /// Nothing but the provider: one for all.
+    Provider,
+    /// The value of a parameter.
+    Param(String),
+}
+
+impl Factor {
+    const TITLE: &'static str = "one of app, credential, tenant, egress, endpoint, provider and param:NAME";
+
+    /// Its name in keys: the word, or the parameter's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::App => "app",
+            Self::Credential => "credential",
+            Self::Tenant => "tenant",
+            Self::Egress => "egress",
+            Self::Endpoint => "endpoint",
+            Self::Provider => "provider",
+            Self::Param(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if matches!(self, Self::Param(_)) {
+            f.write_str("param:")?;
+        }
+        f.write_str(self.name())
+    }
+}
+
+impl TryFrom<String> for Factor {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Ok(match (text.as_str(), text.strip_prefix("param:")) {
+            ("app", _) => Self::App,
+            ("credential", _) => Self::Credential,
+            ("tenant", _) => Self::Tenant,
+            ("egress", _) => Self::Egress,
+            ("endpoint", _) => Self::Endpoint,
+            ("provider", _) => Self::Provider,
+            (_, Some(name)) if !name.is_empty() => Self::Param(name.to_owned()),
+            _ => return Err(format!("expected {}, found {text:?}", Self::TITLE)),
+        })
+    }
+}
+
+impl From<Factor> for String {
+    fn from(factor: Factor) -> Self {
+        factor.to_string()
+    }
+}
+
+impl JsonSchema for Factor {
+    fn schema_name() -> Cow<'static, str> {
+        "Factor".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "title": Self::TITLE,
+            "pattern": "^(app|credential|tenant|egress|endpoint|provider|param:.+)$",
+        })
+    }
+}

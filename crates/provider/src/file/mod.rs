@@ -1,0 +1,17 @@
+//! What stands in provider files and job files, as written: read from YAML or JSON, written back to the same JSON.
+
+mod auth;
+mod endpoint;
+mod job;
+mod limit;
+mod name;
+mod provider;
+mod quantity;
+
+pub use auth::Auth;
+pub use endpoint::{Endpoint, Parameter, Parameters, Placement, Route};
+pub use job::{JobFile, OnFailure, Step};
+pub use limit::{Cost, Factor, Limit};
+pub use name::{EndpointName, Name, Version};
+pub use provider::{Body, ConfigField, ProviderFile, Retry, Timeouts};
+pub use quantity::{Period, Size};
