@@ -1,0 +1,193 @@
+//! A queue: a shelf behind a lock, and those who wait for it.
+//!
+//! Nobody is woken for nothing and nobody is forgotten: a message wakes one consumer, which wakes another
+//! when it leaves messages behind. Only consumers that may take a message wait at `news`; one whose prefetch
+//! is used up, or whose turn it is not, waits at its own seat.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_contracts::Envelope;
+use tidegate_contracts::topology::Queue;
+use tidegate_daemon::Clock;
+use tokio::sync::Notify;
+
+use super::dead::Dead;
+use super::shelf::Shelf;
+use crate::{BusError, Parcel, QueueDepth};
+
+/// One queue of the bus.
+pub(super) struct Line {
+    queue: Queue,
+    max: usize,
+    clock: Clock,
+    dead: Arc<Dead>,
+    state: Mutex<State>,
+    unacked: AtomicUsize,
+    /// Messages are ready, or the time to wait for the next parked one has changed.
+    pub(super) news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    shelf: Shelf,
+    /// Consumers in the order they came.
+    seats: VecDeque<(SeatId, Arc<Notify>)>,
+    next_seat: SeatId,
+    closed: bool,
+}
+
+pub(super) type SeatId = u64;
+
+/// What a consumer finds.
+pub(super) enum Found {
+    /// Messages, now in the buffer.
+    Messages,
+    /// Nothing; the first parked message is due then.
+    Nothing { next_due_ms: Option<i64> },
+    /// Another consumer's turn.
+    NotItsTurn,
+    /// The end.
+    Closed,
+}
+
+impl Line {
+    pub(super) fn new(queue: Queue, max: usize, clock: Clock, dead: Arc<Dead>) -> Self {
+        let (state, unacked, news) = (Mutex::default(), AtomicUsize::new(0), Notify::new());
+        Self { queue, max, clock, dead, state, unacked, news }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks for `more` messages, if they may come.
+    fn admit(&self, more: usize) -> Result<MutexGuard<'_, State>, BusError> {
+        let state = self.state();
+        if state.closed {
+            Err(BusError::Closed)
+        } else if state.shelf.ready() + state.shelf.parked() + more > self.max {
+            Err(BusError::Full { queue: self.queue.clone(), max: self.max })
+        } else {
+            Ok(state)
+        }
+    }
+
+    /// Adds messages: all, or on an error none.
+    pub(super) fn push(&self, messages: Vec<Arc<Envelope>>) -> Result<(), BusError> {
+        let mut state = self.admit(messages.len())?;
+        messages.into_iter().for_each(|envelope| state.shelf.push(envelope));
+        drop(state);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    /// Parks a message until it is due.
+    pub(super) fn park(&self, message: Arc<Envelope>, due_ms: i64) -> Result<(), BusError> {
+        let first = self.admit(1)?.shelf.park(message, due_ms);
+        if first {
+            // Everybody who waits, waits for too long now; who comes later looks first.
+            self.news.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Moves at most `max` messages to `buffer`, for the consumer at `seat`.
+    pub(super) fn take(&self, seat: SeatId, max: usize, buffer: &mut Vec<Parcel>) -> Found {
+        let mut state = self.state();
+        if state.closed {
+            return Found::Closed;
+        }
+        if self.single_active() && state.seats.front().is_none_or(|(first, _)| *first != seat) {
+            return Found::NotItsTurn;
+        }
+        self.promote(&mut state.shelf);
+        buffer.extend(std::iter::from_fn(|| state.shelf.take()).take(max));
+        self.unacked.fetch_add(buffer.len(), Ordering::Relaxed);
+        let (left, next_due_ms) = (state.shelf.ready() > 0, state.shelf.next_due_ms());
+        drop(state);
+        if buffer.is_empty() {
+            return Found::Nothing { next_due_ms };
+        }
+        if left {
+            self.news.notify_one();
+        }
+        Found::Messages
+    }
+
+    fn promote(&self, shelf: &mut Shelf) {
+        if shelf.parked() > 0 {
+            shelf.promote((self.clock)());
+        }
+    }
+
+    /// Deliveries are settled.
+    pub(super) fn settled(&self, count: usize) {
+        self.unacked.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// A delivery comes back.
+    pub(super) fn put_back(&self, parcel: Parcel) {
+        let mut state = self.state();
+        state.shelf.put_back(parcel);
+        self.settled(1);
+        drop(state);
+        self.news.notify_one();
+    }
+
+    /// A delivery can't be handled.
+    pub(super) fn bury(&self, parcel: Parcel, reason: &str) {
+        self.dead.add(&self.queue, parcel, reason, (self.clock)());
+        self.settled(1);
+    }
+
+    /// A consumer comes.
+    pub(super) fn sit(&self, nudge: Arc<Notify>) -> Result<SeatId, BusError> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(BusError::Closed);
+        }
+        let seat = state.next_seat;
+        state.next_seat += 1;
+        state.seats.push_back((seat, nudge));
+        Ok(seat)
+    }
+
+    /// A consumer is gone, with its deliveries; the next one's turn may have come.
+    pub(super) fn leave(&self, seat: SeatId) {
+        let mut state = self.state();
+        state.seats.retain(|(other, _)| *other != seat);
+        if self.single_active()
+            && let Some((_, nudge)) = state.seats.front()
+        {
+            nudge.notify_one();
+        }
+    }
+
+    /// Ends the queue; consumers hear of it at once.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.seats.iter().for_each(|(_, nudge)| nudge.notify_one());
+        drop(state);
+        self.news.notify_waiters();
+    }
+
+    /// How many messages are where.
+    pub(super) fn depth(&self) -> QueueDepth {
+        let mut state = self.state();
+        self.promote(&mut state.shelf);
+        let (ready, delayed) = (state.shelf.ready(), state.shelf.parked());
+        QueueDepth { ready, unacked: self.unacked.load(Ordering::Relaxed), delayed }
+    }
+
+    /// How long until `due_ms`, in milliseconds; 0 when it is past.
+    pub(super) fn until_ms(&self, due_ms: i64) -> u64 {
+        u64::try_from(due_ms.saturating_sub((self.clock)())).unwrap_or(0)
+    }
+
+    fn single_active(&self) -> bool {
+        matches!(self.queue, Queue::Plans(_))
+    }
+}

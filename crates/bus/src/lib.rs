@@ -1,0 +1,103 @@
+//! The bus: how messages get from one service to the next, whatever carries them.
+//!
+//! [`Bus`] is at-least-once. A message is taken when [`Bus::publish`] returns, is delivered until somebody
+//! acknowledges or rejects it, and comes back when a [`Delivery`] is dropped without either; so whoever
+//! handles one must make twice harmless. [`InProcess`] carries messages inside of one process.
+//!
+//! *To add another bus*: implement [`Bus`], [`Consumer`] and [`Settle`], and run [`conformance`] over it.
+
+pub mod conformance;
+mod delivery;
+mod error;
+mod inprocess;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_contracts::Envelope;
+use tidegate_contracts::topology::Queue;
+
+pub use delivery::{Delivery, Parcel, Settle, Tag, ack_all};
+pub use error::BusError;
+pub use inprocess::{DEAD_MAX, InProcess, InProcessConfig, QUEUES_MAX};
+
+/// Carries messages from services to services.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Sends messages to a queue, in this order. They are safe with the bus once this returns; on an error
+    /// some may be there all the same, so sending again may send twice.
+    ///
+    /// # Errors
+    /// [`BusError::Full`] with nothing sent, [`BusError::Closed`], [`BusError::Refused`] for
+    /// [`Queue::Dead`], [`BusError::Broker`].
+    async fn publish(&self, queue: &Queue, messages: Vec<Envelope>) -> Result<(), BusError>;
+
+    /// Parks a message: it is delivered when `due_ms` (Unix time in milliseconds) is reached, not before and
+    /// a little later. One that is due already is delivered like any other. Holds no consumer.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`]; also [`BusError::Refused`] for [`Queue::Events`], since nobody waits for old news.
+    async fn publish_later(&self, queue: &Queue, message: Envelope, due_ms: i64) -> Result<(), BusError>;
+
+    /// Starts to take messages from a queue, at most `prefetch` of them unacknowledged at a time (0 is
+    /// taken for 1; [`Queue::Events`] knows no limit, as nothing is acknowledged there). Of several consumers
+    /// each message goes to one, but each of [`Queue::Events`] gets all, and of [`Queue::Plans`] one gets
+    /// all while the others wait until it is gone with all of its deliveries.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`], [`BusError::Refused`] for [`Queue::Dead`], [`BusError::Broker`].
+    async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// How many messages a queue holds; all zero for [`Queue::Events`]. A look, outdated at once.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`], [`BusError::Broker`].
+    async fn depth(&self, queue: &Queue) -> Result<QueueDepth, BusError>;
+
+    /// Messages that were rejected, oldest first; at most [`DEAD_MAX`].
+    ///
+    /// # Errors
+    /// [`BusError::Broker`].
+    async fn dead(&self) -> Result<Vec<DeadLetter>, BusError>;
+
+    /// Ends the bus: consumers end, nothing more is taken. Deliveries that are out may still be settled.
+    async fn close(&self);
+}
+
+/// Takes messages from one queue. Dropping it stops that; what it fetched and did not hand out goes back,
+/// what it handed out stays with whoever has it.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Waits for a message; `None` when the bus is closed. Cancelling the wait loses nothing.
+    async fn next(&mut self) -> Option<Delivery>;
+
+    /// Waits for a message, then takes what is there without waiting, at most `max` (0 is taken for 1) and
+    /// at most what is left of the prefetch. Empty when the bus is closed. Cancelling the wait loses nothing.
+    async fn next_batch(&mut self, max: usize) -> Vec<Delivery>;
+}
+
+/// How many messages a queue holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// To be delivered now.
+    pub ready: usize,
+    /// Delivered, and neither acknowledged nor rejected nor back.
+    pub unacked: usize,
+    /// Parked until due.
+    pub delayed: usize,
+}
+
+/// A message that was rejected.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The queue it was delivered from.
+    pub queue: Queue,
+    /// The message.
+    pub envelope: Arc<Envelope>,
+    /// How often it had come back before.
+    pub redelivered: u32,
+    /// Why, as given; at most [`tidegate_contracts::Failure::MESSAGE_MAX_CHARS`] characters.
+    pub reason: String,
+    /// Unix time in milliseconds.
+    pub died_at_ms: i64,
+}
