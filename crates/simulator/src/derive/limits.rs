@@ -1,0 +1,137 @@
+//! Limits as a provider file declares them, to be enforced by this crate's own counters.
+
+use tidegate_limits::{Aligned as DeclaredAligned, HeaderNames as DeclaredNames, Rate, ResetAs as DeclaredResetAs};
+use tidegate_provider::file::{Cost, Factor, Limit, ProviderFile};
+
+use super::answers;
+use crate::{Aligned, Bucket, By, HeaderNames, LimitHeaders, LimitSpec, Period, ResetAs, Whose, Window};
+
+/// The file's limits over the simulated `endpoints`. What is left out is noted.
+pub(super) fn derive(file: &ProviderFile, endpoints: &[&str], notes: &mut Vec<String>) -> Vec<LimitSpec> {
+    let mut limits = Vec::new();
+    for declared in &file.limits {
+        match limit(file, declared, endpoints) {
+            Ok(limit) => limits.push(limit),
+            Err(why) => notes.push(format!("limit {} is not simulated: {why}", declared.id)),
+        }
+    }
+    limits
+}
+
+fn limit(file: &ProviderFile, declared: &Limit, endpoints: &[&str]) -> Result<LimitSpec, String> {
+    let matched: Vec<String> = match declared.endpoints.as_slice() {
+        [] => Vec::new(),
+        patterns => {
+            let fits = |name: &&&str| patterns.iter().any(|pattern| fits(pattern, name));
+            endpoints.iter().filter(fits).map(|name| (*name).to_owned()).collect()
+        }
+    };
+    if matched.is_empty() && !declared.endpoints.is_empty() {
+        return Err("none of its endpoints is".to_owned());
+    }
+    let limit = LimitSpec {
+        id: Some(declared.id.to_string()),
+        by: whose(&declared.key),
+        endpoints: matched,
+        further_pages_only: further_pages_only(declared.when.as_deref())?,
+        headers: declared.headers.as_ref().map_or(LimitHeaders::NONE, headers),
+        answer: answers::of_limit(&file.errors, declared.id.as_str()),
+        ..rate(&declared.rate)?
+    };
+    let allowed = limit.rule()?.allowed();
+    // A cost above the whole limit counts as the whole of it.
+    Ok(LimitSpec { cost: cost(declared.cost.as_ref())?.clamp(1, allowed), ..limit })
+}
+
+fn rate(rate: &Rate) -> Result<LimitSpec, String> {
+    let none = LimitSpec::default();
+    Ok(match *rate {
+        Rate::Window { calls, per, aligned } => {
+            let aligned = match aligned {
+                DeclaredAligned::Epoch => Aligned::Epoch,
+                DeclaredAligned::FirstCall | DeclaredAligned::Told => Aligned::FirstCall,
+            };
+            LimitSpec { window: Some(Window { calls: calls.into(), per: Period(per), aligned }), ..none }
+        }
+        Rate::Bucket { calls, restore_per_s } => {
+            LimitSpec { bucket: Some(Bucket { capacity: calls.into(), refill_per_s: restore_per_s }), ..none }
+        }
+        Rate::Concurrency { calls, .. } => LimitSpec { concurrency: Some(calls.into()), ..none },
+        Rate::Told {} => return Err("it has no number of its own".to_owned()),
+    })
+}
+
+fn whose(key: &[Factor]) -> Whose {
+    let factors = key.iter().filter_map(|factor| match factor {
+        Factor::Credential => Some(By::Token),
+        Factor::Egress => Some(By::Ip),
+        Factor::Endpoint => Some(By::Endpoint),
+        Factor::Param(_) => Some(By::Parent),
+        // The simulated third party knows one app and one provider, and no tenants.
+        Factor::App | Factor::Tenant | Factor::Provider => None,
+    });
+    Whose::Each(factors.collect())
+}
+
+/// Of the expressions that a file may hold, only those about further pages are simulated.
+fn further_pages_only(when: Option<&str>) -> Result<bool, String> {
+    let Some(when) = when else { return Ok(false) };
+    match when.split_whitespace().collect::<String>().as_str() {
+        "call.page>1" | "call.page>=2" | "call.page!=1" => Ok(true),
+        _ => Err(format!("the condition `{when}` is too complex")),
+    }
+}
+
+fn cost(cost: Option<&Cost>) -> Result<u64, String> {
+    match cost {
+        None => Ok(1),
+        Some(Cost::Fixed(cost)) => Ok((*cost).into()),
+        Some(Cost::Expression(cost)) => Err(format!("the cost `{cost}` is too complex")),
+    }
+}
+
+fn headers(names: &DeclaredNames) -> LimitHeaders {
+    let reset_as = match names.reset_as {
+        DeclaredResetAs::Auto | DeclaredResetAs::EpochS => ResetAs::EpochS,
+        DeclaredResetAs::EpochMs => ResetAs::EpochMs,
+        DeclaredResetAs::DeltaS => ResetAs::DeltaS,
+        DeclaredResetAs::Iso8601 => ResetAs::Iso8601,
+    };
+    let DeclaredNames { limit, remaining, used, reset, .. } = names.clone();
+    if [&limit, &remaining, &used, &reset].iter().all(|name| name.is_none()) {
+        return LimitHeaders::Names(HeaderNames { reset_as, ..LimitHeaders::default().names() });
+    }
+    // A header of calls used that stands alone speaks of both, as `32/40`.
+    let alone = limit.is_none() && remaining.is_none();
+    let (used, used_of_limit) = if alone { (None, used) } else { (used, None) };
+    LimitHeaders::Names(HeaderNames { limit, remaining, used, used_of_limit, reset, reset_as, policy: None })
+}
+
+/// `*` stands for any text.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|after| {
+            (0..=after.len()).any(|skipped| after.get(skipped..).is_some_and(|after| fits(rest, after)))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name, is) in [
+            ("a.*", "a.b.c", true),
+            ("*.b", "a.b", true),
+            ("a*c*", "abcd", true),
+            ("a", "ab", false),
+            ("*", "", true),
+            ("b*", "ab", false),
+        ] {
+            assert_eq!(fits(pattern, name), is, "{pattern} {name}");
+        }
+    }
+}
