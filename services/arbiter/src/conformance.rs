@@ -1,0 +1,229 @@
+//! What holds for every store of limits. The model's own tests say the rest; this is what a store can get wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_limits::{Aligned, Charge, Decision, Permit, Question, Rate, Reading, Refused, Report, Told};
+
+use crate::{LimitStore, StoreError};
+
+/// The time at which every case begins: a whole minute, Unix time in ms.
+const START_MS: i64 = 1_699_999_980_000;
+const MINUTE_MS: i64 = 60_000;
+
+/// Holds a store to all of it. Every call of `make` returns a store that is empty. Needs a Tokio runtime, best one
+/// with several threads.
+///
+/// # Panics
+/// When something does not hold.
+pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
+    a_call_is_charged_to_all_its_limits_or_to_none(&Case(make().await)).await;
+    a_refusal_is_exact(&Case(make().await)).await;
+    questions_are_decided_in_order(&Case(make().await)).await;
+    what_was_not_sent_is_refunded_once(&Case(make().await)).await;
+    a_slot_is_free_after_its_report_or_its_lease(&Case(make().await)).await;
+    an_answer_is_believed(&Case(make().await)).await;
+    a_refusal_by_the_provider_blocks(&Case(make().await)).await;
+    what_is_saved_can_be_restored(&Case(make().await), &Case(make().await)).await;
+    what_is_idle_is_forgotten(&Case(make().await)).await;
+    a_race_overspends_nothing(&make().await).await;
+}
+
+/// A store, with the few sentences in which cases speak to it.
+struct Case(Arc<dyn LimitStore>);
+
+impl Case {
+    async fn ask(&self, after_ms: i64, charges: &[Charge]) -> Decision {
+        let question = Question { charges: charges.to_vec() };
+        let decisions = expect(self.0.ask(START_MS + after_ms, vec![question]).await);
+        assert_eq!(decisions.len(), 1, "one decision for one question");
+        decisions.into_iter().next().unwrap_or_else(|| unreachable!())
+    }
+
+    async fn granted(&self, after_ms: i64, charges: &[Charge]) -> Permit {
+        match self.ask(after_ms, charges).await {
+            Decision::Granted(permit) => permit,
+            wait @ Decision::Wait { .. } => {
+                panic!("after {after_ms} ms: expected a grant of {charges:?}, not {wait:?}")
+            }
+        }
+    }
+
+    /// Until how long after the start, and because of which limit.
+    async fn refused(&self, after_ms: i64, charges: &[Charge]) -> (i64, String) {
+        match self.ask(after_ms, charges).await {
+            Decision::Wait { until_ms, limit, .. } => (until_ms - START_MS, limit),
+            granted @ Decision::Granted(_) => {
+                panic!("after {after_ms} ms: expected a refusal of {charges:?}, not {granted:?}")
+            }
+        }
+    }
+
+    async fn report(&self, after_ms: i64, permit: &Permit, sent: bool, answer: Option<Told>) {
+        expect(self.0.report(START_MS + after_ms, vec![Report { permit: permit.clone(), sent, answer }]).await);
+    }
+
+    async fn used(&self, after_ms: i64) -> BTreeMap<String, u64> {
+        let usage = expect(self.0.usage(START_MS + after_ms).await);
+        usage.into_iter().map(|usage| (usage.key, usage.used)).collect()
+    }
+}
+
+fn expect<T>(result: Result<T, StoreError>) -> T {
+    result.unwrap_or_else(|error| panic!("the store should answer: {error:?}"))
+}
+
+fn charge(key: &str, rate: &Rate, cost: u32) -> Charge {
+    Charge { limit: key.to_owned(), key: key.to_owned(), rate: rate.clone(), cost }
+}
+
+fn a_minute(calls: u32) -> Rate {
+    Rate::Window { calls, per: Duration::from_mins(1), aligned: Aligned::Epoch }
+}
+
+fn bucket(calls: u32, restore_per_s: f64) -> Rate {
+    Rate::Bucket { calls, restore_per_s }
+}
+
+fn slots(calls: u32) -> Rate {
+    Rate::Concurrency { calls, lease: Duration::from_secs(30) }
+}
+
+fn used<const N: usize>(budgets: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    budgets.into_iter().map(|(key, used)| (key.to_owned(), used)).collect()
+}
+
+async fn a_call_is_charged_to_all_its_limits_or_to_none(case: &Case) {
+    let call =
+        [charge("window", &a_minute(5), 2), charge("bucket", &bucket(10, 1.0), 3), charge("slots", &slots(9), 1)];
+    case.granted(0, &call).await;
+    case.granted(0, &call).await;
+    let charged = used([("window", 4), ("bucket", 6), ("slots", 2)]);
+    assert_eq!(case.used(0).await, charged);
+    assert_eq!(case.refused(0, &call).await, (MINUTE_MS, "window".to_owned()));
+    assert_eq!(case.used(0).await, charged, "a refusal leaves no trace");
+}
+
+async fn a_refusal_is_exact(case: &Case) {
+    for (key, rate, until_ms) in [
+        ("window", a_minute(1), MINUTE_MS),
+        ("first call", Rate::Window { calls: 1, per: Duration::from_secs(7), aligned: Aligned::FirstCall }, 7_000),
+        ("bucket", bucket(1, 0.4), 2_500),
+    ] {
+        let call = [charge(key, &rate, 1)];
+        let permit = case.granted(0, &call).await;
+        case.report(0, &permit, true, Some(Told::default())).await;
+        for after_ms in [0, until_ms - 1] {
+            assert_eq!(case.refused(after_ms, &call).await, (until_ms, key.to_owned()), "after {after_ms} ms");
+        }
+        case.granted(until_ms, &call).await;
+    }
+}
+
+async fn questions_are_decided_in_order(case: &Case) {
+    let question = Question { charges: vec![charge("window", &a_minute(2), 1)] };
+    let decisions = expect(case.0.ask(START_MS, vec![question.clone(), question.clone(), question]).await);
+    assert!(
+        matches!(&decisions[..], [Decision::Granted(one), Decision::Granted(two), Decision::Wait { .. }] if one.id < two.id),
+        "{decisions:?}"
+    );
+}
+
+async fn what_was_not_sent_is_refunded_once(case: &Case) {
+    let call =
+        [charge("window", &a_minute(9), 2), charge("bucket", &bucket(9, 0.01), 2), charge("slots", &slots(9), 2)];
+    let unsent = case.granted(0, &call).await;
+    case.granted(0, &call).await;
+    for after_ms in [10, 20] {
+        case.report(after_ms, &unsent, false, None).await;
+        assert_eq!(case.used(after_ms).await, used([("window", 2), ("bucket", 2), ("slots", 2)]));
+    }
+}
+
+async fn a_slot_is_free_after_its_report_or_its_lease(case: &Case) {
+    let call = [charge("slots", &slots(2), 1)];
+    let ended = case.granted(0, &call).await;
+    case.granted(1_000, &call).await;
+    assert!(case.refused(2_000, &call).await.0 <= 30_000);
+    case.report(2_000, &ended, true, None).await;
+    case.granted(2_000, &call).await;
+    case.refused(30_999, &call).await;
+    case.granted(31_000, &call).await;
+    case.report(31_000, &ended, true, None).await;
+    assert_eq!(case.used(31_000).await, used([("slots", 2)]), "reported again, it frees nobody else's slot");
+}
+
+async fn an_answer_is_believed(case: &Case) {
+    let call = [charge("window", &a_minute(9), 1)];
+    let permit = case.granted(0, &call).await;
+    let reset_at_ms = Some(START_MS + 45_000);
+    let reading = Reading { limit: Some(5), remaining: Some(1.0), reset_at_ms, ..Reading::default() };
+    let readings = BTreeMap::from([("window".to_owned(), reading)]);
+    case.report(100, &permit, true, Some(Told { readings, refused: None })).await;
+    case.granted(200, &call).await;
+    assert_eq!(case.refused(300, &call).await, (45_000, "window".to_owned()));
+    assert_eq!(expect(case.0.usage(START_MS + 300).await)[0].size, Some(5));
+}
+
+async fn a_refusal_by_the_provider_blocks(case: &Case) {
+    let call = [charge("told", &Rate::Told {}, 1), charge("other", &Rate::Told {}, 1)];
+    let refusal = |until_ms: Option<i64>| {
+        let refused = Some(Refused { keys: vec!["told".to_owned()], until_ms });
+        Some(Told { readings: BTreeMap::new(), refused })
+    };
+    let [told, untold] = [case.granted(0, &call).await, case.granted(0, &call).await];
+    case.report(100, &untold, true, refusal(None)).await;
+    assert_eq!(case.refused(100, &call).await, (1_100, "told".to_owned()));
+    case.report(200, &told, true, refusal(Some(START_MS + 20_000))).await;
+    assert_eq!(case.refused(200, &call).await, (20_000, "told".to_owned()));
+    case.granted(200, &call[1..]).await;
+    let again = case.granted(20_000, &call).await;
+    case.report(20_000, &again, true, refusal(None)).await;
+    assert_eq!(case.refused(20_000, &call).await.0, 22_000, "the second in a row");
+}
+
+async fn what_is_saved_can_be_restored(case: &Case, fresh: &Case) {
+    let call =
+        [charge("window", &a_minute(9), 1), charge("bucket", &bucket(9, 0.01), 1), charge("slots", &slots(9), 1)];
+    let ended = case.granted(0, &call).await;
+    case.granted(0, &call).await;
+    case.report(0, &ended, true, None).await;
+    expect(fresh.0.restore(expect(case.0.snapshot().await)).await);
+    assert_eq!(fresh.used(0).await, used([("window", 2), ("bucket", 2), ("slots", 0)]));
+    assert!(fresh.granted(0, &call).await.id > ended.id);
+}
+
+async fn what_is_idle_is_forgotten(case: &Case) {
+    case.granted(0, &[charge("minute", &a_minute(9), 1)]).await;
+    case.granted(0, &[charge("slow", &bucket(9, 1.0 / 3_600.0), 1)]).await;
+    expect(case.0.forget_idle(START_MS + 30 * MINUTE_MS).await);
+    assert_eq!(case.used(30 * MINUTE_MS).await, used([("slow", 1)]));
+}
+
+/// Eight callers at once, on limits that overlap in part.
+async fn a_race_overspends_nothing(store: &Arc<dyn LimitStore>) {
+    let callers = (0..8).map(|caller| {
+        let store = Arc::clone(store);
+        let own = if caller % 2 == 0 { charge("even", &a_minute(700), 1) } else { charge("odd", &a_minute(200), 1) };
+        let question = Question { charges: vec![charge("all", &a_minute(800), 1), own] };
+        tokio::spawn(async move {
+            let mut granted = 0;
+            for _ in 0..300 {
+                let decisions = expect(store.ask(START_MS, vec![question.clone()]).await);
+                granted += decisions.iter().filter(|decision| matches!(decision, Decision::Granted(_))).count();
+                tokio::task::yield_now().await;
+            }
+            granted
+        })
+    });
+    let mut granted = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        granted += caller.await.unwrap_or_else(|error| panic!("a caller should end: {error}"));
+    }
+    let used: BTreeMap<String, u64> =
+        expect(store.usage(START_MS).await).into_iter().map(|usage| (usage.key, usage.used)).collect();
+    assert!(used["even"] <= 700 && used["odd"] <= 200, "{used:?}");
+    assert_eq!((granted as u64, used["all"]), (used["even"] + used["odd"], used["even"] + used["odd"]), "{used:?}");
+    assert_eq!(granted, 800, "all callers together ask for more than fits, and for no less");
+}

@@ -1,0 +1,172 @@
+//! The arbiter: decides for all executors when a call may go.
+//!
+//! What it decides is in `tidegate_limits`, purely; this is the service around it: a store of budgets behind
+//! [`LimitStore`], and the time of asking. Its HTTP interface comes with the services' own processes.
+//!
+//! *To add a store*: a file with an `impl LimitStore`, and a test that holds it to [`conformance::check`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tidegate_daemon::Clock;
+use tidegate_limits::{Decision, Question, Report, Snapshot, Usage};
+
+use crate::metrics::Metrics;
+
+pub mod conformance;
+mod memory;
+mod metrics;
+
+pub use memory::MemoryStore;
+
+/// The store of budgets can't be asked. Nothing was granted.
+#[derive(Debug, thiserror::Error)]
+#[error("the store of limits can't be asked: {0}")]
+pub struct StoreError(pub String);
+
+/// Budgets. One question is decided in one step, over all of its limits.
+///
+/// What [`conformance::check`] says holds for every store, however many ask at a time. `now_ms` is Unix time in ms.
+#[async_trait]
+pub trait LimitStore: Send + Sync {
+    /// Decides questions, each on its own, in this order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn ask(&self, now_ms: i64, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError>;
+
+    /// Takes permits back. Idempotent by permit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn report(&self, now_ms: i64, reports: Vec<Report>) -> Result<(), StoreError>;
+
+    /// Every budget in use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn usage(&self, now_ms: i64) -> Result<Vec<Usage>, StoreError>;
+
+    /// Drops budgets that nobody has used for long.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError>;
+
+    /// What to save, for a store that keeps nothing itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn snapshot(&self) -> Result<Snapshot, StoreError>;
+
+    /// Goes on from what was saved.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError>;
+}
+
+/// The arbiter.
+pub struct Arbiter {
+    store: Arc<dyn LimitStore>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Arbiter {
+    /// An arbiter over a store, with the time of `clock`.
+    #[must_use]
+    pub fn new(store: Arc<dyn LimitStore>, clock: Clock) -> Self {
+        Self { store, clock, metrics: Metrics::new() }
+    }
+
+    /// Whether calls may be made now; one decision for each question, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was granted.
+    pub async fn ask(&self, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError> {
+        let decisions = self.store.ask((self.clock)(), questions).await?;
+        self.metrics.decided(&decisions);
+        Ok(decisions)
+    }
+
+    /// Takes permits back and believes what answers said. Reporting twice does no harm.
+    ///
+    /// # Errors
+    /// [`StoreError`]; permits come back by their leases.
+    pub async fn report(&self, reports: Vec<Report>) -> Result<(), StoreError> {
+        self.metrics.reported(&reports);
+        self.store.report((self.clock)(), reports).await
+    }
+
+    /// Every budget in use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        self.store.usage((self.clock)()).await
+    }
+
+    /// Drops budgets that nobody has used for long; to be called now and then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_idle(&self) -> Result<(), StoreError> {
+        self.store.forget_idle((self.clock)()).await
+    }
+
+    /// What to save.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.store.snapshot().await
+    }
+
+    /// Goes on from what was saved.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.store.restore(snapshot).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use tidegate_limits::{Aligned, Charge, Rate};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn the_memory_store_is_a_limit_store() {
+        conformance::check(async || Arc::new(MemoryStore::new()) as Arc<dyn LimitStore>).await;
+    }
+
+    #[tokio::test]
+    async fn the_arbiter_goes_by_its_clock() {
+        let rate = Rate::Window { calls: 1, per: Duration::from_mins(1), aligned: Aligned::Epoch };
+        let charges = vec![Charge { limit: "minute".to_owned(), key: "key".to_owned(), rate, cost: 1 }];
+        let once_a_minute = Question { charges };
+        let now_ms = Arc::new(AtomicI64::new(59_999));
+        let hand = Arc::clone(&now_ms);
+        let arbiter = Arbiter::new(Arc::new(MemoryStore::new()), Arc::new(move || hand.load(Ordering::Relaxed)));
+
+        let decisions = arbiter.ask(vec![once_a_minute.clone(), once_a_minute.clone()]).await.unwrap();
+        let [Decision::Granted(permit), Decision::Wait { until_ms: 60_000, .. }] = &decisions[..] else {
+            panic!("{decisions:?}");
+        };
+        arbiter.report(vec![Report { permit: permit.clone(), sent: true, answer: None }]).await.unwrap();
+        now_ms.store(60_000, Ordering::Relaxed);
+        let decisions = arbiter.ask(vec![once_a_minute]).await.unwrap();
+        assert!(matches!(decisions[..], [Decision::Granted(_)]), "{decisions:?}");
+
+        assert_eq!(arbiter.usage().await.unwrap().len(), 1);
+        now_ms.store(30 * 60_000, Ordering::Relaxed);
+        arbiter.forget_idle().await.unwrap();
+        assert!(arbiter.usage().await.unwrap().is_empty());
+    }
+}

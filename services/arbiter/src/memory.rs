@@ -1,0 +1,57 @@
+//! Budgets in this process.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tidegate_limits::{Decision, Limiter, Question, Report, Snapshot, Usage};
+
+use crate::{LimitStore, StoreError};
+
+/// Budgets in this process, for one arbiter.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Limiter>);
+
+impl MemoryStore {
+    /// No budgets yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        // Should a decision have panicked, the budgets stand as far as it had come: too low by one call at most.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl LimitStore for MemoryStore {
+    async fn ask(&self, now_ms: i64, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError> {
+        let mut limiter = self.limiter();
+        Ok(questions.iter().map(|question| limiter.ask(now_ms, &question.charges)).collect())
+    }
+
+    async fn report(&self, now_ms: i64, reports: Vec<Report>) -> Result<(), StoreError> {
+        let mut limiter = self.limiter();
+        reports.iter().for_each(|report| limiter.report(now_ms, report));
+        Ok(())
+    }
+
+    async fn usage(&self, now_ms: i64) -> Result<Vec<Usage>, StoreError> {
+        Ok(self.limiter().usage(now_ms))
+    }
+
+    async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.limiter().forget_idle(now_ms);
+        Ok(())
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(self.limiter().snapshot())
+    }
+
+    async fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
+        *self.limiter() = Limiter::restore(snapshot);
+        Ok(())
+    }
+}
