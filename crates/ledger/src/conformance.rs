@@ -1,0 +1,135 @@
+//! What every ledger must do, as checks that each take an empty ledger and panic where it does otherwise.
+//!
+//! ```no_run
+//! use tidegate_ledger::{Ledger, SqliteLedger, Sync, conformance};
+//!
+//! macro_rules! tests {
+//!     ($($check:ident)*) => { $(
+//!         #[tokio::test]
+//!         async fn $check() {
+//!             let dir = tempfile::tempdir().expect("a directory");
+//!             let ledger = SqliteLedger::open(&dir.path().join("state"), Sync::Normal).await.expect("opens");
+//!             conformance::$check(&ledger).await;
+//!         }
+//!     )* };
+//! }
+//! tidegate_ledger::conformance_checks!(tests);
+//! # fn main() {}
+//! ```
+//!
+//! *To add a check*: a function in the file of its subject, its name in [`conformance_checks!`](crate::conformance_checks).
+
+mod chance;
+mod children;
+mod ends;
+mod finish;
+mod jobs;
+mod new_pages;
+mod release;
+mod report;
+mod retry;
+mod scene;
+mod simulation;
+mod stored;
+mod sweep;
+
+use std::sync::Arc;
+
+pub use children::*;
+pub use ends::*;
+pub use finish::*;
+pub use jobs::*;
+pub use new_pages::*;
+pub use release::*;
+pub use report::*;
+pub use retry::*;
+pub use simulation::*;
+pub use stored::*;
+pub use sweep::*;
+
+use crate::Ledger;
+
+/// Hands the names of all checks to a macro, so that no list of them is ever short of one.
+#[macro_export]
+macro_rules! conformance_checks {
+    ($with:ident) => {
+        $with! {
+            a_job_is_submitted_once
+            what_is_unknown_is_none
+            jobs_come_newest_first
+            small_texts_are_kept_by_name
+            a_first_plan_begins_once
+            a_plan_of_nothing_known_changes_nothing
+            calls_go_out_in_order_and_only_into_the_window
+            a_released_call_says_all_that_an_executor_needs
+            each_lane_has_its_own_window
+            every_end_is_counted
+            a_plan_that_comes_twice_changes_nothing
+            plans_take_effect_in_any_order
+            a_deferred_call_stays_open
+            a_deferral_after_the_end_is_ignored
+            an_earlier_deferral_never_replaces_a_later_one
+            requests_are_counted_once
+            a_message_of_any_length_is_kept_in_part
+            one_page_follows_another
+            a_range_is_planned_whole
+            pages_that_are_known_are_not_counted_again
+            first_pages_that_overlap_are_counted_once
+            a_chain_that_leads_back_ends
+            two_calls_that_name_the_same_next_page_plan_it_once
+            a_parent_finishes_after_its_children
+            a_child_met_on_two_pages_is_one
+            a_child_that_cannot_begin_is_a_failed_call
+            a_tolerated_child_that_cannot_begin_fails_nothing
+            a_root_that_cannot_begin_fails_the_job
+            a_fetch_without_pages_holds_nobody_up
+            a_job_succeeds_when_all_is_done
+            a_job_with_nothing_to_do_succeeds
+            a_job_fails_by_one_call
+            a_job_succeeds_with_failures_it_tolerates
+            a_stopped_job_fails_when_its_calls_are_back
+            a_job_that_cannot_be_planned_fails
+            a_cancelled_job_ends_when_its_calls_are_back
+            calls_of_a_stopped_job_come_back_unmade
+            a_job_is_cancelled_before_it_was_planned
+            a_finished_job_is_not_cancelled
+            jobs_finish_apart_from_each_other
+            failed_calls_are_tried_again
+            tolerated_failures_are_tried_again
+            a_cancelled_job_is_taken_up_where_it_was
+            what_cannot_begin_is_not_tried_again
+            only_finished_jobs_are_tried_again
+            a_sweep_of_everything_returns_all_that_is_out
+            a_sweep_returns_what_is_past_its_lease
+            a_swept_call_has_a_new_lease
+            a_sweep_lists_jobs_that_nobody_planned
+            a_sweep_fills_windows
+            a_page_is_stored_only_once
+            a_page_without_its_call_is_refused
+            a_page_twice_in_a_batch_is_stored_once
+            a_page_is_repeated_within_its_fetch_only
+            lines_read_back_as_they_were_stored
+            pages_come_in_the_order_of_storing
+            failures_are_grouped
+            steps_are_counted
+            a_guard_that_stopped_a_fetch_is_remembered
+            waits_are_told_by_reason
+            whatever_happens_the_account_balances
+        }
+    };
+}
+
+/// Runs every check, each with a ledger of its own.
+///
+/// # Panics
+/// Where the ledger does not conform.
+pub async fn all<F, Fut>(fresh: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn Ledger>>,
+{
+    macro_rules! run {
+        ($($check:ident)*) => { $( Box::pin($check(&*fresh().await)).await; )* };
+    }
+    conformance_checks!(run);
+}

@@ -1,0 +1,180 @@
+//! Jobs as the ledger shows them.
+
+use serde::Serialize;
+use tidegate_contracts::{JobId, Lane, WaitReason};
+
+/// A job to store.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// For people.
+    pub name: String,
+    /// Equal for equal specifications.
+    pub fingerprint: String,
+    /// Job and provider, JSON.
+    pub spec: String,
+    /// Provider's name.
+    pub provider: String,
+    /// Lane.
+    pub lane: Lane,
+}
+
+/// Where a job stands. `docs/states.md` has the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Stored, not planned yet.
+    Submitted,
+    /// Has open calls.
+    Running,
+    /// Done; every call succeeded, was skipped, or failed where the job tolerates it.
+    Succeeded,
+    /// Done; at least one call failed.
+    Failed,
+    /// Stopped by its owner.
+    Cancelled,
+}
+
+impl JobState {
+    /// Nothing more will happen by itself.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// The name as stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Submitted, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// A job's counters. `planned = open + succeeded + skipped + failed + cancelled`, always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// Calls planned so far.
+    pub calls_planned: u64,
+    /// Calls that have not ended.
+    pub calls_open: u64,
+    /// Open calls that are out with an executor or parked.
+    pub calls_released: u64,
+    /// Calls whose page is stored.
+    pub calls_succeeded: u64,
+    /// Calls for what is not there.
+    pub calls_skipped: u64,
+    /// Calls that failed for good.
+    pub calls_failed: u64,
+    /// Failed calls that the job tolerates (`on_failure: continue`).
+    pub calls_tolerated: u64,
+    /// Calls given up by a stop.
+    pub calls_cancelled: u64,
+    /// Fetches planned so far.
+    pub fetches_planned: u64,
+    /// Fetches that have an open call or child.
+    pub fetches_open: u64,
+    /// Items on stored pages of ended calls.
+    pub items: u64,
+    /// Requests sent for its calls, repeated and refused ones included, as far as plans have told.
+    pub requests: u64,
+}
+
+impl JobCounts {
+    /// The account balances.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let ended = self.calls_succeeded + self.calls_skipped + self.calls_failed + self.calls_cancelled;
+        self.calls_planned == self.calls_open + ended
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobRow {
+    /// Its id.
+    pub id: JobId,
+    /// For people.
+    pub name: String,
+    /// Provider's name.
+    pub provider: String,
+    /// Lane.
+    pub lane: Lane,
+    /// Where it stands.
+    pub state: JobState,
+    /// Why it failed or was stopped.
+    pub reason: Option<String>,
+    /// Unix ms.
+    pub submitted_at_ms: i64,
+    /// Unix ms.
+    pub started_at_ms: Option<i64>,
+    /// Unix ms.
+    pub finished_at_ms: Option<i64>,
+    /// Counters.
+    #[serde(flatten)]
+    pub counts: JobCounts,
+}
+
+/// Failed or skipped calls that look alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureGroup {
+    /// Step.
+    pub step: String,
+    /// `failed` or `skipped`.
+    pub state: String,
+    /// Failure class.
+    pub class: String,
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// Message.
+    pub message: String,
+    /// How many calls.
+    pub calls: u64,
+    /// One of them: its parameters (JSON).
+    pub example: String,
+}
+
+/// Counters of one step, over all of its fetches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepRow {
+    /// Step.
+    pub step: String,
+    /// Fetches planned.
+    pub fetches: u64,
+    /// Fetches finished.
+    pub fetches_done: u64,
+    /// Calls planned.
+    pub calls_planned: u64,
+    /// Calls open.
+    pub calls_open: u64,
+    /// Calls failed.
+    pub calls_failed: u64,
+    /// Calls skipped.
+    pub calls_skipped: u64,
+    /// Items stored.
+    pub items: u64,
+    /// Fetches that a guard stopped, by guard.
+    pub guards: Vec<(String, u64)>,
+}
+
+/// Parked calls that wait for the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// For what.
+    pub reason: WaitReason,
+    /// How many calls.
+    pub calls: u64,
+    /// When the first of them is due, Unix ms.
+    pub until_ms: i64,
+}

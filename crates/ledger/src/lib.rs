@@ -1,0 +1,155 @@
+//! The ledger: jobs, their trees, and the pages; the one truth that survives every process.
+//!
+//! [`Ledger`] has an implementation for SQLite ([`SqliteLedger`], one file); one for Postgres comes beside it and is
+//! held to the same [`conformance`] suite.
+//!
+//! **Invariants**, checked by the schema and the suite:
+//! * `planned = open + succeeded + skipped + failed + cancelled`, for each fetch and each job;
+//! * a fetch is finished exactly when neither a call nor a child of it is open;
+//! * what follows from a call is inserted in the transaction that ends it, so an open count never reaches zero early;
+//! * everything is keyed by deterministic ids: committing a plan or storing a page twice changes nothing.
+
+pub mod conformance;
+mod error;
+mod job;
+mod packed;
+mod sqlite;
+mod window;
+
+use async_trait::async_trait;
+use tidegate_contracts::{Call, CallId, FetchId, JobId, PageFacts, Plan};
+
+pub use error::LedgerError;
+pub use job::{FailureGroup, JobCounts, JobRow, JobState, NewJob, StepRow, Waiting};
+pub use packed::{PACKED_MAX_BYTES, Packed};
+pub use sqlite::{SqliteLedger, Sync};
+pub use window::Windows;
+
+/// Jobs, trees and pages.
+#[async_trait]
+pub trait Ledger: Send + std::marker::Sync {
+    /// Stores a job before anything else happens with it. Idempotent by `job.id`.
+    async fn submit(&self, job: &NewJob, now_ms: i64) -> Result<(), LedgerError>;
+
+    /// The job's state and counters; `None` if there is no such job.
+    async fn job(&self, id: JobId) -> Result<Option<JobRow>, LedgerError>;
+
+    /// Jobs, newest first, at most `limit`.
+    async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, LedgerError>;
+
+    /// The newest job with this fingerprint.
+    async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError>;
+
+    /// The job's specification, as submitted.
+    async fn spec(&self, id: JobId) -> Result<Option<String>, LedgerError>;
+
+    /// Commits plans in one transaction, rolls their counts up, and releases calls into the windows that have room.
+    /// The page of a call that succeeded is stored before ([`Ledger::put_pages`]).
+    ///
+    /// Idempotent by call: a plan whose call has ended before changes nothing.
+    async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError>;
+
+    /// Calls that were released and are due (by their lease or wait) at `now_ms`, released again; planned calls whose
+    /// job's window has room, as after [`Ledger::retry_failed`], released; also jobs that were submitted and never
+    /// planned. `everything`: all released calls, due or not, because the bus is known to be empty; those that wait keep
+    /// their due time.
+    async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError>;
+
+    /// Plans the failed and cancelled calls of a finished job again; the next [`Ledger::sweep`] releases them. Returns
+    /// how many. Fetches that could not begin stay failed: nothing is known to call anybody with.
+    async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError>;
+
+    /// No new call of the job may go out; it ends as cancelled when the released ones have come back, or here if none
+    /// are out. What those that come back lead to is planned and given up at once, for [`Ledger::retry_failed`] to find.
+    async fn cancel(&self, job: JobId, reason: &str, now_ms: i64) -> Result<(), LedgerError>;
+
+    /// Stores pages in one transaction. Idempotent by call: the first one stays. Answers, in order, with the facts as
+    /// stored, `repeated` filled in.
+    async fn put_pages(&self, pages: &[NewPage], now_ms: i64) -> Result<Vec<PageFacts>, LedgerError>;
+
+    /// Facts of a call's page, if it is stored.
+    async fn page_facts(&self, call: CallId) -> Result<Option<PageFacts>, LedgerError>;
+
+    /// Items of a call's page, if it is stored.
+    async fn page_lines(&self, call: CallId) -> Result<Option<Packed>, LedgerError>;
+
+    /// Pages of a job stored after `seq`, in the order of storing, at most `limit`.
+    async fn pages_after(&self, job: JobId, seq: i64, limit: u32) -> Result<Vec<PageRow>, LedgerError>;
+
+    /// Failed and skipped calls, grouped by step, class, status and message: failed before skipped, then the largest
+    /// groups first, at most `limit`.
+    async fn failures(&self, job: JobId, limit: u32) -> Result<Vec<FailureGroup>, LedgerError>;
+
+    /// Counters by step.
+    async fn steps(&self, job: JobId) -> Result<Vec<StepRow>, LedgerError>;
+
+    /// What the job's parked calls wait for at `now_ms`, and until when.
+    async fn waiting(&self, job: JobId, now_ms: i64) -> Result<Vec<Waiting>, LedgerError>;
+
+    /// Recounts every counter from the rows it counts, and looks for rows that belong to nothing. Returns what differs,
+    /// for people: nothing, in a sound ledger. Reads everything; not for while work goes on at speed.
+    #[doc(hidden)]
+    async fn audit(&self) -> Result<Vec<String>, LedgerError>;
+
+    /// Keeps a small text under a name.
+    async fn keep(&self, name: &str, value: &str, now_ms: i64) -> Result<(), LedgerError>;
+
+    /// The text kept under a name.
+    async fn kept(&self, name: &str) -> Result<Option<String>, LedgerError>;
+}
+
+/// What a commit brought about.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Calls to publish.
+    pub released: Vec<Call>,
+    /// Jobs of the plans.
+    pub progressed: Vec<JobId>,
+    /// Jobs that this commit stopped.
+    pub stopped: Vec<JobId>,
+    /// Jobs that are done with this commit.
+    pub finished: Vec<JobId>,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Calls to publish again, each with the time before which it need not run (0: at once).
+    pub calls: Vec<(Call, i64)>,
+    /// Jobs that no planner has seen.
+    pub unplanned: Vec<JobId>,
+}
+
+/// A page to store.
+#[derive(Debug, Clone)]
+pub struct NewPage {
+    /// The call it answers.
+    pub call: CallId,
+    /// Its fetch.
+    pub fetch: FetchId,
+    /// Its job.
+    pub job: JobId,
+    /// Its step.
+    pub step: String,
+    /// What it said.
+    pub facts: PageFacts,
+    /// Its items.
+    pub lines: Packed,
+}
+
+/// A stored page, to read items from.
+#[derive(Debug, Clone)]
+pub struct PageRow {
+    /// Order of storing.
+    pub seq: i64,
+    /// Its fetch.
+    pub fetch: FetchId,
+    /// Its step.
+    pub step: String,
+    /// How many items.
+    pub items: u32,
+    /// Parameters of its fetch, JSON.
+    pub params: String,
+    /// The items.
+    pub lines: Packed,
+}

@@ -1,0 +1,179 @@
+//! Committing plans: end calls, plan what follows, roll the counts up, release, finish.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sqlx::SqliteConnection;
+use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, PagePointer, Plan};
+
+use super::jobs::Head;
+use super::tally::Tally;
+use super::{calls, fetches, jobs, release, stop};
+use crate::{Committed, LedgerError, Windows};
+
+pub(super) async fn commit(
+    tx: &mut SqliteConnection,
+    plans: &[Plan],
+    windows: &Windows,
+    now_ms: i64,
+) -> Result<Committed, LedgerError> {
+    let mut heads = jobs::heads(tx, plans.iter().map(|plan| plan.job).collect()).await?;
+    let mut tally = Tally::default();
+    let effective = end_calls(tx, plans, &heads, &mut tally, windows, now_ms).await?;
+    plan_pages(tx, &effective, &mut tally).await?;
+    plan_fetches(tx, &effective, &mut tally, now_ms).await?;
+    let stopped = start_and_stop(tx, &effective, &mut heads, &mut tally, now_ms).await?;
+    fetches::add(tx, &mut tally, now_ms).await?;
+    let released = release::fill(tx, &heads, &mut tally, windows, now_ms).await?;
+    let finished = jobs::add(tx, &tally, now_ms).await?;
+    Ok(Committed { released, progressed: heads.into_keys().collect(), stopped, finished })
+}
+
+/// Ends the calls of the plans that are still open. Returns the plans that take effect: those whose call this commit
+/// ends, and first plans of jobs that have none.
+async fn end_calls<'a>(
+    tx: &mut SqliteConnection,
+    plans: &'a [Plan],
+    heads: &BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+    windows: &Windows,
+    now_ms: i64,
+) -> Result<Vec<&'a Plan>, LedgerError> {
+    let mut open = calls::open(tx, plans.iter().filter_map(|plan| Some(plan.ended.as_ref()?.call))).await?;
+    let mut effective: Vec<&Plan> = Vec::with_capacity(plans.len());
+    let mut begun: HashSet<JobId> = HashSet::new();
+    let mut ends: Vec<&CallEnd> = Vec::with_capacity(plans.len());
+    let mut deferrals = Vec::new();
+    for plan in plans {
+        let Some(ended) = &plan.ended else {
+            if heads.get(&plan.job).is_some_and(|head| head.submitted) && begun.insert(plan.job) {
+                effective.push(plan);
+            }
+            continue;
+        };
+        match &ended.end {
+            End::Deferred { wait } => deferrals.push((ended.requests, wait.until_ms, plan.job, ended)),
+            // From before the job was tried again. The call is made when its lease is past.
+            End::Cancelled if heads.get(&plan.job).is_some_and(|head| !head.stopped) => {}
+            _ => {
+                if let Some(was) = open.remove(&ended.call) {
+                    tally.end_call(plan.job, ended, was);
+                    ends.push(ended);
+                    effective.push(plan);
+                }
+            }
+        }
+    }
+    calls::end(tx, &ends, now_ms).await?;
+    // Plans come in any order; the latest deferral of a call is the one that counts.
+    deferrals.sort_by_key(|(requests, until_ms, ..)| (*requests, *until_ms));
+    let mut latest: HashMap<CallId, &CallEnd> = HashMap::new();
+    for (requests, _, job, ended) in deferrals {
+        if let Some(was) = open.get_mut(&ended.call).filter(|was| was.released) {
+            tally.job(job).requests += was.count_requests(requests);
+            latest.insert(ended.call, ended);
+        }
+    }
+    calls::defer(tx, latest.into_values(), windows.lease_ms).await?;
+    Ok(effective)
+}
+
+async fn plan_pages(tx: &mut SqliteConnection, plans: &[&Plan], tally: &mut Tally) -> Result<(), LedgerError> {
+    // One statement for all single pages of a job; ranges, which may be long, each on their own.
+    let mut singles: HashMap<JobId, Vec<calls::NewCall>> = HashMap::new();
+    for plan in plans {
+        let Some(ended) = &plan.ended else { continue };
+        let delta = tally.fetch(ended.fetch);
+        delta.total = plan.total.or(delta.total);
+        if let Some(end) = plan.fetch_end {
+            delta.end_paging(end);
+        }
+        for pages in &plan.pages {
+            if let NewPages::One { pointer, ordinal } = pages {
+                singles.entry(plan.job).or_default().push((ended.fetch, pointer.clone(), *ordinal));
+            } else {
+                let mut pages = pages.pointers().map(|(pointer, ordinal)| (ended.fetch, pointer, ordinal));
+                let new = calls::plan(tx, plan.job, &mut pages).await?;
+                tally.plan_calls(plan.job, ended.fetch, new);
+            }
+        }
+    }
+    for (job, pages) in singles {
+        let mut new = calls::plan_named(tx, job, &pages).await?;
+        for (fetch, pointer, _) in &pages {
+            // Named twice in this batch, it is new once.
+            if new.remove(&CallId::derive(*fetch, pointer)) {
+                tally.plan_calls(job, *fetch, 1);
+            } else if matches!(pointer, PagePointer::Cursor { .. } | PagePointer::Url { .. }) {
+                // The chain leads back to where it has been.
+                tally.fetch(*fetch).end_paging(FetchEnd::RepeatedPointer);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn plan_fetches(
+    tx: &mut SqliteConnection,
+    plans: &[&Plan],
+    tally: &mut Tally,
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    // In the order of the plans, so that calls are released in that order too.
+    let (mut by_job, mut named) = (HashMap::<JobId, Vec<&NewFetch>>::new(), HashSet::<FetchId>::new());
+    for plan in plans {
+        let new = plan.fetches.iter().filter(|fetch| named.insert(fetch.fetch));
+        by_job.entry(plan.job).or_default().extend(new);
+    }
+    for (job, fetches) in by_job {
+        let inserted = fetches::insert(tx, job, &fetches, now_ms).await?;
+        let begun: Vec<&NewFetch> = fetches.into_iter().filter(|fetch| inserted.contains(&fetch.fetch)).collect();
+        for fetch in &begun {
+            let failed = fetch.failure.as_ref().map(|_| fetch.tolerated);
+            tally.plan_fetch(job, fetch.parent, fetches::first_calls(fetch), failed);
+            if let Some(failure) = &fetch.failure {
+                calls::plan_failed(tx, job, fetch, failure, now_ms).await?;
+            }
+        }
+        let mut pages = begun.iter().copied().filter(|fetch| fetch.failure.is_none()).flat_map(first_pages);
+        calls::plan(tx, job, &mut pages).await?;
+    }
+    Ok(())
+}
+
+fn first_pages(fetch: &NewFetch) -> impl Iterator<Item = calls::NewCall> + Send {
+    let id = fetch.fetch;
+    fetch.pages.iter().flat_map(NewPages::pointers).map(move |(pointer, ordinal)| (id, pointer, ordinal))
+}
+
+/// A job starts with its first plan. Of a stopped job nothing new goes out: what was planned for it is given up, so
+/// that trying again finds it. Returns the jobs that stop here.
+async fn start_and_stop(
+    tx: &mut SqliteConnection,
+    plans: &[&Plan],
+    heads: &mut BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+    now_ms: i64,
+) -> Result<Vec<JobId>, LedgerError> {
+    let (mut stop_here, mut stopped) = (Vec::new(), BTreeSet::new());
+    for plan in plans {
+        let Some(head) = heads.get_mut(&plan.job) else { continue };
+        // Named, so that it finishes though it has nothing to do.
+        tally.job(plan.job);
+        if head.submitted {
+            jobs::start(tx, plan.job, now_ms).await?;
+            head.submitted = false;
+        }
+        if let Some(reason) = plan.fail_job.as_ref().filter(|_| !head.stopped) {
+            jobs::stop(tx, plan.job, "failed", reason).await?;
+            head.stopped = true;
+            stop_here.push(plan.job);
+        }
+        if head.stopped {
+            stopped.insert(plan.job);
+        }
+    }
+    for job in stopped {
+        stop::give_up_planned(tx, job, tally, now_ms).await?;
+    }
+    Ok(stop_here)
+}

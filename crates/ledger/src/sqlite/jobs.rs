@@ -1,0 +1,189 @@
+//! Statements about jobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use tidegate_contracts::{JobId, Lane};
+
+use super::rows::{count, job_id};
+use super::tally::{Tally, with_id};
+use crate::{JobCounts, JobRow, JobState, LedgerError, NewJob};
+
+/// What a transaction needs to know of a job.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) provider: String,
+    pub(super) lane: Lane,
+    pub(super) submitted: bool,
+    /// No new call may go out.
+    pub(super) stopped: bool,
+    pub(super) open: i64,
+    pub(super) released: i64,
+}
+
+pub(super) async fn insert(tx: &mut SqliteConnection, job: &NewJob, now_ms: i64) -> Result<(), LedgerError> {
+    let sql = "/* submit_job */
+        INSERT INTO jobs (id, name, fingerprint, spec, provider, lane, state, submitted_at_ms)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'submitted', ?7)
+        ON CONFLICT (id) DO NOTHING";
+    sqlx::query(sql)
+        .bind(&job.id.as_bytes()[..])
+        .bind(&job.name)
+        .bind(&job.fingerprint)
+        .bind(&job.spec)
+        .bind(&job.provider)
+        .bind(job.lane.name())
+        .bind(now_ms)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn by_id(connection: &mut SqliteConnection, id: JobId) -> Result<Option<JobRow>, LedgerError> {
+    let sql = "/* job */ SELECT * FROM jobs WHERE id = ?1";
+    sqlx::query(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn newest(connection: &mut SqliteConnection, limit: u32) -> Result<Vec<JobRow>, LedgerError> {
+    let sql = "/* jobs */ SELECT * FROM jobs ORDER BY seq DESC LIMIT ?1";
+    sqlx::query(sql).bind(limit).fetch_all(connection).await?.iter().map(read).collect()
+}
+
+pub(super) async fn by_fingerprint(
+    connection: &mut SqliteConnection,
+    fingerprint: &str,
+) -> Result<Option<JobRow>, LedgerError> {
+    let sql = "/* job_like */ SELECT * FROM jobs WHERE fingerprint = ?1 ORDER BY seq DESC LIMIT 1";
+    sqlx::query(sql).bind(fingerprint).fetch_optional(connection).await?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn spec(connection: &mut SqliteConnection, id: JobId) -> Result<Option<String>, LedgerError> {
+    let sql = "/* spec */ SELECT spec FROM jobs WHERE id = ?1";
+    Ok(sqlx::query_scalar(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?)
+}
+
+/// Heads of those of these jobs that exist.
+pub(super) async fn heads(
+    tx: &mut SqliteConnection,
+    ids: BTreeSet<JobId>,
+) -> Result<BTreeMap<JobId, Head>, LedgerError> {
+    let ids: Vec<String> = ids.iter().map(JobId::hex).collect();
+    let sql = "/* job_heads */
+        SELECT id, provider, lane, state = 'submitted' AS submitted, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped,
+            calls_open, calls_released
+        FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
+    let rows = sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(tx).await?;
+    rows.iter()
+        .map(|row| {
+            let head = Head {
+                provider: row.try_get("provider")?,
+                lane: lane(row.try_get("lane")?)?,
+                submitted: row.try_get("submitted")?,
+                stopped: row.try_get("stopped")?,
+                open: row.try_get("calls_open")?,
+                released: row.try_get("calls_released")?,
+            };
+            Ok((job_id(row, "id")?, head))
+        })
+        .collect()
+}
+
+pub(super) async fn start(tx: &mut SqliteConnection, job: JobId, now_ms: i64) -> Result<(), LedgerError> {
+    let sql =
+        "/* start_job */ UPDATE jobs SET state = 'running', started_at_ms = ?2 WHERE id = ?1 AND state = 'submitted'";
+    sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).execute(tx).await?;
+    Ok(())
+}
+
+/// From now on no new call of the job may go out.
+pub(super) async fn stop(tx: &mut SqliteConnection, job: JobId, stop: &str, reason: &str) -> Result<(), LedgerError> {
+    let sql = "/* stop_job */ UPDATE jobs SET stop = ?2, reason = substr(?3, 1, 1000) WHERE id = ?1";
+    sqlx::query(sql).bind(&job.as_bytes()[..]).bind(stop).bind(reason).execute(tx).await?;
+    Ok(())
+}
+
+/// Adds to jobs and finishes those with nothing open. Returns the finished ones.
+pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -> Result<Vec<JobId>, LedgerError> {
+    let rows: Vec<_> = tally.jobs.iter().map(|(job, delta)| with_id(job.hex(), delta)).collect();
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "/* add_to_jobs */
+        UPDATE jobs SET
+            calls_planned = calls_planned + more.planned, calls_open = calls_open + more.open,
+            calls_released = calls_released + more.released, calls_succeeded = calls_succeeded + more.succeeded,
+            calls_skipped = calls_skipped + more.skipped, calls_failed = calls_failed + more.failed,
+            calls_tolerated = calls_tolerated + more.tolerated, calls_cancelled = calls_cancelled + more.cancelled,
+            fetches_planned = jobs.fetches_planned + more.fetches_planned, fetches_open = jobs.fetches_open + more.fetches_open,
+            items = jobs.items + more.items, requests = jobs.requests + more.requests,
+            finished_at_ms = iif(jobs.fetches_open + more.fetches_open = 0, ?2, NULL),
+            state = CASE
+                WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'
+                WHEN stop IS NOT NULL THEN stop
+                WHEN calls_failed + more.failed > calls_tolerated + more.tolerated THEN 'failed'
+                ELSE 'succeeded' END
+        FROM (SELECT unhex(value ->> 'id') AS id, value ->> 'planned' AS planned, value ->> 'open' AS open,
+                value ->> 'released' AS released, value ->> 'succeeded' AS succeeded, value ->> 'skipped' AS skipped,
+                value ->> 'failed' AS failed, value ->> 'tolerated' AS tolerated, value ->> 'cancelled' AS cancelled,
+                value ->> 'fetches_planned' AS fetches_planned, value ->> 'fetches_open' AS fetches_open,
+                value ->> 'items' AS items, value ->> 'requests' AS requests FROM json_each(?1)) AS more
+        WHERE jobs.id = more.id
+        RETURNING jobs.id AS id, jobs.finished_at_ms AS finished_at_ms";
+    let rows = sqlx::query(sql).bind(serde_json::Value::from(rows).to_string()).bind(now_ms).fetch_all(tx).await?;
+    let mut finished = Vec::new();
+    for row in &rows {
+        if row.try_get::<Option<i64>, _>("finished_at_ms")?.is_some() {
+            finished.push(job_id(row, "id")?);
+        }
+    }
+    Ok(finished)
+}
+
+/// Jobs that have planned calls which may go out.
+pub(super) async fn stalled(tx: &mut SqliteConnection) -> Result<BTreeSet<JobId>, LedgerError> {
+    let sql = "/* stalled_jobs */
+        SELECT id FROM jobs
+        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND calls_open > calls_released";
+    sqlx::query(sql).fetch_all(tx).await?.iter().map(|row| job_id(row, "id")).collect()
+}
+
+pub(super) async fn unplanned(tx: &mut SqliteConnection) -> Result<Vec<JobId>, LedgerError> {
+    let sql =
+        "/* unplanned_jobs */ SELECT id FROM jobs WHERE finished_at_ms IS NULL AND state = 'submitted' ORDER BY seq";
+    sqlx::query(sql).fetch_all(tx).await?.iter().map(|row| job_id(row, "id")).collect()
+}
+
+fn read(row: &SqliteRow) -> Result<JobRow, LedgerError> {
+    let state: &str = row.try_get("state")?;
+    Ok(JobRow {
+        id: job_id(row, "id")?,
+        name: row.try_get("name")?,
+        provider: row.try_get("provider")?,
+        lane: lane(row.try_get("lane")?)?,
+        state: JobState::from_name(state).ok_or_else(|| LedgerError::corrupt("a job's state", state))?,
+        reason: row.try_get("reason")?,
+        submitted_at_ms: row.try_get("submitted_at_ms")?,
+        started_at_ms: row.try_get("started_at_ms")?,
+        finished_at_ms: row.try_get("finished_at_ms")?,
+        counts: JobCounts {
+            calls_planned: count(row, "calls_planned")?,
+            calls_open: count(row, "calls_open")?,
+            calls_released: count(row, "calls_released")?,
+            calls_succeeded: count(row, "calls_succeeded")?,
+            calls_skipped: count(row, "calls_skipped")?,
+            calls_failed: count(row, "calls_failed")?,
+            calls_tolerated: count(row, "calls_tolerated")?,
+            calls_cancelled: count(row, "calls_cancelled")?,
+            fetches_planned: count(row, "fetches_planned")?,
+            fetches_open: count(row, "fetches_open")?,
+            items: count(row, "items")?,
+            requests: count(row, "requests")?,
+        },
+    })
+}
+
+pub(super) fn lane(name: &str) -> Result<Lane, LedgerError> {
+    Lane::ALL.into_iter().find(|lane| lane.name() == name).ok_or_else(|| LedgerError::corrupt("a lane", name))
+}

@@ -1,0 +1,271 @@
+//! The ledger in one SQLite file.
+//!
+//! One connection writes (SQLite has one writer anyway; waiting for a lock in a queue of ours is fair and never
+//! answers "busy"), a few read. Write-ahead log, so readers never wait for the writer. What is written together is
+//! written by one statement over a JSON array: a statement costs more than a row.
+
+mod audit;
+mod calls;
+mod commit;
+mod fetches;
+mod jobs;
+mod pages;
+mod release;
+mod report;
+mod retry;
+mod rows;
+mod stop;
+mod tally;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Sqlite, Transaction};
+use tidegate_contracts::{CallId, JobId, PageFacts, Plan};
+
+use crate::{
+    Committed, FailureGroup, JobRow, Ledger, LedgerError, NewJob, NewPage, Packed, PageRow, StepRow, Swept, Waiting,
+    Windows,
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// Times to try again to open a file that others are making, and the pause before each.
+const OPEN_TRIES_MAX: u32 = 100;
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Pages of 4 KiB in the write-ahead log before they are copied into the file: the more, the more changes of one page are
+/// copied as one. The default is 1,000.
+const WAL_PAGES: u32 = 4_000;
+
+/// Rows of an answer on their way from SQLite's thread to ours; with more than a window, the two don't take turns.
+const ROWS_BUFFERED: usize = 512;
+
+/// Readers beside the one writer.
+const READERS: u32 = 3;
+
+/// Pages that a file may have: as many as SQLite allows (<https://www.sqlite.org/limits.html#max_page_count>), 35 TB.
+const SIZE_MAX_PAGES: u32 = 4_294_967_294;
+
+/// When a commit is on the disk (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// With every commit; it survives a loss of power.
+    #[default]
+    Full,
+    /// With every checkpoint; a loss of power may undo the newest commits, whose calls are then made again.
+    Normal,
+}
+
+/// The ledger in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteLedger {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteLedger {
+    /// Opens the file, makes it if need be, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`LedgerError::Open`], [`LedgerError::Newer`], [`LedgerError::Migrate`].
+    pub async fn open(path: &Path, sync: Sync) -> Result<Self, LedgerError> {
+        Self::open_capped(path, sync, SIZE_MAX_PAGES).await
+    }
+
+    /// As [`SqliteLedger::open`], with room for so many pages of the file; for tests of a disk that is full.
+    #[doc(hidden)]
+    pub async fn open_capped(path: &Path, sync: Sync, size_max_pages: u32) -> Result<Self, LedgerError> {
+        let open = |source| LedgerError::Open { path: path.display().to_string(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(match sync {
+                Sync::Full => SqliteSynchronous::Full,
+                Sync::Normal => SqliteSynchronous::Normal,
+            })
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("max_page_count", size_max_pages.to_string())
+            .pragma("journal_size_limit", "67108864")
+            .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
+            .row_buffer_size(ROWS_BUFFERED);
+        let writer = connect(1, options.clone().pragma("temp_store", "memory")).await.map_err(open)?;
+        migrate(&writer).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => LedgerError::Newer(version),
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                match LedgerError::from(source) {
+                    LedgerError::Statement(source) => open(source),
+                    full_or_read_only => full_or_read_only,
+                }
+            }
+            other => LedgerError::Migrate(other),
+        })?;
+        let readers = connect(READERS, options.read_only(true)).await.map_err(open)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Closes the file; what was committed is in it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LedgerError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+async fn connect(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        // A transaction that SQLite has undone by itself, as on a full disk, sqlx still believes to be open
+        // (<https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>), and refuses to begin
+        // another. Such a connection is replaced.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
+    let mut tries = 0;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            // Of two that make a file a write-ahead log at once, one is told that it is locked, whatever its timeout.
+            Err(error) if is_locked(&error) && tries < OPEN_TRIES_MAX => {
+                tries += 1;
+                tokio::time::sleep(OPEN_AGAIN_AFTER).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
+}
+
+/// In one transaction, so that of several processes that open a new file at once the others find it made: for SQLite, sqlx
+/// has no lock of its own around migrations.
+async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+    // As `run` would; that one can't be sent between threads with a connection ("Acquire is not general enough").
+    MIGRATIONS.run_direct(None, &mut *tx, false).await?;
+    Ok(tx.commit().await?)
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn submit(&self, job: &NewJob, now_ms: i64) -> Result<(), LedgerError> {
+        let mut tx = self.begin().await?;
+        jobs::insert(&mut tx, job, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<JobRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::by_id(&mut connection, id).await
+    }
+
+    async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::newest(&mut connection, limit).await
+    }
+
+    async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::by_fingerprint(&mut connection, fingerprint).await
+    }
+
+    async fn spec(&self, id: JobId) -> Result<Option<String>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::spec(&mut connection, id).await
+    }
+
+    async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError> {
+        let mut tx = self.begin().await?;
+        let committed = commit::commit(&mut tx, plans, windows, now_ms).await?;
+        tx.commit().await?;
+        Ok(committed)
+    }
+
+    async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError> {
+        let mut tx = self.begin().await?;
+        let mut calls = release::again(&mut tx, everything, windows, now_ms).await?;
+        calls.extend(release::stalled(&mut tx, windows, now_ms).await?.into_iter().map(|call| (call, 0)));
+        let unplanned = jobs::unplanned(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Swept { calls, unplanned })
+    }
+
+    async fn retry_failed(&self, job: JobId, _now_ms: i64) -> Result<u64, LedgerError> {
+        let mut tx = self.begin().await?;
+        let retried = retry::retry_failed(&mut tx, job).await?;
+        tx.commit().await?;
+        Ok(retried)
+    }
+
+    async fn cancel(&self, job: JobId, reason: &str, now_ms: i64) -> Result<(), LedgerError> {
+        let mut tx = self.begin().await?;
+        stop::cancel(&mut tx, job, reason, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn put_pages(&self, pages: &[NewPage], now_ms: i64) -> Result<Vec<PageFacts>, LedgerError> {
+        let mut tx = self.begin().await?;
+        let facts = pages::put(&mut tx, pages, now_ms).await?;
+        tx.commit().await?;
+        Ok(facts)
+    }
+
+    async fn page_facts(&self, call: CallId) -> Result<Option<PageFacts>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        pages::facts(&mut connection, call).await
+    }
+
+    async fn page_lines(&self, call: CallId) -> Result<Option<Packed>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        pages::lines(&mut connection, call).await
+    }
+
+    async fn pages_after(&self, job: JobId, seq: i64, limit: u32) -> Result<Vec<PageRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        pages::after(&mut connection, job, seq, limit).await
+    }
+
+    async fn failures(&self, job: JobId, limit: u32) -> Result<Vec<FailureGroup>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        report::failures(&mut connection, job, limit).await
+    }
+
+    async fn steps(&self, job: JobId) -> Result<Vec<StepRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        let mut tx = connection.begin().await?;
+        report::steps(&mut tx, job).await
+    }
+
+    async fn waiting(&self, job: JobId, now_ms: i64) -> Result<Vec<Waiting>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        report::waiting(&mut connection, job, now_ms).await
+    }
+
+    async fn audit(&self) -> Result<Vec<String>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        let mut tx = connection.begin().await?;
+        audit::differences(&mut tx).await
+    }
+
+    async fn keep(&self, name: &str, value: &str, now_ms: i64) -> Result<(), LedgerError> {
+        let sql = "/* keep */ INSERT INTO keepsakes (name, value, kept_at_ms) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value, kept_at_ms = excluded.kept_at_ms";
+        sqlx::query(sql).bind(name).bind(value).bind(now_ms).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    async fn kept(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        let sql = "/* kept */ SELECT value FROM keepsakes WHERE name = ?1";
+        Ok(sqlx::query_scalar(sql).bind(name).fetch_optional(&self.readers).await?)
+    }
+}

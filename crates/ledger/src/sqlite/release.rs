@@ -1,0 +1,120 @@
+//! Releasing calls into the windows, and again when they were lost.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
+use sqlx::{Row, SqliteConnection};
+use tidegate_contracts::{Call, JobId, Lane, PagePointer, Params, Wait};
+
+use super::jobs::{self, Head, lane};
+use super::rows::{call_id, fetch_id, job_id, small};
+use super::tally::Tally;
+use crate::{LedgerError, Windows};
+
+/// Releases planned calls of these jobs while their windows have room.
+pub(super) async fn fill(
+    tx: &mut SqliteConnection,
+    heads: &BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+    windows: &Windows,
+    now_ms: i64,
+) -> Result<Vec<Call>, LedgerError> {
+    let sql = "/* planned_calls */
+        SELECT calls.seq, calls.id, calls.fetch_id, calls.pointer, calls.ordinal, calls.attempt, calls.requests,
+            calls.again, fetches.step, fetches.params
+        FROM calls JOIN fetches ON fetches.id = calls.fetch_id
+        WHERE calls.job_id = ?1 AND calls.state = 'planned' ORDER BY calls.seq LIMIT ?2";
+    let (mut released, mut seqs) = (Vec::new(), Vec::new());
+    for (job, head) in heads.iter().filter(|(_, head)| !head.submitted && !head.stopped) {
+        let delta = tally.job(*job);
+        let out = head.released + delta.released;
+        let planned = head.open + delta.open - out;
+        let room = (i64::from(windows.of(head.lane)) - out).min(planned);
+        if room <= 0 {
+            continue;
+        }
+        let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(room).fetch_all(&mut *tx).await?;
+        for row in &rows {
+            seqs.push(row.try_get::<i64, _>("seq")?);
+            released.push(read(row, *job, &head.provider, head.lane)?);
+            delta.released += 1;
+        }
+    }
+    if !seqs.is_empty() {
+        let sql = "/* release_calls */
+            UPDATE calls SET state = 'released', lost_at_ms = ?2 WHERE seq IN (SELECT value FROM json_each(?1))";
+        let lost_at_ms = now_ms + windows.lease_ms;
+        sqlx::query(sql).bind(json!(seqs).to_string()).bind(lost_at_ms).execute(tx).await?;
+    }
+    Ok(released)
+}
+
+/// Releases planned calls that no commit has released though their windows have room: of jobs that are tried again, or
+/// whose windows have grown.
+pub(super) async fn stalled(
+    tx: &mut SqliteConnection,
+    windows: &Windows,
+    now_ms: i64,
+) -> Result<Vec<Call>, LedgerError> {
+    let ids = jobs::stalled(tx).await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let heads = jobs::heads(tx, ids).await?;
+    let mut tally = Tally::default();
+    let released = fill(tx, &heads, &mut tally, windows, now_ms).await?;
+    jobs::add(tx, &tally, now_ms).await?;
+    Ok(released)
+}
+
+/// Released calls that are lost, released again.
+pub(super) async fn again(
+    tx: &mut SqliteConnection,
+    everything: bool,
+    windows: &Windows,
+    now_ms: i64,
+) -> Result<Vec<(Call, i64)>, LedgerError> {
+    let sql = "/* lost_calls */
+        SELECT calls.seq, calls.id, calls.job_id, calls.fetch_id, calls.pointer, calls.ordinal, calls.attempt,
+            calls.requests, 1 AS again, calls.wait, fetches.step, fetches.params, jobs.provider, jobs.lane
+        FROM calls JOIN fetches ON fetches.id = calls.fetch_id JOIN jobs ON jobs.id = calls.job_id
+        WHERE calls.state = 'released' AND calls.lost_at_ms <= ?1 ORDER BY calls.seq";
+    let rows = sqlx::query(sql).bind(if everything { i64::MAX } else { now_ms }).fetch_all(&mut *tx).await?;
+    let (mut calls, mut leases) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let wait: Option<Json<Wait>> = row.try_get("wait")?;
+        let due_ms = wait.map_or(0, |wait| wait.0.until_ms).max(0);
+        let due_ms = if due_ms > now_ms { due_ms } else { 0 };
+        let call = read(row, job_id(row, "job_id")?, row.try_get("provider")?, lane(row.try_get("lane")?)?)?;
+        leases.push(json!([row.try_get::<i64, _>("seq")?, due_ms.max(now_ms) + windows.lease_ms]));
+        calls.push((call, due_ms));
+    }
+    let sql = "/* lease_again */
+        UPDATE calls SET again = 1, lost_at_ms = lease.lost_at_ms
+        FROM (SELECT value ->> 0 AS seq, value ->> 1 AS lost_at_ms FROM json_each(?1)) AS lease
+        WHERE calls.seq = lease.seq";
+    sqlx::query(sql).bind(json!(leases).to_string()).execute(&mut *tx).await?;
+    Ok(calls)
+}
+
+fn read(row: &SqliteRow, job: JobId, provider: &str, lane: Lane) -> Result<Call, LedgerError> {
+    let pointer: Json<PagePointer> = row.try_get("pointer")?;
+    let params: Json<Params> = row.try_get("params")?;
+    Ok(Call {
+        job,
+        fetch: fetch_id(row, "fetch_id")?,
+        call: call_id(row, "id")?,
+        step: row.try_get("step")?,
+        params: params.0,
+        pointer: pointer.0,
+        ordinal: small(row, "ordinal")?,
+        attempt: small(row, "attempt")?,
+        requests: small(row, "requests")?,
+        failing_since_ms: None,
+        again: row.try_get("again")?,
+        provider: provider.to_owned(),
+        lane,
+    })
+}
