@@ -40,7 +40,8 @@ pub fn advance(paging: &Paging, pointer: &PagePointer, ordinal: u32, facts: &Pag
     match (paging.kind, pointer) {
         (Kind::Single, _) => Advance::end(FetchEnd::LastPage),
         (Kind::Offset { .. }, PagePointer::Offset { offset, size }) => {
-            Grid { paging, at: offset / u64::from((*size).max(1)), start: *offset, size: *size, ordinal, facts }.advance()
+            Grid { paging, at: offset / u64::from((*size).max(1)), start: *offset, size: *size, ordinal, facts }
+                .advance()
         }
         (Kind::Number { first, .. }, PagePointer::Number { page, size }) => {
             let at = page.saturating_sub(first);
@@ -146,7 +147,10 @@ impl Grid<'_> {
         let cap = u64::from(self.paging.max_pages);
         let pages = total.div_ceil(step);
         let range = self.range(1, pages.min(cap));
-        Advance { pages: if range.count() > 0 { vec![range] } else { Vec::new() }, end: (pages > cap).then_some(FetchEnd::PageCap) }
+        Advance {
+            pages: if range.count() > 0 { vec![range] } else { Vec::new() },
+            end: (pages > cap).then_some(FetchEnd::PageCap),
+        }
     }
 
     fn open_strides(&self) -> Advance {
@@ -170,7 +174,9 @@ impl Grid<'_> {
         let size = self.step();
         let ordinal = u32::try_from(from).unwrap_or(u32::MAX);
         match self.paging.kind {
-            Kind::Number { first, .. } => NewPages::Numbers { from: first + from, until: first + until, size: self.number_size(), ordinal },
+            Kind::Number { first, .. } => {
+                NewPages::Numbers { from: first + from, until: first + until, size: self.number_size(), ordinal }
+            }
             _ => NewPages::Offsets { from: from * u64::from(size), until: until * u64::from(size), size, ordinal },
         }
     }
@@ -180,7 +186,6 @@ impl Grid<'_> {
         self.size
     }
 }
-
 
 #[cfg(test)]
 #[path = "advance_tests.rs"]

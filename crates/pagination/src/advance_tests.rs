@@ -133,7 +133,11 @@ fn strides_end_on_blank_pages_and_waste_at_most_one_call_each() {
             let paging = Paging { parallel, ..offset(100) };
             let paged = List::plain(items).page(&paging);
             assert_eq!(paged.distinct.len() as u64, items);
-            assert!(paged.calls <= items.div_ceil(100) + u64::from(parallel) + 1, "{items} items, {} calls", paged.calls);
+            assert!(
+                paged.calls <= items.div_ceil(100) + u64::from(parallel) + 1,
+                "{items} items, {} calls",
+                paged.calls
+            );
             assert!(paged.ends.contains("blank_page"));
         }
     }
@@ -249,7 +253,9 @@ fn a_total_beyond_all_reason_plans_no_more_than_the_cap() {
         repeated: false,
     };
     let next = advance(&offset(100), &PagePointer::Offset { offset: 0, size: 100 }, 0, &facts);
-    assert!(next.pages.iter().map(tidegate_contracts::NewPages::count).sum::<u64>() < u64::from(Paging::MAX_PAGES_DEFAULT));
+    assert!(
+        next.pages.iter().map(tidegate_contracts::NewPages::count).sum::<u64>() < u64::from(Paging::MAX_PAGES_DEFAULT)
+    );
     assert_eq!(next.end, Some(FetchEnd::PageCap));
 }
 

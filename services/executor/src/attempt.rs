@@ -1,0 +1,181 @@
+//! One request: call, judge, report, store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use anyhow::Context;
+use tidegate_answer::PageRead;
+use tidegate_contracts::{Call, Class, Failure, Next as NextPage, Outcome, PageFacts, WaitReason};
+use tidegate_egress::Answer;
+use tidegate_ledger::{NewPage, Packed};
+use tidegate_limits::headers::read as read_headers;
+use tidegate_limits::{Permit, Reading, Refused, Report, Told};
+use tidegate_provider::{Spec, redact_credential};
+
+use crate::judge::{Judged, Trouble, judge, judge_silence};
+use crate::prepare::Prepared;
+use crate::retry::{self, Failed, Next};
+use crate::service::Shared;
+
+/// Answers larger than this are read on a thread of their own, so that nobody else waits for it.
+const READ_HERE_MAX_BYTES: usize = 1 << 20;
+
+/// A call with leave to be made.
+pub(crate) struct Permitted<'a> {
+    pub(crate) spec: &'a Arc<Spec>,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) permit: Permit,
+}
+
+/// What follows from a request.
+pub(crate) enum After {
+    /// The page is there, to be stored.
+    Page(PageRead),
+    /// The call has failed for good.
+    Failed(Failure),
+    /// It is made again, not before this Unix ms.
+    Later { until_ms: i64, reason: WaitReason },
+    /// A limit refused it; the arbiter has been told, and knows until when.
+    AskAgain,
+}
+
+/// Makes one request. `call` counts it, and the attempt if it fails.
+pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mut Call) -> anyhow::Result<After> {
+    let Permitted { spec, prepared, .. } = permitted;
+    let started = Instant::now();
+    call.requests += 1;
+    let answer = {
+        let _flight = shared.gauges.flight();
+        shared.gauges.requests.fetch_add(1, Relaxed);
+        shared.deps.egress.call(prepared.request.clone()).await
+    };
+    let now_ms = (shared.deps.clock)();
+    let (judged, readings) = match answer {
+        Ok(answer) => {
+            shared.gauges.wire_bytes.fetch_add(answer.wire_bytes, Relaxed);
+            let readings = readings(spec, prepared, &answer, now_ms);
+            (read(spec, call, answer, now_ms).await?, readings)
+        }
+        Err(error) => (Judged::Trouble(judge_silence(&error)), BTreeMap::new()),
+    };
+    let refused = refusal(prepared, &judged);
+    let sent = !matches!(&judged, Judged::Trouble(trouble) if !trouble.sent);
+    let told = Told { readings, refused };
+    if let Err(error) = shared
+        .deps
+        .permits
+        .report(Report { permit: permitted.permit.clone(), sent, answer: sent.then_some(told) })
+        .await
+    {
+        tracing::warn!(call.id = %call.call, error = %error, "the permit was not given back; its lease will end");
+    }
+    shared.permit_returned.notify_one();
+    let class = match &judged {
+        Judged::Page(_) => "page",
+        Judged::Trouble(trouble) => trouble.failure.class.name(),
+    };
+    shared.metrics.request(&call.provider, call.lane, class, started.elapsed());
+    tracing::debug!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
+        attempt = call.attempt, class, duration_ms = started.elapsed().as_millis(), "called");
+    match judged {
+        Judged::Page(page) => Ok(After::Page(page)),
+        Judged::Trouble(trouble) => Ok(after_trouble(shared, spec, prepared, call, trouble, now_ms)),
+    }
+}
+
+/// Classifies and reads an answer; a large one elsewhere.
+async fn read(spec: &Arc<Spec>, call: &Call, answer: Answer, now_ms: i64) -> anyhow::Result<Judged> {
+    let (spec, step) = (Arc::clone(spec), call.step.clone());
+    let large = answer.body.len() > READ_HERE_MAX_BYTES;
+    let read = move || spec.step(&step).map(|step| judge(step.endpoint(), &answer, now_ms));
+    let judged = if large { tokio::task::spawn_blocking(read).await? } else { read() };
+    judged.with_context(|| format!("the job has no step {}", call.step))
+}
+
+/// What the answer's headers say of each limit that the call touched.
+fn readings(spec: &Spec, prepared: &Prepared, answer: &Answer, now_ms: i64) -> BTreeMap<String, Reading> {
+    let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+    let read = |charge: &tidegate_limits::Charge| {
+        let names = spec.header_names(&charge.limit)?;
+        Some((charge.key.clone(), read_headers(names, now_ms, &header)))
+    };
+    prepared.charges.iter().filter_map(read).collect()
+}
+
+/// The budgets that a refusal blocks: those of the limit that the error rule names, else all that the call touched.
+fn refusal(prepared: &Prepared, judged: &Judged) -> Option<Refused> {
+    let Judged::Trouble(trouble) = judged else { return None };
+    if !matches!(trouble.failure.class, Class::RateLimited | Class::QuotaExhausted) {
+        return None;
+    }
+    let of_scope = |limit: &str| trouble.scope.as_deref().is_none_or(|scope| scope == limit);
+    let keys: Vec<String> =
+        prepared.charges.iter().filter(|charge| of_scope(&charge.limit)).map(|charge| charge.key.clone()).collect();
+    let all = || prepared.charges.iter().map(|charge| charge.key.clone()).collect();
+    Some(Refused { keys: if keys.is_empty() { all() } else { keys }, until_ms: trouble.told_until_ms })
+}
+
+/// Stores the page, then says so. Idempotent by call: a page that is stored already stays as it is.
+pub(crate) async fn store(
+    shared: &Shared,
+    (spec, prepared): (&Spec, &Prepared),
+    call: &Call,
+    page: PageRead,
+) -> anyhow::Result<Outcome> {
+    let mut facts: PageFacts = page.facts;
+    if let Some((NextPage::Url(url), step)) = facts.next.as_mut().zip(spec.step(&call.step)) {
+        // Some providers put the token into the next page's address.
+        *url = spec.strip_secrets(step, url, prepared.credential.as_deref());
+    }
+    let new = NewPage {
+        call: call.call,
+        fetch: call.fetch,
+        job: call.job,
+        step: call.step.clone(),
+        facts,
+        lines: Packed::pack(&page.lines)?,
+    };
+    drop(page.lines);
+    let facts = shared.pages.store(new).await?;
+    Ok(Outcome::Page { call: call.clone(), facts })
+}
+
+fn after_trouble(
+    shared: &Shared,
+    spec: &Spec,
+    prepared: &Prepared,
+    call: &mut Call,
+    trouble: Trouble,
+    now_ms: i64,
+) -> After {
+    let class = trouble.failure.class;
+    if matches!(class, Class::RateLimited | Class::QuotaExhausted) {
+        shared.gauges.refused.fetch_add(1, Relaxed);
+    } else {
+        shared.gauges.failed.fetch_add(1, Relaxed);
+        call.attempt += 1;
+    }
+    let failed = Failed {
+        class,
+        may_have_acted: trouble.sent && !prepared.idempotent,
+        attempt: call.attempt,
+        since_ms: *call.failing_since_ms.get_or_insert(now_ms),
+        told_until_ms: trouble.told_until_ms,
+    };
+    let message = match &prepared.credential {
+        Some(credential) => redact_credential(&trouble.failure.message, credential),
+        None => trouble.failure.message,
+    };
+    let failure = Failure { message: message.chars().take(Failure::MESSAGE_MAX_CHARS).collect(), ..trouble.failure };
+    match retry::decide(&spec.retry(), &failed, now_ms, rand::random()) {
+        Next::Again { until_ms } => {
+            tracing::info!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
+                attempt = call.attempt, %class, status = failure.status, error = failure.message, "trying again");
+            After::Later { until_ms, reason: WaitReason::Backoff(class) }
+        }
+        Next::AskAgain => After::AskAgain,
+        Next::GiveUp => After::Failed(failure),
+    }
+}

@@ -1,0 +1,182 @@
+//! The way of one call message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidegate_bus::Delivery;
+use tidegate_contracts::topology::Queue;
+use tidegate_contracts::{Call, Class, Envelope, Message, Outcome, Wait, WaitReason};
+use tidegate_limits::{Decision, Question};
+use tidegate_specs::SpecsError;
+use tidegate_telemetry::{inject, span_link};
+use tracing::Instrument as _;
+
+use crate::attempt::{After, Permitted, attempt, store};
+use crate::prepare::{Prepared, failure, prepare};
+use crate::retry::stops_job;
+use crate::service::Shared;
+
+/// A shorter wait is slept where it stands, in ms; a longer one is parked on the bus.
+pub(crate) const SLEEP_MAX_MS: i64 = 2_000;
+/// A call whose handling dies this often is taken for the cause of it, and fails.
+const DEATHS_MAX: u32 = 3;
+/// Between two questions while the arbiter can't be asked, in ms.
+const ARBITER_PAUSE_MS: i64 = 1_000;
+
+/// What to do with a call now.
+#[expect(clippy::large_enum_variant, reason = "it is returned once for each call, and nearly always the larger one")]
+enum Now {
+    End(Outcome),
+    Wait(Wait),
+}
+
+/// Decode, load, decide, save and emit, acknowledge. Idempotent by call: when it comes again its page is looked for
+/// first, and what is stored is not asked for twice.
+pub(crate) async fn handle_call(shared: Arc<Shared>, delivery: Delivery) -> anyhow::Result<()> {
+    let Message::Call(call) = &delivery.envelope.message else {
+        return Ok(delivery.reject("not a message for an executor").await?);
+    };
+    let call = call.clone();
+    let Some(_held) = shared.in_hand.take(call.call) else {
+        return Ok(delivery.ack().await?);
+    };
+    let span = tracing::info_span!("call", job.id = %call.job, call.id = %call.call, provider = call.provider,
+        lane = call.lane.name(), step = call.step);
+    if let Some(sender) = &delivery.envelope.traceparent {
+        span_link(&span, sender);
+    }
+    make_and_tell(&shared, delivery, call).instrument(span).await
+}
+
+async fn make_and_tell(shared: &Shared, delivery: Delivery, mut call: Call) -> anyhow::Result<()> {
+    let queue = Queue::Calls { provider: call.provider.clone(), lane: call.lane };
+    let outcome = match end_without_request(shared, &delivery, &call).await? {
+        Some(outcome) => outcome,
+        None => match make(shared, &mut call).await? {
+            Now::End(outcome) => outcome,
+            Now::Wait(wait) => {
+                // Parked before it is told: should it be told and then lost, the tracker would wait for its lease.
+                let parked = Envelope::new(Message::Call(call.clone()), (shared.deps.clock)(), inject());
+                shared.deps.bus.publish_later(&queue, parked, wait.until_ms).await.context("can't park a call")?;
+                shared.metrics.parked(&call.provider, call.lane);
+                Outcome::Deferred { call, wait }
+            }
+        },
+    };
+    let envelope = Envelope::new(Message::Outcome(outcome), (shared.deps.clock)(), inject());
+    shared.deps.bus.publish(&Queue::Outcomes, vec![envelope]).await.context("can't send an outcome")?;
+    Ok(delivery.ack().await?)
+}
+
+/// The outcome of a call that needs no request: its page is there, its job is stopped, or it kills its handlers.
+async fn end_without_request(shared: &Shared, delivery: &Delivery, call: &Call) -> anyhow::Result<Option<Outcome>> {
+    let came_before = call.again || delivery.redelivered > 0;
+    if came_before && let Some(facts) = shared.deps.ledger.page_facts(call.call).await? {
+        return Ok(Some(Outcome::Page { call: call.clone(), facts }));
+    }
+    if shared.stopped.contains(call.job) {
+        return Ok(Some(Outcome::Cancelled { call: call.clone() }));
+    }
+    if delivery.redelivered >= DEATHS_MAX {
+        let failure = failure(Class::Suspect, format!("handling its answer died {} times", delivery.redelivered));
+        return Ok(Some(Outcome::Failed { call: call.clone(), failure }));
+    }
+    Ok(None)
+}
+
+/// Makes the call, waiting in between for as long as that is short.
+async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
+    let failed = |call: &Call, failure| Now::End(Outcome::Failed { call: call.clone(), failure });
+    let spec = match shared.deps.specs.get(call.job).await {
+        Ok(spec) => spec,
+        Err(SpecsError::Ledger(error)) => return Err(error.into()),
+        Err(error) => return Ok(failed(call, failure(Class::Invalid, error.to_string()))),
+    };
+    let Some(step) = spec.step(&call.step) else {
+        return Ok(failed(call, failure(Class::Invalid, format!("the job has no step {}", call.step))));
+    };
+    let prepared = match prepare(&spec, step, call, &shared.deps.credentials, &shared.egress) {
+        Ok(prepared) => prepared,
+        Err(failure) => return Ok(failed(call, failure)),
+    };
+    loop {
+        shared.stopped.settled(call.job).await;
+        let slot = shared.slots.acquire().await.context("the executor's slots are closed")?;
+        if shared.stopped.is_expected(call.job) {
+            continue;
+        }
+        if shared.stopped.contains(call.job) {
+            return Ok(Now::End(Outcome::Cancelled { call: call.clone() }));
+        }
+        let (wait, may_end_early) = match ask(shared, &prepared).await {
+            Asked::Granted(permit) => {
+                let permitted = Permitted { spec: &spec, prepared: &prepared, permit };
+                match attempt(shared, permitted, call).await? {
+                    After::Page(page) => {
+                        // The wire is free for another call while this page goes to the disk.
+                        drop(slot);
+                        return Ok(Now::End(store(shared, (&spec, &prepared), call, page).await?));
+                    }
+                    After::Failed(failure) => {
+                        if stops_job(failure.class, step.on_failure()) {
+                            shared.stopped.expect(call.job);
+                        }
+                        return Ok(failed(call, failure));
+                    }
+                    After::Later { until_ms, reason } => (Wait { until_ms, reason }, false),
+                    After::AskAgain => continue,
+                }
+            }
+            Asked::Wait { wait, may_end_early } => (wait, may_end_early),
+        };
+        drop(slot);
+        if wait.until_ms - (shared.deps.clock)() > SLEEP_MAX_MS {
+            return Ok(Now::Wait(wait));
+        }
+        sleep(shared, &wait, may_end_early).await;
+    }
+}
+
+enum Asked {
+    Granted(tidegate_limits::Permit),
+    /// Not before the wait is over, or a permit of another call comes back, where that may make room.
+    Wait {
+        wait: Wait,
+        may_end_early: bool,
+    },
+}
+
+async fn ask(shared: &Shared, prepared: &Prepared) -> Asked {
+    let question = Question { charges: prepared.charges.clone() };
+    match shared.deps.permits.ask(question).await {
+        Ok(Decision::Granted(permit)) => Asked::Granted(permit),
+        Ok(Decision::Wait { until_ms, at_latest_ms, limit }) => Asked::Wait {
+            wait: Wait { until_ms, reason: WaitReason::Limit(limit) },
+            may_end_early: until_ms < at_latest_ms,
+        },
+        Err(error) => {
+            tracing::warn!(%error, "waiting for the arbiter");
+            let until_ms = (shared.deps.clock)() + ARBITER_PAUSE_MS;
+            let wait = Wait { until_ms, reason: WaitReason::Limit("arbiter".to_owned()) };
+            Asked::Wait { wait, may_end_early: false }
+        }
+    }
+}
+
+/// Sleeps a short wait.
+async fn sleep(shared: &Shared, wait: &Wait, may_end_early: bool) {
+    let now_ms = (shared.deps.clock)();
+    let pause = Duration::from_millis(u64::try_from(wait.until_ms - now_ms).unwrap_or(0).max(1));
+    let reason = match &wait.reason {
+        WaitReason::Limit(limit) => format!("limit {limit}"),
+        WaitReason::Backoff(class) => format!("back-off after {class}"),
+    };
+    let _asleep = shared.gauges.sleep(reason, wait.until_ms);
+    if may_end_early {
+        // One permit that comes back wakes one sleeper: no herd.
+        let _ = tokio::time::timeout(pause, shared.permit_returned.notified()).await;
+    } else {
+        tokio::time::sleep(pause).await;
+    }
+}

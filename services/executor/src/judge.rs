@@ -1,0 +1,66 @@
+//! What an answer is: a page, or trouble of a class. Pure.
+
+use tidegate_answer::{PageRead, Verdict};
+use tidegate_contracts::{Class, Failure};
+use tidegate_egress::{Answer, EgressError, Failure as Failed, Sent};
+use tidegate_limits::headers::retry_after;
+use tidegate_provider::Endpoint;
+
+use crate::prepare::chain;
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    /// A page.
+    Page(PageRead),
+    /// Anything else.
+    Trouble(Trouble),
+}
+
+/// A request that brought no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    pub(crate) failure: Failure,
+    /// Id of the limit that refused it, where the error rule says.
+    pub(crate) scope: Option<String>,
+    /// Unix ms until which the third party asks to wait.
+    pub(crate) told_until_ms: Option<i64>,
+    /// Whether the third party may have acted on the request.
+    pub(crate) sent: bool,
+}
+
+/// Judges an answer.
+pub(crate) fn judge(endpoint: &Endpoint, answer: &Answer, now_ms: i64) -> Judged {
+    let status = answer.status.as_u16();
+    match endpoint.classifier().classify(answer.status, &answer.headers, &answer.body) {
+        Verdict::Page => match endpoint.reader().read(&answer.headers, &answer.body, &answer.url) {
+            Ok(page) => Judged::Page(page),
+            Err(error) => Judged::Trouble(Trouble {
+                failure: Failure { class: error.class(), status: Some(status), message: error.to_string() },
+                scope: None,
+                told_until_ms: None,
+                sent: true,
+            }),
+        },
+        Verdict::Failure(classified) => Judged::Trouble(Trouble {
+            told_until_ms: classified.retry_after.as_deref().and_then(|text| retry_after(text, now_ms)),
+            scope: classified.scope,
+            failure: Failure { class: classified.class, status: Some(status), message: classified.message },
+            sent: true,
+        }),
+    }
+}
+
+/// Judges a call without an answer.
+pub(crate) fn judge_silence(error: &EgressError) -> Trouble {
+    let class = match &error.failure {
+        Failed::Blocked { .. } | Failed::Redirect(_) => Class::Blocked,
+        Failed::Dns { .. } | Failed::Connect { .. } | Failed::Tls { .. } => Class::ProviderDown,
+        Failed::Timeout { .. } => Class::Timeout,
+        Failed::TooLarge(_) => Class::TooLarge,
+        Failed::Encoding(_) => Class::Suspect,
+        Failed::Broken { .. } => Class::Transient,
+    };
+    let failure = crate::prepare::failure(class, chain(error));
+    Trouble { failure, scope: None, told_until_ms: None, sent: error.sent() == Sent::Unknown }
+}

@@ -1,0 +1,29 @@
+//! The executor: makes calls, one for each message.
+//!
+//! The way of a call, each stage the next one's input:
+//!
+//! `Call` → [`prepare`](prepare::prepare) → `Prepared` → permit → `Permitted` → egress → `Answered` →
+//! [`judge`](judge::judge) → `Judged` → page stored → `Outcome` emitted → acknowledged.
+//!
+//! Waiting is not failing: a short wait is slept where it stands, without a slot; a longer one is parked on the bus.
+//! What is decided without I/O stands apart: [`judge`], [`retry`].
+
+mod attempt;
+mod gauges;
+mod handle_call;
+mod in_hand;
+mod judge;
+mod metrics;
+mod pages;
+mod permits;
+mod prepare;
+mod probe;
+mod retry;
+mod service;
+mod stopped;
+
+pub use gauges::{Gauges, Sleeping};
+pub use permits::{Permits, PermitsError};
+pub use prepare::Credentials;
+pub use probe::{Probe, ProbeAnswer, ProbePage, probe};
+pub use service::{Config, Deps, Lanes, start};

@@ -1,0 +1,47 @@
+//! The executor's metrics. No job, tenant or address is a label.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram};
+use tidegate_contracts::Lane;
+
+/// The executor's instruments.
+pub(crate) struct Metrics {
+    requests: Histogram<f64>,
+    parked: Counter<u64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let meter = opentelemetry::global::meter("tidegate.executor");
+        Self {
+            requests: meter
+                .f64_histogram("tidegate.call.duration")
+                .with_unit("s")
+                .with_description(
+                    "Time of one request, from sending to its answer judged, by class (`page`: a page came)",
+                )
+                .with_boundaries(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0])
+                .build(),
+            parked: meter
+                .u64_counter("tidegate.call.parked")
+                .with_unit("{call}")
+                .with_description("Calls parked on the bus because they wait for long")
+                .build(),
+        }
+    }
+
+    pub(crate) fn request(&self, provider: &str, lane: Lane, class: &'static str, took: Duration) {
+        let labels = [
+            KeyValue::new("provider", provider.to_owned()),
+            KeyValue::new("lane", lane.name()),
+            KeyValue::new("class", class),
+        ];
+        self.requests.record(took.as_secs_f64(), &labels);
+    }
+
+    pub(crate) fn parked(&self, provider: &str, lane: Lane) {
+        self.parked.add(1, &[KeyValue::new("provider", provider.to_owned()), KeyValue::new("lane", lane.name())]);
+    }
+}

@@ -1,0 +1,93 @@
+//! From a call to a request and the limits it touches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tidegate_contracts::{Call, Class, Failure};
+use tidegate_egress::{BodyLimits, Deadlines, Request};
+use tidegate_limits::Charge;
+use tidegate_provider::{CallShape, Caller, Credential, Spec, Step, redact_credential};
+
+/// Credentials by name.
+#[derive(Debug, Default)]
+pub struct Credentials(HashMap<String, Arc<Credential>>);
+
+impl Credentials {
+    /// These credentials.
+    #[must_use]
+    pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
+        Self(credentials.into_iter().map(|credential| (credential.name().to_owned(), Arc::new(credential))).collect())
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Credential>> {
+        self.0.get(name).cloned()
+    }
+}
+
+/// A call that is ready to be made.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) request: Request,
+    /// All limits it touches.
+    pub(crate) charges: Vec<Charge>,
+    pub(crate) credential: Option<Arc<Credential>>,
+    /// May be sent again when it is not known whether it arrived.
+    pub(crate) idempotent: bool,
+}
+
+/// Makes a call ready, or says why it can't be made.
+pub(crate) fn prepare(
+    spec: &Spec,
+    step: &Step,
+    call: &Call,
+    credentials: &Credentials,
+    egress: &str,
+) -> Result<Prepared, Failure> {
+    let name = spec.job().credential.as_ref().map(|name| name.as_str());
+    let credential = match name {
+        Some(name) => Some(credentials.get(name).ok_or_else(|| {
+            failure(Class::AuthRevoked, format!("there is no credential {name}; set {}", Credential::variable(name)))
+        })?),
+        None => None,
+    };
+    let hidden = |text: String| match &credential {
+        Some(credential) => redact_credential(&text, credential),
+        None => text,
+    };
+    let parts = spec
+        .request(step, &call.params, &call.pointer, credential.as_deref())
+        .map_err(|error| failure(Class::Invalid, hidden(chain(&error))))?;
+    let shape = CallShape { params: &call.params, pointer: &call.pointer, ordinal: call.ordinal };
+    let caller = Caller { egress, credential: name, tenant: None };
+    let charges = spec.charges(step, &shape, &caller).map_err(|error| failure(Class::Invalid, chain(&error)))?;
+    let endpoint = step.endpoint();
+    let (deadlines, body) = (endpoint.deadlines(), spec.body_limits());
+    let request = Request {
+        headers: parts.headers,
+        body: parts.body.map(Into::into),
+        secret_query: parts.secret_query.into(),
+        insecure_http: spec.provider().insecure_http,
+        deadlines: Deadlines { first_byte: deadlines.first_byte, idle: deadlines.idle, total: deadlines.total },
+        limits: BodyLimits { decoded_bytes: body.max_bytes, ratio: body.max_ratio, ..BodyLimits::default() },
+        ..Request::new(parts.method, parts.url)
+    };
+    Ok(Prepared { request, charges, credential, idempotent: endpoint.is_idempotent() })
+}
+
+pub(crate) fn failure(class: Class, message: impl Into<String>) -> Failure {
+    let message: String = message.into();
+    Failure { class, status: None, message: message.chars().take(Failure::MESSAGE_MAX_CHARS).collect() }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

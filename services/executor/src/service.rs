@@ -1,0 +1,156 @@
+//! The executor over the bus.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tidegate_bus::Bus;
+use tidegate_contracts::Lane;
+use tidegate_contracts::topology::Queue;
+use tidegate_daemon::{Clock, Handle, Shutdown};
+use tidegate_egress::Egress;
+use tidegate_ledger::Ledger;
+use tidegate_specs::Specs;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::gauges::Gauges;
+use crate::handle_call::handle_call;
+use crate::in_hand::InHand;
+use crate::metrics::Metrics;
+use crate::pages::{Closed, Pages};
+use crate::permits::Permits;
+use crate::prepare::Credentials;
+use crate::stopped::Stopped;
+
+/// Which queues an executor takes calls from.
+pub type Lanes = Vec<(String, Lane)>;
+
+/// How the executor works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Providers and lanes to take calls of.
+    pub lanes: Lanes,
+    /// Most requests on the wire at once.
+    pub max_in_flight: u16,
+    /// Name of the address that calls leave from; a factor of limits.
+    pub egress: String,
+}
+
+impl Config {
+    /// Most calls in hand at once, in each lane: those on the wire, and as many again that wait for a short time.
+    #[must_use]
+    pub fn prefetch(&self) -> u16 {
+        self.max_in_flight.saturating_mul(2)
+    }
+}
+
+/// What the executor works with.
+pub struct Deps {
+    /// Calls come, outcomes go.
+    pub bus: Arc<dyn Bus>,
+    /// Where pages are stored.
+    pub ledger: Arc<dyn Ledger>,
+    /// Specifications by job.
+    pub specs: Arc<Specs>,
+    /// Who gives leave.
+    pub permits: Arc<dyn Permits>,
+    /// The way out.
+    pub egress: Egress,
+    /// Credentials by name.
+    pub credentials: Credentials,
+    /// Now.
+    pub clock: Clock,
+}
+
+/// What all calls share.
+pub(crate) struct Shared {
+    pub(crate) deps: Deps,
+    pub(crate) egress: String,
+    pub(crate) slots: Semaphore,
+    pub(crate) pages: Pages,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) metrics: Metrics,
+    pub(crate) stopped: Stopped,
+    pub(crate) in_hand: InHand,
+    /// Somebody gave a permit back.
+    pub(crate) permit_returned: Notify,
+}
+
+/// Runs the executor until the shutdown is requested: it takes no more calls then, and ends when those in hand have.
+pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdown) -> Handle {
+    let mut handle = Handle::new(shutdown.clone());
+    let (pages, writing) = Pages::new(Arc::clone(&deps.ledger), Arc::clone(&deps.clock));
+    let shared = Arc::new(Shared {
+        deps,
+        egress: config.egress.clone(),
+        slots: Semaphore::new(usize::from(config.max_in_flight.max(1))),
+        pages,
+        gauges,
+        metrics: Metrics::new(),
+        stopped: Stopped::default(),
+        in_hand: InHand::default(),
+        permit_returned: Notify::new(),
+    });
+    handle.spawn("pages", async move { writing.await.context("can't store pages") });
+    handle.spawn("stops", listen(Arc::clone(&shared), shutdown.clone()));
+    for (provider, lane) in &config.lanes {
+        let queue = Queue::Calls { provider: provider.clone(), lane: *lane };
+        handle.spawn(
+            format!("executor-{provider}-{lane}"),
+            run(Arc::clone(&shared), queue, config.prefetch(), shutdown.clone()),
+        );
+    }
+    handle
+}
+
+async fn listen(shared: Arc<Shared>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let events = shared.deps.bus.consume(&Queue::Events, 0).await.context("can't take events")?;
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = shared.stopped.listen(events) => {}
+    }
+    Ok(())
+}
+
+async fn run(shared: Arc<Shared>, queue: Queue, prefetch: u16, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut calls = shared.deps.bus.consume(&queue, prefetch).await.context("can't take calls")?;
+    let mut in_hand = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            // A call that dies is back in its queue by then; one that fails ends the executor.
+            Some(ended) = in_hand.join_next() => match ended {
+                Ok(Err(error)) if is_echo(&error) => {}
+                Ok(ended) => ended?,
+                Err(error) => tracing::error!(%error, "handling a call died"),
+            },
+            next = calls.next() => match next {
+                Some(delivery) => {
+                    in_hand.spawn(handle_call(Arc::clone(&shared), delivery));
+                }
+                None => break,
+            },
+        }
+    }
+    drop(calls);
+    finish(&shared, in_hand).await
+}
+
+/// Lets what is on the wire end. Calls that only wait go back to their queue.
+async fn finish(shared: &Shared, mut in_hand: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    shared.slots.close();
+    while let Some(ended) = in_hand.join_next().await {
+        match ended {
+            Ok(Err(error)) if !is_echo(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A call that failed because something else has ended: the slots, at the end; the writer of pages, whose own task says
+/// why, and would not be heard if this came before it.
+fn is_echo(error: &anyhow::Error) -> bool {
+    error.is::<tokio::sync::AcquireError>() || error.is::<Closed>()
+}

@@ -1,0 +1,103 @@
+//! Jobs that were stopped, or will be: none of their calls is made any more.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tidegate_bus::Consumer;
+use tidegate_contracts::{Event, JobId, Message};
+use tokio::sync::watch;
+
+/// Most stopped jobs remembered. Forgetting one costs calls that its owner no longer wants, nothing else.
+const MAX: usize = 100_000;
+/// The tracker is heard within this time, or the job's calls go on.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is known of a job's stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// A call failed in a way that stops the job, and the tracker has yet to say so.
+    Expected,
+    /// The tracker said so.
+    Told,
+}
+
+/// Jobs that were stopped, as the tracker's events tell, and those that are about to be.
+#[derive(Debug, Default)]
+pub(crate) struct Stopped(watch::Sender<HashMap<JobId, Stop>>);
+
+impl Stopped {
+    pub(crate) fn contains(&self, job: JobId) -> bool {
+        self.0.borrow().get(&job) == Some(&Stop::Told)
+    }
+
+    pub(crate) fn is_expected(&self, job: JobId) -> bool {
+        self.0.borrow().get(&job) == Some(&Stop::Expected)
+    }
+
+    /// A call failed in a way that stops its job. Others of the job are held until the tracker has said so: between the
+    /// failure and its commit many more would fail the same way.
+    pub(crate) fn expect(&self, job: JobId) {
+        self.0.send_modify(|stops| {
+            if stops.len() < MAX {
+                stops.entry(job).or_insert(Stop::Expected);
+            }
+        });
+    }
+
+    /// Returns once no stop of the job is expected: it was told, or it does not come.
+    pub(crate) async fn settled(&self, job: JobId) {
+        if !self.is_expected(job) {
+            return;
+        }
+        let mut stops = self.0.subscribe();
+        let told = stops.wait_for(|stops| stops.get(&job) != Some(&Stop::Expected));
+        if tokio::time::timeout(HEARD_WITHIN, told).await.is_err() {
+            tracing::warn!(job.id = %job, "a failure should have stopped the job, and did not; going on with it");
+            self.forget(job);
+        }
+    }
+
+    /// Listens until the bus is closed.
+    pub(crate) async fn listen(&self, mut events: Box<dyn Consumer>) {
+        while let Some(delivery) = events.next().await {
+            match &delivery.envelope.message {
+                Message::Event(Event::JobStopped { job }) => self.0.send_modify(|stops| {
+                    if stops.len() < MAX || stops.contains_key(job) {
+                        stops.insert(*job, Stop::Told);
+                    }
+                }),
+                Message::Event(Event::JobFinished { job }) => self.forget(*job),
+                _ => {}
+            }
+        }
+    }
+
+    fn forget(&self, job: JobId) {
+        self.0.send_modify(|stops| _ = stops.remove(&job));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_held_until_an_expected_stop_is_told_and_no_longer_than_it_may_take() {
+        let (stopped, job, other) = (Stopped::default(), JobId::new(), JobId::new());
+        stopped.settled(job).await;
+        stopped.expect(job);
+        stopped.settled(other).await;
+        assert!(stopped.is_expected(job) && !stopped.contains(job));
+        let told = async {
+            tokio::time::sleep(HEARD_WITHIN / 2).await;
+            stopped.0.send_modify(|stops| _ = stops.insert(job, Stop::Told));
+        };
+        tokio::join!(stopped.settled(job), told);
+        assert!(stopped.contains(job));
+        stopped.expect(job);
+        assert!(stopped.contains(job), "what was told stays");
+        stopped.expect(other);
+        stopped.settled(other).await;
+        assert!(!stopped.is_expected(other) && !stopped.contains(other));
+    }
+}

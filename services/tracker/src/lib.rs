@@ -1,0 +1,11 @@
+//! The tracker: commits plans to the ledger, releases calls into windows, and finds what was lost.
+//!
+//! The one writer of fetches and calls. A plan is acknowledged after it is committed and the calls it released are on
+//! the bus; should the process die in between, the sweeper releases them again.
+
+mod metrics;
+mod service;
+mod sweep;
+
+pub use service::{Config, Deps, start};
+pub use sweep::sweep;

@@ -1,0 +1,136 @@
+//! The tracker over the bus.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tidegate_bus::{Bus, Delivery, ack_all};
+use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
+use tidegate_contracts::{Call, End, Envelope, Event, Message, Plan};
+use tidegate_daemon::{Clock, Handle, Shutdown};
+use tidegate_ledger::{Committed, Ledger, Windows};
+use tidegate_telemetry::{inject, span_link};
+use tracing::Instrument as _;
+
+use crate::metrics::Metrics;
+
+/// Plans committed in one transaction.
+const BATCH: usize = 256;
+/// Unacknowledged plans in hand, for each partition.
+const PREFETCH: u16 = 512;
+
+/// How the tracker works.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Calls of one job that are out at once.
+    pub windows: Windows,
+    /// Between two looks for what was lost, in ms.
+    pub sweep_every_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { windows: Windows::default(), sweep_every_ms: 30_000 }
+    }
+}
+
+/// What the tracker works with.
+#[derive(Clone)]
+pub struct Deps {
+    /// Plans come, calls and events go.
+    pub bus: Arc<dyn Bus>,
+    /// Where plans are committed.
+    pub ledger: Arc<dyn Ledger>,
+    /// Now.
+    pub clock: Clock,
+}
+
+/// Runs the tracker until the shutdown is requested or the bus is closed.
+pub fn start(deps: Deps, config: Config, shutdown: &Shutdown) -> Handle {
+    let mut handle = Handle::new(shutdown.clone());
+    for partition in 0..PLAN_PARTITIONS {
+        let run = run(deps.clone(), config.windows.clone(), Queue::Plans(partition), shutdown.clone());
+        handle.spawn(format!("tracker-{partition}"), run);
+    }
+    handle.spawn("sweeper", sweep_on(deps, config, shutdown.clone()));
+    handle
+}
+
+async fn run(deps: Deps, windows: Windows, queue: Queue, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut plans = deps.bus.consume(&queue, PREFETCH).await.context("can't take plans")?;
+    let metrics = Metrics::new();
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = shutdown.requested() => return Ok(()),
+            batch = plans.next_batch(BATCH) => batch,
+        };
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let span = tracing::info_span!("commit", plans = batch.len());
+        for sender in batch.iter().filter_map(|delivery| delivery.envelope.traceparent.as_deref()) {
+            span_link(&span, sender);
+        }
+        handle_plans(&deps, &windows, &metrics, batch).instrument(span).await?;
+    }
+}
+
+async fn sweep_on(deps: Deps, config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(config.sweep_every_ms));
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return Ok(()),
+            _ = ticks.tick() => crate::sweep(&deps, &config.windows, false).await?,
+        };
+    }
+}
+
+/// Decode, decide and save in one transaction, emit, acknowledge. Idempotent by call: see [`Ledger::commit`].
+async fn handle_plans(deps: &Deps, windows: &Windows, metrics: &Metrics, batch: Vec<Delivery>) -> anyhow::Result<()> {
+    let (mut plans, mut done): (Vec<Plan>, _) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+    for delivery in batch {
+        match &delivery.envelope.message {
+            Message::Plan(plan) => {
+                plans.push(plan.clone());
+                done.push(delivery);
+            }
+            _ => delivery.reject("not a message for the tracker").await?,
+        }
+    }
+    let started = Instant::now();
+    let committed = deps.ledger.commit(&plans, windows, (deps.clock)()).await.context("can't commit plans")?;
+    metrics.committed(&plans, &committed, started.elapsed());
+    let events = events(&plans, &committed);
+    publish_calls(deps, committed.released).await?;
+    let events = events.into_iter().map(|event| Envelope::new(Message::Event(event), (deps.clock)(), None)).collect();
+    deps.bus.publish(&Queue::Events, events).await.context("can't send events")?;
+    Ok(ack_all(done).await?)
+}
+
+/// What watchers hear of a commit.
+fn events(plans: &[Plan], committed: &Committed) -> Vec<Event> {
+    let waits = plans.iter().filter_map(|plan| match &plan.ended.as_ref()?.end {
+        End::Deferred { wait } => Some(Event::CallWaiting { job: plan.job, wait: wait.clone() }),
+        _ => None,
+    });
+    let progressed = committed.progressed.iter().map(|job| Event::JobProgressed { job: *job });
+    let stopped = committed.stopped.iter().map(|job| Event::JobStopped { job: *job });
+    let finished = committed.finished.iter().map(|job| Event::JobFinished { job: *job });
+    waits.chain(stopped).chain(progressed).chain(finished).collect()
+}
+
+/// Sends calls to the queues of their providers and lanes.
+pub(crate) async fn publish_calls(deps: &Deps, calls: Vec<Call>) -> anyhow::Result<()> {
+    let mut by_queue: HashMap<Queue, Vec<Envelope>> = HashMap::new();
+    for call in calls {
+        let queue = Queue::Calls { provider: call.provider.clone(), lane: call.lane };
+        by_queue.entry(queue).or_default().push(Envelope::new(Message::Call(call), (deps.clock)(), inject()));
+    }
+    for (queue, messages) in by_queue {
+        deps.bus.publish(&queue, messages).await.context("can't send calls")?;
+    }
+    Ok(())
+}
