@@ -1,0 +1,71 @@
+//! One call at idle: from submitting a job to its items being readable, over the embedded ring and a simulated third
+//! party without latency, both in this process. Prints percentiles in ms.
+//!
+//! `cargo run --release -p tidegate --example idle_latency`
+
+#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+
+use std::time::{Duration, Instant};
+
+use tidegate::embedded::{Parts, Ring, Settings, State};
+use tidegate_contracts::Lane;
+use tidegate_daemon::Shutdown;
+use tidegate_egress::AllowPrivate;
+use tidegate_executor::Credentials;
+use tidegate_gateway::{Submission, submit};
+use tidegate_ledger::Sync;
+use tidegate_simulator::{EndpointSpec, Simulator, SimulatorSpec};
+
+const JOBS: usize = 500;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let items = EndpointSpec::at("/items").items(100).offset("offset").size("limit", 100).total_in_body("$.total");
+    let simulator = Simulator::start(&SimulatorSpec::seeded(1).with("items", items)).await?;
+    let provider = format!(
+        r#"{{"tidegate": 1, "provider": "idle", "base_url": "{}", "endpoints": {{"items": {{"get": "/items",
+            "items": "$.items[*]", "pages": {{"offset": "offset", "size": {{"param": "limit", "max": 100}},
+            "total": "$.total"}}}}}}}}"#,
+        simulator.base_url(),
+    );
+    let provider = serde_json::from_str::<tidegate_provider::ProviderFile>(&provider)?;
+    let job = serde_json::from_str::<tidegate_provider::JobFile>(
+        r#"{"provider": "idle", "steps": [{"id": "items", "call": "items"}]}"#,
+    )?;
+    let folder = tempfile::tempdir()?;
+    let state = State::open(&folder.path().join("idle.db"), Sync::Full).await?;
+    let parts = Parts::new(&state).await?;
+    let shutdown = Shutdown::new();
+    let settings = Settings {
+        provider: "idle".to_owned(),
+        lane: Lane::Normal,
+        max_in_flight: 32,
+        connect: Duration::from_secs(5),
+        allow_private: AllowPrivate::All,
+        credentials: Credentials::default(),
+    };
+    let ring = Ring::start(&parts, settings, &shutdown).await?;
+    let gateway =
+        tidegate_gateway::Deps { bus: parts.bus.clone(), ledger: parts.ledger.clone(), clock: parts.clock.clone() };
+    let mut took_ms = Vec::with_capacity(JOBS);
+    for _ in 0..JOBS {
+        let submission = Submission { name: "idle".to_owned(), job: job.clone(), provider: provider.clone() };
+        let started = Instant::now();
+        let id = submit(&gateway, submission).await?;
+        while parts.ledger.pages_after(id, 0, 1).await?.is_empty() {
+            // Sleeping would measure the timer, whose ticks are a millisecond.
+            tokio::task::yield_now().await;
+        }
+        took_ms.push(started.elapsed().as_secs_f64() * 1_000.0);
+        // Idle again before the next one.
+        while !parts.ledger.job(id).await?.is_some_and(|job| job.state.is_final()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    took_ms.sort_by(f64::total_cmp);
+    let at = |share: f64| took_ms[((took_ms.len() - 1) as f64 * share) as usize];
+    println!("{JOBS} jobs of one call: p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.9), at(0.99));
+    ring.stop(&shutdown).await?;
+    simulator.stop().await;
+    Ok(())
+}

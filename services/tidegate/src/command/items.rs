@@ -1,0 +1,65 @@
+//! `tidegate items`: what a state file holds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidegate_contracts::JobId;
+use tidegate_ledger::{JobRow, Ledger, SqliteLedger, Sync};
+use tidegate_specs::Specs;
+
+use crate::cli::{Items, Output};
+use crate::exit::Exit;
+use crate::files;
+use crate::files::FilesError;
+use crate::output::{OutputError, Writer};
+
+const PAGES_READ: u32 = 64;
+
+pub(crate) async fn items(args: Items) -> anyhow::Result<Exit> {
+    let ledger: Arc<dyn Ledger> = Arc::new(open(&args.state).await?);
+    let job = find_job(&*ledger, &args.state, args.job.as_deref()).await?;
+    let spec = Specs::new(Arc::clone(&ledger)).get(job.id).await?;
+    files::check_steps(&args.output.steps, &spec)?;
+    let output = Output { output: Some(args.output.output.unwrap_or_else(|| "-".into())), ..args.output };
+    let Some(mut writer) = Writer::open(&output, spec)? else { return Ok(Exit::Done) };
+    match write(&*ledger, job.id, &mut writer).await {
+        Ok(()) => {
+            writer.finish()?;
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            let gone = error.downcast_ref::<OutputError>().is_some_and(OutputError::is_broken_pipe);
+            if gone { Ok(Exit::Output) } else { Err(error) }
+        }
+    }
+}
+
+async fn write(ledger: &dyn Ledger, job: JobId, writer: &mut Writer) -> anyhow::Result<()> {
+    let mut seq = 0;
+    loop {
+        let pages = ledger.pages_after(job, seq, PAGES_READ).await?;
+        let Some(last) = pages.last() else { return Ok(writer.flush()?) };
+        seq = last.seq;
+        pages.iter().try_for_each(|page| writer.page(page))?;
+    }
+}
+
+/// Opens a state file that must be there.
+pub(crate) async fn open(path: &Path) -> anyhow::Result<SqliteLedger> {
+    if !path.is_file() {
+        return Err(FilesError::one(format!("there is no state file {}", path.display())).into());
+    }
+    Ok(SqliteLedger::open(path, Sync::Full).await?)
+}
+
+/// The job that was named, else the newest.
+pub(crate) async fn find_job(ledger: &dyn Ledger, state: &Path, id: Option<&str>) -> anyhow::Result<JobRow> {
+    let job = match id {
+        Some(text) => {
+            let id: JobId = text.parse().map_err(|error| FilesError::one(format!("--job {text}: {error}")))?;
+            ledger.job(id).await?
+        }
+        None => ledger.jobs(1).await?.into_iter().next(),
+    };
+    Ok(job.ok_or_else(|| FilesError::one(format!("{} holds no such job", state.display())))?)
+}

@@ -1,0 +1,270 @@
+//! `tidegate run`: a job from submit to done, in this process.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tidegate_contracts::JobId;
+use tidegate_daemon::{Cause, Shutdown};
+use tidegate_executor::Credentials;
+use tidegate_gateway::{Submission, submit};
+use tidegate_ledger::{JobRow, JobState, Sync};
+use tidegate_provider::Spec;
+use tokio::sync::Notify;
+
+use crate::cli::{Run, SyncMode};
+use crate::exit::Exit;
+use crate::live::{Live, Now};
+use crate::output::{OutputError, Writer, Written};
+use crate::report::{FAILURES_SHOWN, Report, RunFigures};
+use crate::{files, say};
+use tidegate::embedded::{Parts, Ring, Settings, State};
+
+const MAX_IN_FLIGHT: u16 = 32;
+/// Between two looks at the job.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Pages read for the output at once.
+const PAGES_READ: u32 = 64;
+
+pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let loaded = files::load_job(&args.job, &args.calls)?;
+    let spec = Arc::new(loaded.compile()?);
+    let (job_file, provider_file) = (loaded.job.file, loaded.provider.file);
+    let credential = match &job_file.credential {
+        Some(name) => Some(files::credential(name.as_str(), &args.calls)?),
+        None => None,
+    };
+    let allow_private = files::allow_private(&args.calls.allow_private)?;
+    files::check_steps(&args.output.steps, &spec)?;
+    let sync = match args.sync {
+        SyncMode::Full => Sync::Full,
+        SyncMode::Normal => Sync::Normal,
+    };
+    let state = State::open(&args.state.clone().unwrap_or_else(|| files::default_state(&args.job)), sync).await?;
+    // After the state is ours: another process that runs the same job may be writing to the same output.
+    let writer = Writer::open(&args.output, Arc::clone(&spec))?;
+    let parts = Parts::new(&state).await?;
+    let shutdown = Shutdown::on_signals()?;
+    let submission = Submission {
+        name: files::job_name(&job_file, &args.job),
+        job: job_file.clone(),
+        provider: provider_file.clone(),
+    };
+    let known = if args.fresh { None } else { resume(&parts, &spec, &args).await? };
+    let settings = Settings {
+        provider: provider_file.provider.to_string(),
+        lane: job_file.lane,
+        max_in_flight: args.max_in_flight.unwrap_or_else(|| max_in_flight(&spec)),
+        connect: spec.steps().iter().map(|step| spec.deadlines(step).connect).max().unwrap_or(Duration::from_secs(5)),
+        allow_private,
+        credentials: Credentials::new(credential),
+    };
+    let ring = Ring::start(&parts, settings, &shutdown).await?;
+    let (job, items_before) = match known {
+        Some(job) => (job.id, job.counts.items),
+        None => (submit_new(&parts, submission).await?, 0),
+    };
+    let followed = follow(&parts, job, writer, Live::new(args.quiet, items_before), &shutdown).await;
+    let stopped = ring.stop(&shutdown).await;
+    let written = match followed {
+        // A reader that went away (`| head`) has what it wanted.
+        Err(error) if error.downcast_ref::<OutputError>().is_some_and(OutputError::is_broken_pipe) => {
+            return Ok(Exit::Output);
+        }
+        followed => followed?,
+    };
+    let report = report(&parts, &state, job, started, written, &args).await?;
+    state.ledger.close().await;
+    print(&report, &args);
+    if let Some(Cause::TaskFailed { .. }) = shutdown.cause() {
+        stopped?;
+    }
+    Ok(exit(&report.job, &shutdown))
+}
+
+/// The job in the state file that the same files made before. If it failed, its failed calls are planned again.
+async fn resume(parts: &Parts, spec: &Spec, args: &Run) -> anyhow::Result<Option<JobRow>> {
+    let Some(job) = parts.ledger.job_like(spec.fingerprint()).await? else { return Ok(None) };
+    let id = job.id;
+    let text = match job.state {
+        JobState::Succeeded => format!("{id} is done already, and nothing is asked for; --fresh pulls it again"),
+        JobState::Failed | JobState::Cancelled => {
+            let calls = parts.ledger.retry_failed(id, (parts.clock)()).await?;
+            format!("going on with {id}: {calls} calls that failed or were given up are made again")
+        }
+        JobState::Submitted | JobState::Running => {
+            let ended = job.counts.calls_planned - job.counts.calls_open;
+            format!("going on with {id}: {ended} of {} calls are done", job.counts.calls_planned)
+        }
+    };
+    if !args.quiet {
+        say::note(&text);
+    }
+    Ok(Some(job))
+}
+
+async fn submit_new(parts: &Parts, submission: Submission) -> anyhow::Result<JobId> {
+    let (bus, ledger, clock) = (Arc::clone(&parts.bus), Arc::clone(&parts.ledger), Arc::clone(&parts.clock));
+    Ok(submit(&tidegate_gateway::Deps { bus, ledger, clock }, submission).await?)
+}
+
+fn max_in_flight(spec: &Spec) -> u16 {
+    spec.job().max_in_flight.and_then(|calls| u16::try_from(calls).ok()).unwrap_or(MAX_IN_FLIGHT)
+}
+
+/// Writes pages as they come and shows progress, until the job is done or the shutdown is requested.
+async fn follow(
+    parts: &Parts,
+    job: JobId,
+    writer: Option<Writer>,
+    mut live: Live,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Written>> {
+    let exporter = writer.map(|writer| Exporter { parts: parts.clone(), job, writer, seq: 0 });
+    let ended = Arc::new(Notify::new());
+    let exporting = exporter.map(|exporter| tokio::spawn(exporter.follow(shutdown.clone(), Arc::clone(&ended))));
+    let mut events = parts.bus.consume(&tidegate_contracts::topology::Queue::Events, 0).await?;
+    loop {
+        let row = parts.ledger.job(job).await?.context("the job is not in the ledger")?;
+        if row.state.is_final() || shutdown.is_requested() {
+            break;
+        }
+        show(parts, &row, &mut live).await?;
+        wait_for_news(&mut *events, job, shutdown).await;
+    }
+    ended.notify_one();
+    live.clear();
+    match exporting {
+        Some(exporting) => Ok(Some(exporting.await??)),
+        None => Ok(None),
+    }
+}
+
+/// Until the job is done, or it is time for another look.
+async fn wait_for_news(events: &mut dyn tidegate_bus::Consumer, job: JobId, shutdown: &Shutdown) {
+    let finished = async {
+        while let Some(delivery) = events.next().await {
+            use tidegate_contracts::{Event, Message};
+            if matches!(&delivery.envelope.message, Message::Event(Event::JobFinished { job: done }) if *done == job) {
+                return;
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = finished => {}
+        () = shutdown.requested() => {}
+        () = tokio::time::sleep(LOOK_EVERY) => {}
+    }
+}
+
+async fn show(parts: &Parts, row: &JobRow, live: &mut Live) -> anyhow::Result<()> {
+    if !live.is_shown() {
+        return Ok(());
+    }
+    let now_ms = (parts.clock)();
+    let steps = parts.ledger.steps(row.id).await?;
+    let waiting = parts.ledger.waiting(row.id, now_ms).await?;
+    live.show(&Now { job: row, steps: &steps, waiting: &waiting, gauges: &parts.gauges, now_ms });
+    Ok(())
+}
+
+/// Writes pages as they are stored.
+struct Exporter {
+    parts: Parts,
+    job: JobId,
+    writer: Writer,
+    seq: i64,
+}
+
+impl Exporter {
+    async fn follow(mut self, shutdown: Shutdown, ended: Arc<Notify>) -> anyhow::Result<Written> {
+        loop {
+            // Looked at before the pages: what was stored by then is read below.
+            let job = self.parts.ledger.job(self.job).await?.context("the job is not in the ledger")?;
+            let interrupted = shutdown.is_requested();
+            if let Err(error) = self.write_new().await {
+                shutdown.request();
+                return Err(error);
+            }
+            if job.state.is_final() {
+                return Ok(self.writer.finish()?);
+            }
+            if interrupted {
+                return Ok(Written::default());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = ended.notified() => {}
+                () = shutdown.requested() => {}
+            }
+        }
+    }
+
+    async fn write_new(&mut self) -> anyhow::Result<()> {
+        loop {
+            let pages = self.parts.ledger.pages_after(self.job, self.seq, PAGES_READ).await?;
+            let Some(last) = pages.last() else { break };
+            self.seq = last.seq;
+            let full = pages.len() == PAGES_READ as usize;
+            tokio::task::block_in_place(|| pages.iter().try_for_each(|page| self.writer.page(page)))?;
+            if !full {
+                break;
+            }
+        }
+        Ok(self.writer.flush()?)
+    }
+}
+
+async fn report(
+    parts: &Parts,
+    state: &State,
+    job: JobId,
+    started: Instant,
+    written: Option<Written>,
+    args: &Run,
+) -> anyhow::Result<Report> {
+    let row = parts.ledger.job(job).await?.context("the job is not in the ledger")?;
+    let done = row.state.is_final();
+    let gauges = &parts.gauges;
+    Ok(Report {
+        steps: parts.ledger.steps(job).await?,
+        failures: parts.ledger.failures(job, FAILURES_SHOWN).await?,
+        run: RunFigures {
+            seconds: started.elapsed().as_secs_f64(),
+            requests: gauges.requests.load(Relaxed),
+            refused: gauges.refused.load(Relaxed),
+            wire_bytes: gauges.wire_bytes.load(Relaxed),
+            written: written.filter(|_| done).map(|written| written.items),
+            duplicates: written.map_or(0, |written| written.duplicates),
+            output: args.output.output.as_ref().map(|path| path.display().to_string()),
+            state: state.path.display().to_string(),
+        },
+        job: row,
+    })
+}
+
+fn print(report: &Report, args: &Run) {
+    let to_stdout = args.output.output.as_ref().is_none_or(|path| path.as_os_str() != "-");
+    if args.json {
+        match serde_json::to_string(report) {
+            Ok(json) if to_stdout => say::answer(&json),
+            Ok(json) => say::note(&json),
+            Err(error) => say::error(&format!("the report is no JSON: {error}")),
+        }
+    } else if !args.quiet || report.job.state == JobState::Failed {
+        say::note(&report.text());
+    }
+}
+
+fn exit(job: &JobRow, shutdown: &Shutdown) -> Exit {
+    match (job.state, shutdown.cause()) {
+        (JobState::Succeeded, _) => Exit::Done,
+        (JobState::Failed | JobState::Cancelled, _) => Exit::JobFailed,
+        (_, Some(Cause::Signal("SIGTERM"))) => Exit::Terminated,
+        (_, Some(Cause::Signal(_))) => Exit::Interrupted,
+        _ => Exit::Internal,
+    }
+}

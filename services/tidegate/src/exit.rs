@@ -1,0 +1,66 @@
+//! How the process ends. The codes are part of the interface: scripts and cron decide by them.
+
+use std::process::ExitCode;
+
+use tidegate_daemon::TaskError;
+use tidegate_ledger::LedgerError;
+
+use crate::files::FilesError;
+use crate::output::OutputError;
+use crate::say;
+use tidegate::embedded::StateError;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Everything was done.
+    Done = 0,
+    /// The job failed: some of its calls did. What was fetched is kept.
+    JobFailed = 1,
+    /// The command line or a file is wrong; nothing was called.
+    Usage = 2,
+    /// The state file can't be used.
+    State = 3,
+    /// The output can't be written; what was fetched is in the state file.
+    Output = 4,
+    /// Something else went wrong here.
+    Internal = 70,
+    /// Stopped by Ctrl-C; the same command goes on.
+    Interrupted = 130,
+    /// Stopped by SIGTERM; the same command goes on.
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Says what went wrong, with its causes, and with which code to end.
+pub(crate) fn explain(error: &anyhow::Error) -> Exit {
+    say::error(&text(error));
+    code(error).unwrap_or(Exit::Internal)
+}
+
+/// The error with its causes. Some libraries repeat a cause in the text of what it caused: once is enough.
+fn text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        match text.as_str() {
+            "" => text = cause,
+            said if said.ends_with(&cause) => {}
+            _ => text = format!("{text}: {cause}"),
+        }
+    }
+    text
+}
+
+fn code(error: &anyhow::Error) -> Option<Exit> {
+    error.chain().find_map(|cause| match cause {
+        _ if cause.is::<FilesError>() => Some(Exit::Usage),
+        _ if cause.is::<OutputError>() => Some(Exit::Output),
+        _ if cause.is::<LedgerError>() || cause.is::<StateError>() => Some(Exit::State),
+        _ => cause.downcast_ref::<TaskError>().and_then(|task| code(task.error())),
+    })
+}

@@ -1,0 +1,114 @@
+//! Progress for people, on standard error.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tidegate_executor::Gauges;
+use tidegate_ledger::{JobRow, StepRow, Waiting};
+
+use crate::say;
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows progress: a line that changes on a terminal, a line now and then elsewhere.
+pub(crate) struct Live {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    spoke: Instant,
+    /// Requests and items at the start: an earlier process may have made some.
+    items_before: u64,
+}
+
+/// What is shown.
+pub(crate) struct Now<'a> {
+    pub(crate) job: &'a JobRow,
+    pub(crate) steps: &'a [StepRow],
+    pub(crate) waiting: &'a [Waiting],
+    pub(crate) gauges: &'a Gauges,
+    pub(crate) now_ms: i64,
+}
+
+impl Live {
+    /// `quiet`: shows nothing.
+    pub(crate) fn new(quiet: bool, items_before: u64) -> Self {
+        let bar = (!quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {wide_msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, started: now, spoke: now, items_before }
+    }
+
+    /// Whether anything is shown at all.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Shows how things stand.
+    pub(crate) fn show(&mut self, now: &Now<'_>) {
+        let Some(bar) = &self.bar else { return };
+        if bar.is_hidden() {
+            if self.spoke.elapsed() >= LINE_EVERY {
+                self.spoke = Instant::now();
+                say::note(&self.line(now));
+            }
+            return;
+        }
+        bar.set_message(self.line(now));
+        bar.tick();
+    }
+
+    /// Takes the changing line away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, now: &Now<'_>) -> String {
+        let counts = &now.job.counts;
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        let rate = (counts.items.saturating_sub(self.items_before)) as f64 / seconds;
+        let steps: Vec<String> = now.steps.iter().map(step).collect();
+        let mut line = format!(
+            "{} · {} items ({rate:.0}/s) · {} in flight",
+            steps.join(", "),
+            HumanCount(counts.items),
+            now.gauges.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+        );
+        if let Some(wait) = wait(now) {
+            line.push_str(" · ");
+            line.push_str(&wait);
+        }
+        line
+    }
+}
+
+fn step(step: &StepRow) -> String {
+    let ended = step.calls_planned - step.calls_open;
+    let failed = if step.calls_failed > 0 { format!(", {} failed", step.calls_failed) } else { String::new() };
+    format!("{} {}/{} pages{failed}", step.step, HumanCount(ended), HumanCount(step.calls_planned))
+}
+
+/// What most calls wait for.
+fn wait(now: &Now<'_>) -> Option<String> {
+    let parked = now.waiting.iter().map(|waiting| (describe(&waiting.reason), waiting.calls, waiting.until_ms));
+    let asleep = now.gauges.sleeping();
+    let asleep = asleep.iter().map(|(reason, asleep)| (reason.clone(), asleep.calls, asleep.until_ms));
+    let (reason, calls, until_ms) = parked.chain(asleep).max_by_key(|(_, calls, _)| *calls)?;
+    let seconds = (until_ms - now.now_ms).max(0) / 1_000;
+    Some(format!("{calls} calls wait for {reason}, {seconds} s"))
+}
+
+/// What a call waits for, in words.
+pub(crate) fn describe(reason: &tidegate_contracts::WaitReason) -> String {
+    match reason {
+        tidegate_contracts::WaitReason::Limit(limit) => format!("limit {limit}"),
+        tidegate_contracts::WaitReason::Backoff(class) => format!("back-off after {class}"),
+    }
+}
