@@ -43,7 +43,10 @@ impl Outcome {
     #[must_use]
     pub fn call(&self) -> &Call {
         match self {
-            Self::Page { call, .. } | Self::Failed { call, .. } | Self::Deferred { call, .. } | Self::Cancelled { call } => call,
+            Self::Page { call, .. }
+            | Self::Failed { call, .. }
+            | Self::Deferred { call, .. }
+            | Self::Cancelled { call } => call,
         }
     }
 }

@@ -29,13 +29,28 @@ pub struct ExchangeRow {
 
 /// All exchanges.
 pub const EXCHANGES: &[ExchangeRow] = &[
-    ExchangeRow { name: "tidegate.outcomes", kind: "direct", from: "gateway, executor", carries: "job_submitted, outcome" },
+    ExchangeRow {
+        name: "tidegate.outcomes",
+        kind: "direct",
+        from: "gateway, executor",
+        carries: "job_submitted, outcome",
+    },
     ExchangeRow { name: "tidegate.plans", kind: "direct", from: "planner", carries: "plan" },
     ExchangeRow { name: "tidegate.calls", kind: "direct", from: "tracker", carries: "call" },
-    ExchangeRow { name: "tidegate.delay.level-NN", kind: "topic", from: "executor", carries: "call, parked; NN from 16 down to 00" },
+    ExchangeRow {
+        name: "tidegate.delay.level-NN",
+        kind: "topic",
+        from: "executor",
+        carries: "call, parked; NN from 16 down to 00",
+    },
     ExchangeRow { name: "tidegate.delivery", kind: "topic", from: "delay levels", carries: "call, due" },
     ExchangeRow { name: "tidegate.events", kind: "topic", from: "tracker", carries: "event" },
-    ExchangeRow { name: "tidegate.dead", kind: "topic", from: "any queue", carries: "what could not be handled, with its reason" },
+    ExchangeRow {
+        name: "tidegate.dead",
+        kind: "topic",
+        from: "any queue",
+        carries: "what could not be handled, with its reason",
+    },
 ];
 
 /// A queue, for the table.
@@ -54,9 +69,24 @@ pub struct QueueRow {
 /// All queues.
 pub const QUEUES: &[QueueRow] = &[
     QueueRow { name: "tidegate.outcomes.1", key: "outcomes", to: "planner", arguments: "x-queue-type=quorum" },
-    QueueRow { name: "tidegate.plans.1.P", key: "P (0 to 7, from the job id)", to: "tracker", arguments: "x-queue-type=quorum, x-single-active-consumer=true" },
-    QueueRow { name: "tidegate.calls.1.PROVIDER.LANE", key: "PROVIDER.LANE", to: "executor", arguments: "x-queue-type=quorum" },
-    QueueRow { name: "tidegate.delay.1.level-NN", key: "by the bits of the delay in seconds", to: "next level", arguments: "x-queue-type=quorum, x-message-ttl=2^NN s, x-dead-letter-strategy=at-least-once, x-overflow=reject-publish" },
+    QueueRow {
+        name: "tidegate.plans.1.P",
+        key: "P (0 to 7, from the job id)",
+        to: "tracker",
+        arguments: "x-queue-type=quorum, x-single-active-consumer=true",
+    },
+    QueueRow {
+        name: "tidegate.calls.1.PROVIDER.LANE",
+        key: "PROVIDER.LANE",
+        to: "executor",
+        arguments: "x-queue-type=quorum",
+    },
+    QueueRow {
+        name: "tidegate.delay.1.level-NN",
+        key: "by the bits of the delay in seconds",
+        to: "next level",
+        arguments: "x-queue-type=quorum, x-message-ttl=2^NN s, x-dead-letter-strategy=at-least-once, x-overflow=reject-publish",
+    },
     QueueRow { name: "tidegate.events.WATCHER", key: "JOB", to: "gateway", arguments: "exclusive, auto-delete" },
     QueueRow { name: "tidegate.dead.1", key: "#", to: "people, by the gateway", arguments: "x-queue-type=quorum" },
 ];

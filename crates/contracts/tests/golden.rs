@@ -71,13 +71,19 @@ fn messages() -> Vec<(&'static str, Message)> {
     vec![
         ("job_submitted", Message::JobSubmitted(JobSubmitted { job: job() })),
         ("call", Message::Call(call())),
-        ("call_again", Message::Call(Call { again: true, attempt: 2, requests: 3, failing_since_ms: Some(1), ..call() })),
+        (
+            "call_again",
+            Message::Call(Call { again: true, attempt: 2, requests: 3, failing_since_ms: Some(1), ..call() }),
+        ),
         ("outcome_page", Message::Outcome(Outcome::Page { call: call(), facts })),
         ("outcome_failed", Message::Outcome(Outcome::Failed { call: call(), failure: failure() })),
         ("outcome_deferred", Message::Outcome(Outcome::Deferred { call: call(), wait: wait.clone() })),
         ("outcome_cancelled", Message::Outcome(Outcome::Cancelled { call: call() })),
         ("plan_succeeded", Message::Plan(plan(ended(End::Succeeded { items: 100 }), None))),
-        ("plan_failed", Message::Plan(plan(ended(End::Failed { failure: failure(), tolerated: false }), Some("no".into())))),
+        (
+            "plan_failed",
+            Message::Plan(plan(ended(End::Failed { failure: failure(), tolerated: false }), Some("no".into()))),
+        ),
         ("plan_skipped", Message::Plan(plan(ended(End::Skipped { failure: failure() }), None))),
         ("plan_deferred", Message::Plan(plan(ended(End::Deferred { wait: wait.clone() }), None))),
         ("plan_cancelled", Message::Plan(plan(ended(End::Cancelled), None))),
@@ -94,7 +100,11 @@ fn messages() -> Vec<(&'static str, Message)> {
 fn every_message_reads_and_writes_its_golden_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     for (name, message) in messages() {
-        let mut envelope = Envelope::new(message, 1_700_000_000_000, Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()));
+        let mut envelope = Envelope::new(
+            message,
+            1_700_000_000_000,
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        );
         envelope.id = "01938f2a-0000-7000-8000-000000000000".parse().expect("a UUID");
         let path = folder.join(format!("v1.{name}.json"));
         if !path.exists() && std::env::var_os("TIDEGATE_NEW_GOLDEN").is_some() {

@@ -41,13 +41,16 @@ const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// copied as one. The default is 1,000.
 const WAL_PAGES: u32 = 4_000;
 
+/// Of the file in memory, for each connection.
+const CACHE_KIB: u32 = 8_192;
+
 /// Rows of an answer on their way from SQLite's thread to ours; with more than a window, the two don't take turns.
 const ROWS_BUFFERED: usize = 512;
 
 /// Readers beside the one writer.
 const READERS: u32 = 3;
 
-/// Pages that a file may have: as many as SQLite allows (<https://www.sqlite.org/limits.html#max_page_count>), 35 TB.
+/// Pages that a file may have: as many as SQLite allows (<https://www.sqlite.org/limits.html#max_page_count>), 17 TB.
 const SIZE_MAX_PAGES: u32 = 4_294_967_294;
 
 /// When a commit is on the disk (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
@@ -92,6 +95,7 @@ impl SqliteLedger {
             .busy_timeout(Duration::from_secs(10))
             .pragma("max_page_count", size_max_pages.to_string())
             .pragma("journal_size_limit", "67108864")
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
             .row_buffer_size(ROWS_BUFFERED);
         let writer = connect(1, options.clone().pragma("temp_store", "memory")).await.map_err(open)?;

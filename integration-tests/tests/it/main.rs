@@ -1,0 +1,22 @@
+//! The whole ring as its user runs it: the real `tidegate`, against third parties that this process plays or starts.
+//!
+//! A test makes a [`World`](world::World), writes the files of a job into it, runs the program, and ends with
+//! [`finish`](world::World::finish), which recounts what the state files hold.
+
+mod bad_input;
+mod commands;
+mod credentials;
+mod faults;
+mod foreign;
+mod guards;
+mod hostile;
+mod kills;
+mod limits;
+mod pagination;
+mod process;
+mod stops;
+mod tap;
+mod telemetry;
+mod trees;
+mod window;
+mod world;
