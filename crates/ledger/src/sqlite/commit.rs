@@ -168,7 +168,7 @@ async fn start_and_stop(
             head.stopped = true;
             stop_here.push(plan.job);
         }
-        if head.stopped && plan.fail_job.is_some() {
+        if head.stopped {
             stopped.insert(plan.job);
         }
     }
