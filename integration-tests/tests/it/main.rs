@@ -3,6 +3,8 @@
 //! A test makes a [`World`](world::World), writes the files of a job into it, runs the program, and ends with
 //! [`finish`](world::World::finish), which recounts what the state files hold.
 
+#![expect(clippy::unwrap_used, reason = "what is wrong in a test may panic anywhere in it")]
+
 mod bad_input;
 mod commands;
 mod credentials;

@@ -240,14 +240,11 @@ pub(crate) fn assert_same(found: Vec<String>, expected: Vec<String>) {
 }
 
 /// Waits until something is so.
-#[track_caller]
-pub(crate) fn until(what: &'static str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    async move {
-        let waiting = async {
-            while !is_so() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "waited {DEADLINE:?} until {what}");
-    }
+pub(crate) async fn until(what: &'static str, mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "waited {DEADLINE:?} until {what}");
 }
