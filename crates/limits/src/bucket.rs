@@ -1,4 +1,14 @@
 //! A leaky bucket, as the generic cell rate algorithm (GCRA): one number, the time at which the bucket is full again.
+//!
+//! A call counts at the provider when it lands there, some time between its grant and its answer. What is restored until
+//! then to a bucket that is full already is lost there, so a call in flight is counted as if it landed now:
+//!
+//! ```text
+//! granted, in flight          answered
+//! |~~~~ nothing restored ~~~~~|──── every_us ────| one more
+//! ```
+//!
+//! A bucket that restores something else meanwhile loses nothing by this, and so keeps its pace.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,18 +25,25 @@ pub(crate) struct Bucket {
     /// Unix time in ms: what was spent before has been restored by time at least in part, or is not in what an answer
     /// told, so that a refund would come on top.
     refunds_from_ms: i64,
+    /// Unix time in ms: calls granted until then have landed.
+    #[serde(default = "never")]
+    landed_ms: i64,
+}
+
+fn never() -> i64 {
+    i64::MIN
 }
 
 impl Bucket {
     pub(crate) fn new(calls: u32, restore_per_s: f64) -> Self {
         // Rounded up, so never too quick; less a whisker, since 1e6 / (1e6 / 3) is not quite 3.
         let every_us = (1e6 / restore_per_s - 1e-3).ceil().max(1.0) as i64;
-        Self { size: u64::from(calls).max(1), every_us, full_at_us: 0, refunds_from_ms: 0 }
+        Self { size: u64::from(calls).max(1), every_us, full_at_us: 0, refunds_from_ms: 0, landed_ms: never() }
     }
 
     /// This bucket, as full as `old` is.
     pub(crate) fn counting_on(self, old: &Self) -> Self {
-        Self { full_at_us: old.full_at_us, refunds_from_ms: old.refunds_from_ms, ..self }
+        Self { size: self.size, every_us: self.every_us, ..old.clone() }
     }
 
     /// How long it takes to restore `units`.
@@ -34,9 +51,30 @@ impl Bucket {
         self.every_us.saturating_mul(i64::try_from(units).unwrap_or(i64::MAX))
     }
 
-    /// How long it takes, from now, to restore all that is missing.
-    fn backlog_us(&self, now_ms: i64) -> i64 {
+    /// How long it takes, from now, to restore all that is missing, if what is in flight lands now.
+    fn backlog_us(&self, in_flight: &InFlight, now_ms: i64) -> i64 {
+        self.restored_us(now_ms).max(self.to_restore_us(in_flight.cost_since(self.landed_ms)))
+    }
+
+    /// The same, if everything landed as it was granted.
+    fn restored_us(&self, now_ms: i64) -> i64 {
         (self.full_at_us - us(now_ms)).max(0)
+    }
+
+    /// A call granted no longer ago may yet land: 30 s, or a quarter of the time that an empty bucket takes to fill, lest
+    /// slow answers take more than a fifth of the pace.
+    fn landing_ms(&self) -> i64 {
+        LANDS_WITHIN_MS.min(self.to_restore_us(self.size) / 4_000)
+    }
+
+    /// When there is room for `cost`, if nothing in flight is reported.
+    fn at_latest_us(&self, in_flight: &InFlight, allowed_us: i64) -> i64 {
+        let lands = in_flight.granted_after(self.landed_ms).map(|(granted_ms, cost)| {
+            let to_restore_us = self.to_restore_us(cost);
+            let landed_us = us(granted_ms.saturating_add(self.landing_ms()));
+            if to_restore_us > allowed_us { landed_us.saturating_add(to_restore_us) } else { i64::MIN }
+        });
+        lands.fold(self.full_at_us, i64::max).saturating_sub(allowed_us)
     }
 }
 
@@ -54,23 +92,45 @@ impl Meter for Bucket {
         Some(self.size)
     }
 
-    fn ready(&self, _in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
+    fn advance(&mut self, in_flight: &InFlight, now_ms: i64) {
+        let landed_ms = now_ms.saturating_sub(self.landing_ms());
+        for (granted_ms, cost) in in_flight.granted_after(self.landed_ms) {
+            if granted_ms <= landed_ms {
+                let full_at_us = us(granted_ms + self.landing_ms()).saturating_add(self.to_restore_us(cost));
+                self.full_at_us = self.full_at_us.max(full_at_us);
+            }
+        }
+        self.landed_ms = self.landed_ms.max(landed_ms);
+        if self.backlog_us(in_flight, now_ms) < self.to_restore_us(in_flight.cost()) {
+            self.refunds_from_ms = now_ms;
+        }
+    }
+
+    fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
         let allowed_us = self.to_restore_us(self.size.saturating_sub(cost));
-        let wait_us = (self.backlog_us(now_ms) - allowed_us).max(0);
-        Ready::at(now_ms + div_ceil(wait_us, 1_000))
+        let wait_us = (self.backlog_us(in_flight, now_ms) - allowed_us).max(0);
+        let at_latest_us = self.at_latest_us(in_flight, allowed_us) - us(now_ms);
+        Ready {
+            until_ms: now_ms + div_ceil(wait_us, 1_000),
+            at_latest_ms: now_ms + div_ceil(at_latest_us.max(wait_us), 1_000),
+        }
     }
 
     fn spend(&mut self, in_flight: &InFlight, cost: u64, now_ms: i64) {
-        let backlog_us = self.backlog_us(now_ms);
-        if backlog_us < self.to_restore_us(in_flight.cost()) {
-            self.refunds_from_ms = now_ms;
-        }
+        let backlog_us = self.backlog_us(in_flight, now_ms);
         self.full_at_us = us(now_ms).saturating_add(backlog_us).saturating_add(self.to_restore_us(cost));
     }
 
     fn refund(&mut self, held: Held) {
         if held.granted_ms >= self.refunds_from_ms {
             self.full_at_us -= self.to_restore_us(held.cost);
+        }
+    }
+
+    fn landed(&mut self, in_flight: &InFlight, held: Held, _answered: bool, now_ms: i64) {
+        if held.granted_ms > self.landed_ms {
+            let cost = in_flight.cost_since(self.landed_ms).saturating_add(held.cost);
+            self.full_at_us = self.full_at_us.max(us(now_ms).saturating_add(self.to_restore_us(cost)));
         }
     }
 
@@ -84,8 +144,8 @@ impl Meter for Bucket {
         self.full_at_us = if heard.alone { told_us } else { told_us.max(self.full_at_us) };
     }
 
-    fn gauge(&self, _in_flight: &InFlight, now_ms: i64) -> Gauge {
-        let backlog_us = self.backlog_us(now_ms);
+    fn gauge(&self, in_flight: &InFlight, now_ms: i64) -> Gauge {
+        let backlog_us = self.backlog_us(in_flight, now_ms);
         let used = div_ceil(backlog_us, self.every_us).unsigned_abs();
         Gauge { used, resets_at_ms: (used > 0).then(|| now_ms + div_ceil(backlog_us, 1_000)) }
     }

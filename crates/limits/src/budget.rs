@@ -86,7 +86,7 @@ impl Budget {
         let held = self.in_flight.take(report.permit.id);
         let meter = self.state.meter_mut();
         match held {
-            Some(held) if report.sent => meter.landed(held, report.answer.is_some(), now_ms),
+            Some(held) if report.sent => meter.landed(&self.in_flight, held, report.answer.is_some(), now_ms),
             Some(held) => meter.refund(held),
             None => {}
         }

@@ -32,6 +32,15 @@ impl InFlight {
         self.calls.iter().rev().take_while(|held| held.granted_ms > ms).map(|held| held.cost).sum()
     }
 
+    /// For each call granted after `ms`, the newest first: when, and what it and those after it cost together.
+    pub(crate) fn granted_after(&self, ms: i64) -> impl Iterator<Item = (i64, u64)> {
+        let mut cost = 0;
+        self.calls.iter().rev().take_while(move |held| held.granted_ms > ms).map(move |held| {
+            cost += held.cost;
+            (held.granted_ms, cost)
+        })
+    }
+
     /// When the call was granted whose end, after that of all calls before it, frees `cost`.
     pub(crate) fn grant_that_frees(&self, cost: u64) -> Option<i64> {
         let mut freed = 0;

@@ -33,7 +33,8 @@ pub(crate) trait Meter {
     fn refund(&mut self, _held: Held) {}
 
     /// A call that was sent is over: the provider has counted it by now, if ever, and surely when it was answered.
-    fn landed(&mut self, _held: Held, _answered: bool, _now_ms: i64) {}
+    /// `in_flight` is without it.
+    fn landed(&mut self, _in_flight: &InFlight, _held: Held, _answered: bool, _now_ms: i64) {}
 
     /// Believes what an answer told; `in_flight` is without that call.
     fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>);

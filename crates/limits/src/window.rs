@@ -185,7 +185,7 @@ impl Meter for Window {
         }
     }
 
-    fn landed(&mut self, held: Held, answered: bool, now_ms: i64) {
+    fn landed(&mut self, _in_flight: &InFlight, held: Held, answered: bool, now_ms: i64) {
         let Some(open) = self.open.filter(|&open| self.floats(open) && self.counts(open, held)) else { return };
         // If the window began with this call, it began no later than now.
         let over_ms = now_ms + self.per_ms;

@@ -118,13 +118,16 @@ impl Grid<'_> {
         }
     }
 
-    /// The list's size, unless there are more items already: a total of pages, a capped one, or one of a list that
-    /// grows. By page number, where a later page begins is a guess if the provider grants less than was asked for.
+    /// The list's size, unless the pages belie it: the first one has more items, or one stands where none should be. Such
+    /// is a total of pages, or one that is always 0. A page in between may well hold more than was counted, as an
+    /// advertisement. By page number, where a later page begins is a guess if the provider grants less than was asked for.
     fn total(&self) -> Option<u64> {
         let Self { facts, .. } = self;
-        let full = facts.items == self.size;
-        let place_is_known = self.ordinal == 0 || full || matches!(self.paging.kind, Kind::Offset { .. });
-        facts.total.filter(|total| !place_is_known || self.start + u64::from(facts.items) <= *total)
+        let place_is_known = facts.items == self.size || matches!(self.paging.kind, Kind::Offset { .. });
+        facts.total.filter(|total| match self.ordinal {
+            0 => u64::from(facts.items) <= *total,
+            _ => self.start < *total || !place_is_known,
+        })
     }
 
     /// The answer itself says that another page follows, whatever the total says.

@@ -67,7 +67,15 @@ impl Ordeal {
         let tap = Tap::before(&simulator.base_url()).await;
         let job = format!("max_in_flight: {IN_FLIGHT}\nsteps: {steps}");
         let world = World::with(&tap.base_url(), provider, &job);
-        Self { simulator, tap, world, chance: Chance(spec.seed), kills: 0, stored: HashMap::new(), most_refused: 0 }
+        Self {
+            simulator,
+            tap,
+            world,
+            chance: Chance(spec.seed + std::env::var("TG_SOAK").map_or(0, |s| s.parse::<u64>().unwrap() * 1000)),
+            kills: 0,
+            stored: HashMap::new(),
+            most_refused: 0,
+        }
     }
 
     /// Kills the job `kills` times, each after up to `between` requests, or while it starts; then lets it finish.
@@ -250,7 +258,7 @@ async fn a_tree_survives_being_killed_amid_faults() {
 #[tokio::test]
 async fn a_limit_is_kept_over_being_killed() {
     let limit = LimitSpec::window(50, 1_000).aligned_to_epoch().headers(LimitHeaders::NONE);
-    let spec = seeded(15).with("users", users(3_000).limit(limit));
+    let spec = seeded(15).with("users", users(2_500).limit(limit));
     let declared = "limits:\n  - { id: quota, key: [provider], window: { calls: 50, per: 1s, aligned: epoch } }";
     let mut ordeal = Ordeal::new(&spec, &format!("{declared}\n{ENDPOINTS}"), &format!("[{USERS}]")).await;
     for kill in 0..10 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tidegate_simulator::{EndpointSpec, Faults, Running, Simulator, SimulatorSpec};
+use tidegate_simulator::{EndpointSpec, Faults, Lies, Running, Simulator, SimulatorSpec, TotalLie};
 
 use crate::process::Finished;
 use crate::world::{OUT, World, assert_same, ids};
@@ -212,9 +212,10 @@ async fn a_failure_that_fails_the_job_ends_it_at_once() {
 
 #[tokio::test]
 async fn items_that_lack_a_parameter_of_the_next_step_fail_by_themselves() {
-    // Each page holds a user without an id, beside the others.
+    // Each of the three pages holds a user without an id beside the others, and the total counts those.
     let shape = json!({ "guests": [{ "name": "nobody" }] });
-    let mut users = users();
+    let lies = Lies { total: Some(TotalLie::By(3)), ..Lies::default() };
+    let mut users = users().faults(Faults { lies, ..Faults::default() });
     users.shape.get_or_insert_default().body = shape.as_object().cloned();
     let spec = SimulatorSpec::seeded(7).with("users", users).with("posts", posts());
     let simulator = Simulator::start(&spec).await.unwrap();
@@ -223,7 +224,6 @@ async fn items_that_lack_a_parameter_of_the_next_step_fail_by_themselves() {
     world.provider(&simulator.base_url(), &whole);
     let report = world.job(&["--step", "posts"]).await.expect(0);
     assert_same(world.ids(OUT), below(&simulator, "posts", &simulator.ids("users", "")));
-    // One of them on each of three pages.
     assert_eq!((report.number("/calls_failed"), report.number("/calls_tolerated")), (3, 3), "{}", report.json());
     let group = &report.json()["failures"][0];
     assert_eq!((&group["step"], &group["class"], &group["calls"]), (&json!("posts"), &json!("invalid"), &json!(3)));

@@ -7,6 +7,7 @@ use crate::rate::{Aligned, Rate};
 
 mod exactness;
 mod keeping;
+mod landing;
 mod provider;
 mod readings;
 mod refusals;

@@ -190,7 +190,10 @@ fn a_call_that_costs_more_than_all_takes_all() {
     for rate in [window(3, 1_000, Aligned::Epoch), bucket(3, 3.0), concurrency(3, 1_000)] {
         let mut limiter = Limiter::default();
         let dear = [charge("limit", &rate, 5)];
-        assert!(matches!(limiter.ask(0, &dear), Decision::Granted(_)), "{rate:?}");
+        let Decision::Granted(permit) = limiter.ask(0, &dear) else { panic!("{rate:?}") };
+        if !matches!(rate, Rate::Concurrency { .. }) {
+            answer(&mut limiter, 0, &permit, &Reading::default());
+        }
         assert_eq!(room(&limiter, 0, &rate), 0, "{rate:?}");
         let Decision::Wait { at_latest_ms, .. } = limiter.ask(0, &dear) else { panic!("{rate:?}") };
         assert!((1_000..=1_001).contains(&at_latest_ms), "{rate:?}: {at_latest_ms}");
@@ -206,7 +209,9 @@ fn a_slot_is_asked_for_again_soon_but_not_before_the_other_limits_have_room() {
     let mut limiter = Limiter::default();
     limiter.ask(0, &both);
     assert_eq!(limiter.ask(0, &both), waits(10_000, 60_000, "bucket"));
-    assert_eq!(limiter.ask(10_000, &both), waits(10_250, 60_000, "slot"));
+    // A call that is not reported may have landed a quarter of the bucket's time late.
+    assert_eq!(limiter.ask(10_000, &both), waits(12_500, 60_000, "bucket"));
+    assert_eq!(limiter.ask(12_500, &both), waits(12_750, 60_000, "slot"));
 }
 
 #[test]
