@@ -76,6 +76,7 @@ macro_rules! conformance_checks {
             pages_that_are_known_are_not_counted_again
             first_pages_that_overlap_are_counted_once
             a_chain_that_leads_back_ends
+            a_guard_stays_whatever_ends_after_it
             two_calls_that_name_the_same_next_page_plan_it_once
             a_parent_finishes_after_its_children
             a_child_met_on_two_pages_is_one

@@ -92,3 +92,14 @@ pub async fn two_calls_that_name_the_same_next_page_plan_it_once(ledger: &dyn Le
     let steps = ledger.steps(scene.job).await.expect("reads");
     assert_eq!(steps[0].guards, [("repeated_pointer".to_owned(), 1)]);
 }
+
+/// The list may not be whole, however its other pages end.
+pub async fn a_guard_stays_whatever_ends_after_it(ledger: &dyn Ledger) {
+    let (scene, _, calls) = Scene::with_root(ledger, vec![offsets(0, 4)]).await;
+    let ends = |n: usize, end| Plan { fetch_end: Some(end), ..ok(&calls[n]) };
+    scene.commit(&[ends(0, FetchEnd::PageCap), ends(1, FetchEnd::LastPage)]).await;
+    scene.commit(&[ends(2, FetchEnd::BlankPage)]).await;
+    scene.commit(&[ok(&calls[3])]).await;
+    let steps = ledger.steps(scene.job).await.expect("reads");
+    assert_eq!(steps[0].guards, [("page_cap".to_owned(), 1)]);
+}

@@ -9,7 +9,8 @@ use crate::{JobState, Ledger, NewJob, Windows};
 pub async fn a_first_plan_begins_once(ledger: &dyn Ledger) {
     let scene = Scene::new(ledger, 100).await;
     let plan = scene.begin(vec![scene.root(vec![first()]), fetch(scene.job, None, "others", 1, vec![first()])]);
-    let begun = scene.commit(&[plan.clone(), plan.clone()]).await;
+    let beside = scene.begin(vec![fetch(scene.job, None, "beside", 2, vec![first()])]);
+    let begun = scene.commit(&[plan.clone(), plan.clone(), beside]).await;
     assert_eq!((begun.released.len(), begun.progressed), (2, vec![scene.job]));
     assert_eq!((begun.stopped, begun.finished), (vec![], vec![]));
     let row = scene.row().await;
@@ -17,11 +18,13 @@ pub async fn a_first_plan_begins_once(ledger: &dyn Ledger) {
     assert_eq!((row.counts.calls_planned, row.counts.calls_open, row.counts.calls_released), (2, 2, 2));
     assert_eq!((row.counts.fetches_planned, row.counts.fetches_open), (2, 2));
 
-    // Another first plan, even one that says something else, comes too late.
-    let other = scene.begin(vec![fetch(scene.job, None, "late", 2, vec![first()])]);
-    let again = scene.commit_at(&[plan, other], NOW + 1).await;
-    assert!(again.released.is_empty() && again.finished.is_empty());
-    assert_eq!(scene.counts().await, row.counts);
+    // It comes again, and another that says something else comes too late.
+    let late = scene.begin(vec![fetch(scene.job, None, "late", 2, vec![first()])]);
+    for plans in [vec![plan], vec![late]] {
+        let again = scene.commit_at(&plans, NOW + 1).await;
+        assert!(again.released.is_empty() && again.finished.is_empty());
+        assert_eq!(scene.counts().await, row.counts);
+    }
     assert_eq!(scene.row().await.started_at_ms, Some(NOW));
 }
 
