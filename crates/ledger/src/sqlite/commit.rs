@@ -157,12 +157,9 @@ async fn start_and_stop(
     let (mut stop_here, mut stopped) = (Vec::new(), BTreeSet::new());
     for plan in plans {
         let Some(head) = heads.get_mut(&plan.job) else { continue };
-        // Named, so that it finishes though it has nothing to do.
+        // Named, so that it starts, and finishes, though it has nothing to do.
         tally.job(plan.job);
-        if head.submitted {
-            jobs::start(tx, plan.job, now_ms).await?;
-            head.submitted = false;
-        }
+        head.submitted = false;
         if let Some(reason) = plan.fail_job.as_ref().filter(|_| !head.stopped) {
             jobs::stop(tx, plan.job, "failed", reason).await?;
             head.stopped = true;

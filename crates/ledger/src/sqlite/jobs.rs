@@ -90,13 +90,6 @@ pub(super) async fn heads(
         .collect()
 }
 
-pub(super) async fn start(tx: &mut SqliteConnection, job: JobId, now_ms: i64) -> Result<(), LedgerError> {
-    let sql =
-        "/* start_job */ UPDATE jobs SET state = 'running', started_at_ms = ?2 WHERE id = ?1 AND state = 'submitted'";
-    sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).execute(tx).await?;
-    Ok(())
-}
-
 /// From now on no new call of the job may go out.
 pub(super) async fn stop(tx: &mut SqliteConnection, job: JobId, stop: &str, reason: &str) -> Result<(), LedgerError> {
     let sql = "/* stop_job */ UPDATE jobs SET stop = ?2, reason = substr(?3, 1, 1000) WHERE id = ?1";
@@ -104,7 +97,8 @@ pub(super) async fn stop(tx: &mut SqliteConnection, job: JobId, stop: &str, reas
     Ok(())
 }
 
-/// Adds to jobs and finishes those with nothing open. Returns the finished ones.
+/// Adds to jobs, which starts those that were only submitted, and finishes those with nothing open. Returns the finished
+/// ones.
 pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -> Result<Vec<JobId>, LedgerError> {
     let rows: Vec<_> = tally.jobs.iter().map(|(job, delta)| with_id(job.hex(), delta)).collect();
     if rows.is_empty() {
@@ -118,6 +112,7 @@ pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -
             calls_tolerated = calls_tolerated + more.tolerated, calls_cancelled = calls_cancelled + more.cancelled,
             fetches_planned = jobs.fetches_planned + more.fetches_planned, fetches_open = jobs.fetches_open + more.fetches_open,
             items = jobs.items + more.items, requests = jobs.requests + more.requests,
+            started_at_ms = coalesce(started_at_ms, ?2),
             finished_at_ms = iif(jobs.fetches_open + more.fetches_open = 0, ?2, NULL),
             state = CASE
                 WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'

@@ -37,16 +37,6 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
 const OPEN_TRIES_MAX: u32 = 100;
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// Pages of 4 KiB in the write-ahead log before they are copied into the file: the more, the more changes of one page are
-/// copied as one. The default is 1,000.
-const WAL_PAGES: u32 = 4_000;
-
-/// Of the file in memory, for each connection.
-const CACHE_KIB: u32 = 8_192;
-
-/// Rows of an answer on their way from SQLite's thread to ours; with more than a window, the two don't take turns.
-const ROWS_BUFFERED: usize = 512;
-
 /// Readers beside the one writer.
 const READERS: u32 = 3;
 
@@ -94,10 +84,7 @@ impl SqliteLedger {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
             .pragma("max_page_count", size_max_pages.to_string())
-            .pragma("journal_size_limit", "67108864")
-            .pragma("cache_size", format!("-{CACHE_KIB}"))
-            .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
-            .row_buffer_size(ROWS_BUFFERED);
+            .pragma("journal_size_limit", "67108864");
         let writer = connect(1, options.clone().pragma("temp_store", "memory")).await.map_err(open)?;
         migrate(&writer).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) => LedgerError::Newer(version),

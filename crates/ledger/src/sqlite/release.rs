@@ -21,12 +21,14 @@ pub(super) async fn fill(
     windows: &Windows,
     now_ms: i64,
 ) -> Result<Vec<Call>, LedgerError> {
-    let sql = "/* planned_calls */
-        SELECT calls.seq, calls.id, calls.fetch_id, calls.pointer, calls.ordinal, calls.attempt, calls.requests,
-            calls.again, fetches.step, fetches.params
-        FROM calls JOIN fetches ON fetches.id = calls.fetch_id
-        WHERE calls.job_id = ?1 AND calls.state = 'planned' ORDER BY calls.seq LIMIT ?2";
-    let (mut released, mut seqs) = (Vec::new(), Vec::new());
+    let sql = "/* release_calls */
+        UPDATE calls SET state = 'released', lost_at_ms = ?3
+        WHERE seq IN (SELECT seq FROM calls WHERE job_id = ?1 AND state = 'planned' ORDER BY seq LIMIT ?2)
+        RETURNING seq, id, fetch_id, pointer, ordinal, attempt, requests, again,
+            (SELECT step FROM fetches WHERE fetches.id = calls.fetch_id) AS step,
+            (SELECT params FROM fetches WHERE fetches.id = calls.fetch_id) AS params";
+    let lost_at_ms = now_ms + windows.lease_ms;
+    let mut released = Vec::new();
     for (job, head) in heads.iter().filter(|(_, head)| !head.submitted && !head.stopped) {
         let delta = tally.job(*job);
         let out = head.released + delta.released;
@@ -35,18 +37,14 @@ pub(super) async fn fill(
         if room <= 0 {
             continue;
         }
-        let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(room).fetch_all(&mut *tx).await?;
+        let query = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(room).bind(lost_at_ms);
+        let mut rows = query.fetch_all(&mut *tx).await?;
+        // What an update returns comes in no stated order (<https://www.sqlite.org/lang_returning.html>).
+        rows.sort_by_key(|row| row.get::<i64, _>("seq"));
+        delta.released += rows.len() as i64;
         for row in &rows {
-            seqs.push(row.try_get::<i64, _>("seq")?);
             released.push(read(row, *job, &head.provider, head.lane)?);
-            delta.released += 1;
         }
-    }
-    if !seqs.is_empty() {
-        let sql = "/* release_calls */
-            UPDATE calls SET state = 'released', lost_at_ms = ?2 WHERE seq IN (SELECT value FROM json_each(?1))";
-        let lost_at_ms = now_ms + windows.lease_ms;
-        sqlx::query(sql).bind(json!(seqs).to_string()).bind(lost_at_ms).execute(tx).await?;
     }
     Ok(released)
 }

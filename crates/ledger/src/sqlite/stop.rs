@@ -1,6 +1,6 @@
 //! Stopping jobs: what has not gone out is given up, what is out comes back.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 use tidegate_contracts::JobId;
 
 use super::tally::Tally;
@@ -14,12 +14,9 @@ pub(super) async fn cancel(
     now_ms: i64,
 ) -> Result<(), LedgerError> {
     let sql = "/* job_to_cancel */
-        SELECT state FROM jobs WHERE id = ?1 AND state IN ('submitted', 'running') AND stop IS NULL";
-    let Some(row) = sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_optional(&mut *tx).await? else {
+        SELECT 1 FROM jobs WHERE id = ?1 AND state IN ('submitted', 'running') AND stop IS NULL";
+    if sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_optional(&mut *tx).await?.is_none() {
         return Ok(());
-    };
-    if row.try_get::<&str, _>("state")? == "submitted" {
-        jobs::start(tx, job, now_ms).await?;
     }
     jobs::stop(tx, job, "cancelled", reason).await?;
     let mut tally = Tally::default();
