@@ -6,6 +6,7 @@
 //! *To add a message*: a variant in [`Message`], a golden file under `golden/`, a row in [`topology`].
 //! Fields are added, never changed; see `ARCHITECTURE.md`, "Messages".
 
+mod batch;
 mod class;
 mod fetch;
 mod id;
@@ -17,6 +18,7 @@ mod params;
 mod plan;
 pub mod topology;
 
+pub use batch::{BATCH_TYPE, BATCH_VERSION, Batch, ENVELOPE_TYPE};
 pub use class::Class;
 pub use fetch::FetchEnd;
 pub use id::{CallId, FetchId, JobId, ParseIdError};

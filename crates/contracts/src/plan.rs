@@ -31,6 +31,16 @@ pub struct Plan {
     pub fail_job: Option<String>,
 }
 
+impl Plan {
+    /// A plan of nothing. Committing any plan of a running job releases planned calls into its window, and this one does
+    /// no more than that.
+    #[must_use]
+    pub fn nothing(job: JobId) -> Self {
+        let (pages, fetches) = (Vec::new(), Vec::new());
+        Self { job, ended: None, pages, fetches, fetch_end: None, total: None, fail_job: None }
+    }
+}
+
 /// How a call ended, or that it waits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallEnd {

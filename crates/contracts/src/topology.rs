@@ -35,15 +35,20 @@ pub const EXCHANGES: &[ExchangeRow] = &[
         from: "gateway, executor",
         carries: "job_submitted, outcome",
     },
-    ExchangeRow { name: "tidegate.plans", kind: "direct", from: "planner", carries: "plan" },
+    ExchangeRow { name: "tidegate.plans", kind: "direct", from: "planner, gateway", carries: "plan" },
     ExchangeRow { name: "tidegate.calls", kind: "direct", from: "tracker", carries: "call" },
     ExchangeRow {
         name: "tidegate.delay.level-NN",
         kind: "topic",
-        from: "executor",
+        from: "executor, tracker",
         carries: "call, parked; NN from 16 down to 00",
     },
-    ExchangeRow { name: "tidegate.delivery", kind: "topic", from: "delay levels", carries: "call, due" },
+    ExchangeRow {
+        name: "tidegate.delivery",
+        kind: "topic",
+        from: "delay levels",
+        carries: "call, due; one without a queue goes on to `tidegate.dead`",
+    },
     ExchangeRow { name: "tidegate.events", kind: "topic", from: "tracker", carries: "event" },
     ExchangeRow {
         name: "tidegate.dead",
@@ -62,33 +67,54 @@ pub struct QueueRow {
     pub key: &'static str,
     /// Its consumer.
     pub to: &'static str,
-    /// AMQP arguments; all queues are durable and dead-letter to `tidegate.dead`.
+    /// AMQP arguments with their defaults, as declared but for the deployment's prefix.
     pub arguments: &'static str,
 }
 
 /// All queues.
 pub const QUEUES: &[QueueRow] = &[
-    QueueRow { name: "tidegate.outcomes.1", key: "outcomes", to: "planner", arguments: "x-queue-type=quorum" },
+    QueueRow {
+        name: "tidegate.outcomes.1",
+        key: "outcomes",
+        to: "planner",
+        arguments: "x-queue-type=quorum, x-dead-letter-exchange=tidegate.dead, x-dead-letter-strategy=at-least-once, \
+                    x-delivery-limit=100, x-max-length=1000000, x-overflow=reject-publish",
+    },
     QueueRow {
         name: "tidegate.plans.1.P",
         key: "P (0 to 7, from the job id)",
         to: "tracker",
-        arguments: "x-queue-type=quorum, x-single-active-consumer=true",
+        arguments: "x-queue-type=quorum, x-dead-letter-exchange=tidegate.dead, x-dead-letter-strategy=at-least-once, \
+                    x-delivery-limit=100, x-max-length=1000000, x-overflow=reject-publish, \
+                    x-single-active-consumer=true",
     },
     QueueRow {
         name: "tidegate.calls.1.PROVIDER.LANE",
         key: "PROVIDER.LANE",
         to: "executor",
-        arguments: "x-queue-type=quorum",
+        arguments: "x-queue-type=quorum, x-dead-letter-exchange=tidegate.dead, x-dead-letter-strategy=at-least-once, \
+                    x-delivery-limit=100, x-max-length=1000000, x-overflow=reject-publish",
     },
     QueueRow {
         name: "tidegate.delay.1.level-NN",
         key: "by the bits of the delay in seconds",
-        to: "next level",
-        arguments: "x-queue-type=quorum, x-message-ttl=2^NN s, x-dead-letter-strategy=at-least-once, x-overflow=reject-publish",
+        to: "level NN-1, and after level 00 `tidegate.delivery`",
+        arguments: "x-queue-type=quorum, x-dead-letter-exchange=tidegate.delay.level-(NN-1), \
+                    x-dead-letter-strategy=at-least-once, x-max-length=1000000, x-message-ttl=2^NN s, \
+                    x-overflow=reject-publish",
     },
-    QueueRow { name: "tidegate.events.WATCHER", key: "JOB", to: "gateway", arguments: "exclusive, auto-delete" },
-    QueueRow { name: "tidegate.dead.1", key: "#", to: "people, by the gateway", arguments: "x-queue-type=quorum" },
+    QueueRow {
+        name: "tidegate.events.1.WATCHER",
+        key: "#",
+        to: "gateway, executor, command line",
+        arguments: "exclusive, auto-delete, x-queue-type=classic, x-max-length=4096, x-overflow=drop-head",
+    },
+    QueueRow {
+        name: "tidegate.dead.1",
+        key: "#",
+        to: "people, by the gateway",
+        arguments: "x-queue-type=quorum, x-delivery-limit=1000000000, x-max-length=10000, x-overflow=drop-head",
+    },
 ];
 
 /// Where a message goes and is taken from.
@@ -117,6 +143,22 @@ impl Queue {
     pub fn plans_of(job: JobId) -> Self {
         let last = u32::from(job.as_bytes()[15]);
         Self::Plans(last % PLAN_PARTITIONS)
+    }
+}
+
+impl Queue {
+    /// Reads what [`Queue`] displays as.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        if let Some(partition) = name.strip_prefix("tidegate.plans.1.") {
+            return partition.parse().ok().map(Self::Plans);
+        }
+        if let Some(rest) = name.strip_prefix("tidegate.calls.1.") {
+            let (provider, lane) = rest.rsplit_once('.')?;
+            let lane = Lane::ALL.into_iter().find(|known| known.name() == lane)?;
+            return Some(Self::Calls { provider: provider.to_owned(), lane });
+        }
+        [Self::Outcomes, Self::Events, Self::Dead].into_iter().find(|queue| queue.to_string() == name)
     }
 }
 

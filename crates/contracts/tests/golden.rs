@@ -122,9 +122,40 @@ fn every_message_reads_and_writes_its_golden_file() {
 #[test]
 fn a_message_of_a_newer_version_is_refused_before_it_is_read() {
     let newer = br#"{"version": 2, "kind": "something_new", "body": 7}"#;
-    assert!(matches!(Envelope::decode(newer), Err(MessageError::Newer(2))));
+    assert!(matches!(Envelope::decode(newer), Err(MessageError::Newer(2, 1))));
     for bytes in [&b"not json"[..], b"{}", b"{\"version\":1}", b"[]", b"\xff\xfe"] {
         assert!(matches!(Envelope::decode(bytes), Err(MessageError::Malformed(_))));
+    }
+}
+
+#[test]
+fn a_batch_reads_and_writes_its_golden_file_and_one_bad_message_does_not_spoil_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let single = std::fs::read(folder.join("v1.outcome_page.json")).expect("golden");
+    let single: serde_json::Value = serde_json::from_slice(&single).expect("JSON");
+    let single = serde_json::to_vec(&single).expect("JSON");
+    let bytes = Batch::encode([&single[..], br#"{"version":9}"#, &single[..]]);
+    let path = folder.join("v1.batch.json");
+    if !path.exists() && std::env::var_os("TIDEGATE_NEW_GOLDEN").is_some() {
+        std::fs::write(&path, &bytes).expect("written");
+    }
+    let golden = std::fs::read(&path).expect("v1.batch.json");
+    assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&golden));
+    let batch = Batch::decode(&golden).expect("reads");
+    let read: Vec<_> = batch.messages.iter().map(|raw| Envelope::decode(raw.get().as_bytes())).collect();
+    assert!(matches!(read[..], [Ok(_), Err(MessageError::Newer(9, 1)), Ok(_)]), "{read:?}");
+    assert!(matches!(Batch::decode(br#"{"version":2,"parts":7}"#), Err(MessageError::Newer(2, 1))));
+    assert!(matches!(Batch::decode(br#"{"version":1}"#), Err(MessageError::Malformed(_))));
+}
+
+#[test]
+fn a_queue_is_read_back_from_its_name() {
+    let calls = |provider: &str| Queue::Calls { provider: provider.into(), lane: Lane::Bulk };
+    for queue in [Queue::Outcomes, Queue::Plans(7), calls("mastodon"), calls("a.b"), Queue::Events, Queue::Dead] {
+        assert_eq!(Queue::from_name(&queue.to_string()), Some(queue));
+    }
+    for name in ["", "tidegate.plans.1.x", "tidegate.calls.1.mastodon.slow", "tidegate.calls.1.bulk", "other"] {
+        assert_eq!(Queue::from_name(name), None, "{name}");
     }
 }
 
@@ -141,7 +172,7 @@ fn the_topology_page_says_what_the_code_says() {
     let mut page = String::from(
         "# Topology\n\nWritten from `crates/contracts/src/topology.rs`; a test keeps the two equal \
          (`TIDEGATE_NEW_GOLDEN=1 cargo test -p tidegate-contracts` writes it anew).\n\n\
-         Names follow the deployment's prefix. All queues are durable.\n\n\
+         Names follow the deployment's prefix. All queues but those of the watchers are durable.\n\n\
          ## Exchanges\n\n| exchange | type | from | carries |\n| --- | --- | --- | --- |\n",
     );
     for row in EXCHANGES {

@@ -30,14 +30,19 @@ pub(crate) struct Bucket {
     landed_ms: i64,
 }
 
+/// How long a unit takes to be restored: rounded up, so never too quick; less a whisker, since 1e6 / (1e6 / 3) is not
+/// quite 3.
+pub(crate) fn every_us(restore_per_s: f64) -> i64 {
+    (1e6 / restore_per_s - 1e-3).ceil().max(1.0) as i64
+}
+
 fn never() -> i64 {
     i64::MIN
 }
 
 impl Bucket {
     pub(crate) fn new(calls: u32, restore_per_s: f64) -> Self {
-        // Rounded up, so never too quick; less a whisker, since 1e6 / (1e6 / 3) is not quite 3.
-        let every_us = (1e6 / restore_per_s - 1e-3).ceil().max(1.0) as i64;
+        let every_us = every_us(restore_per_s);
         Self { size: u64::from(calls).max(1), every_us, full_at_us: 0, refunds_from_ms: 0, landed_ms: never() }
     }
 

@@ -47,10 +47,25 @@ pub enum Decision {
     },
 }
 
+impl Decision {
+    /// The same, told by a clock that is `ahead_ms` ahead of the one that decided.
+    #[must_use]
+    pub fn by_clock(self, ahead_ms: i64) -> Self {
+        match self {
+            Self::Wait { until_ms, at_latest_ms, limit } => Self::Wait {
+                until_ms: until_ms.saturating_add(ahead_ms),
+                at_latest_ms: at_latest_ms.saturating_add(ahead_ms),
+                limit,
+            },
+            granted @ Self::Granted(_) => granted,
+        }
+    }
+}
+
 /// Leave to make one call. To be given back with a [`Report`], whatever came of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
-    /// Unique and increasing within one limiter.
+    /// Unique and increasing within one limiter, over restarts too; below 2^53, so that JSON numbers hold it anywhere.
     pub id: u64,
     /// Keys of the budgets that were charged.
     pub keys: Vec<String>,
@@ -65,6 +80,22 @@ pub struct Report {
     pub sent: bool,
     /// What the answer told; none when no answer came.
     pub answer: Option<Told>,
+}
+
+impl Report {
+    /// The same, told to a clock that is `ahead_ms` ahead of the one that read the answer. Times that the provider's own
+    /// clock told stay as they are; a time to come back at was nearly always told from now on.
+    #[must_use]
+    pub fn by_clock(mut self, ahead_ms: i64) -> Self {
+        let ahead = |ms: &mut i64| *ms = ms.saturating_add(ahead_ms);
+        let Some(told) = &mut self.answer else { return self };
+        for reading in told.readings.values_mut() {
+            reading.reset_at_ms.iter_mut().filter(|_| reading.reset_is_relative).for_each(ahead);
+            reading.pause_until_ms.iter_mut().for_each(ahead);
+        }
+        told.refused.iter_mut().filter_map(|refused| refused.until_ms.as_mut()).for_each(ahead);
+        self
+    }
 }
 
 /// What an answer told of the limits it touched.

@@ -49,6 +49,13 @@ impl Default for Limiter {
 }
 
 impl Limiter {
+    /// No budgets yet; the first permit has this id. Whoever keeps no snapshot begins elsewhere each time, so that a
+    /// permit of an earlier life is never taken for one of this.
+    #[must_use]
+    pub fn starting_at(first_id: u64) -> Self {
+        Self { next_id: first_id, ..Self::default() }
+    }
+
     /// Decides over one call's limits: charges all of them, or none.
     pub fn ask(&mut self, now_ms: i64, charges: &[Charge]) -> Decision {
         match self.binding(now_ms, charges) {

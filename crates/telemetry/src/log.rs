@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, layer::Filter};
@@ -90,7 +90,15 @@ fn keep_spans<S>(filter: EnvFilter) -> impl Filter<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    filter.or(filter_fn(|metadata| metadata.is_span() && *metadata.level() <= tracing::Level::INFO))
+    let spans = filter_fn(|metadata| metadata.is_span() && *metadata.level() <= tracing::Level::INFO);
+    filter.or(spans).and(asked_each_time())
+}
+
+/// Lets everything pass, and keeps anybody from remembering what filters say of a line of code. Where that is remembered,
+/// the registry goes by what filters said last on the thread; and who only asks whether a line would be logged, as sqlx
+/// does of each statement, leaves a "no" behind there, by which the next span or log line is lost.
+pub(crate) fn asked_each_time<S: Subscriber>() -> impl Filter<S> {
+    dynamic_filter_fn(|_, _| true)
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use opentelemetry_sdk::resource::EnvResourceDetector;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::export::Export;
+use crate::log::asked_each_time;
 
 /// Targets whose spans are never exported: the exporter's own way out would trace itself.
 const OWN_TRANSPORT: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "rustls"];
@@ -74,7 +75,13 @@ impl Providers {
             .with_default(LevelFilter::INFO)
             .with_targets(OWN_TRANSPORT.map(|target| (target, LevelFilter::OFF)));
         let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-        Some(layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_filter(filter))
+        Some(
+            layer
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_filter(filter.and(asked_each_time())),
+        )
     }
 
     /// Makes the meter provider the one that `opentelemetry::global::meter` uses.

@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::*;
+use crate::charge::{Charge, Permit, Refused, Told};
+use crate::headers::Reading;
+use crate::rate::{Aligned, Rate};
+
+/// Golden files are added, never edited: executors and arbiters of two releases meet in every roll-out.
+#[track_caller]
+fn is_golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    if std::env::var_os("TIDEGATE_NEW_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, serde_json::to_string_pretty(value).unwrap() + "\n").unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("{} is missing", path.display()));
+    assert_eq!(&serde_json::from_str::<T>(&golden).unwrap(), value, "{name} reads");
+    let written: serde_json::Value = serde_json::to_value(value).unwrap();
+    assert_eq!(written, serde_json::from_str::<serde_json::Value>(&golden).unwrap(), "{name} is written");
+}
+
+fn charge(limit: &str, rate: Rate) -> Charge {
+    Charge { limit: limit.to_owned(), key: format!("{{acme}}/{limit}/egress=default"), rate, cost: 2 }
+}
+
+fn permit() -> Permit {
+    Permit { id: 1_790_000_000_000_123, keys: vec!["{acme}/minute/egress=default".to_owned()] }
+}
+
+#[test]
+fn every_message_reads_and_writes_its_golden_file() {
+    let minute = Duration::from_mins(1);
+    let charges = vec![
+        charge("minute", Rate::Window { calls: 300, per: minute, aligned: Aligned::Epoch }),
+        charge("pace", Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
+        charge("slots", Rate::Concurrency { calls: 5, lease: minute }),
+        charge("told", Rate::Told {}),
+    ];
+    is_golden("v1.permits_request.json", &PermitsRequest { questions: vec![Question { charges }] });
+    let wait =
+        Decision::Wait { until_ms: 1_790_000_001_000, at_latest_ms: 1_790_000_002_000, limit: "minute".to_owned() };
+    let decisions = vec![Decision::Granted(permit()), wait];
+    is_golden("v1.permits_reply.json", &PermitsReply { now_ms: 1_790_000_000_000, decisions });
+    let reading = Reading {
+        limit: Some(300),
+        remaining: Some(12.5),
+        reset_at_ms: Some(1_790_000_030_000),
+        reset_step_ms: 1_000,
+        reset_is_relative: true,
+        pause_until_ms: None,
+        ignored: 0,
+    };
+    let refused = Some(Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000) });
+    let told = Told { readings: BTreeMap::from([(permit().keys[0].clone(), reading)]), refused };
+    let reports = vec![
+        Report { permit: permit(), sent: true, answer: Some(told) },
+        Report { permit: permit(), sent: false, answer: None },
+    ];
+    is_golden("v1.reports_request.json", &ReportsRequest { now_ms: 1_790_000_000_000, reports });
+    let usage = Usage {
+        key: permit().keys[0].clone(),
+        limit: "minute".to_owned(),
+        used: 12,
+        size: Some(300),
+        resets_at_ms: Some(1_790_000_030_000),
+        blocked_until_ms: None,
+    };
+    is_golden("v1.limits_reply.json", &LimitsReply { now_ms: 1_790_000_000_000, limits: vec![usage], left_off: 3 });
+}
+
+#[test]
+fn a_clock_that_is_ahead_moves_what_was_told_from_now_on_and_nothing_else() {
+    let wait = Decision::Wait { until_ms: 5, at_latest_ms: 6, limit: "a".to_owned() };
+    assert_eq!(wait.by_clock(10), Decision::Wait { until_ms: 15, at_latest_ms: 16, limit: "a".to_owned() });
+    let reading = |reset_is_relative| Reading {
+        reset_at_ms: Some(100),
+        reset_is_relative,
+        pause_until_ms: Some(200),
+        ..Reading::default()
+    };
+    let readings = BTreeMap::from([("epoch".to_owned(), reading(false)), ("delta".to_owned(), reading(true))]);
+    let refused = Some(Refused { keys: Vec::new(), until_ms: Some(300) });
+    let report = Report { permit: permit(), sent: true, answer: Some(Told { readings, refused }) }.by_clock(-10);
+    let told = report.answer.unwrap();
+    let resets: Vec<_> = told.readings.values().map(|reading| reading.reset_at_ms.unwrap()).collect();
+    let pauses: Vec<_> = told.readings.values().map(|reading| reading.pause_until_ms.unwrap()).collect();
+    assert_eq!((resets, pauses), (vec![90, 100], vec![190, 190]));
+    assert_eq!(told.refused.unwrap().until_ms, Some(290));
+}

@@ -1,0 +1,55 @@
+//! A rate in the whole numbers that budgets are kept in, for those who keep them elsewhere.
+
+use crate::bucket::every_us;
+use crate::concurrency::whole_ms;
+use crate::rate::{Aligned, Rate};
+
+/// What a [`Rate`] comes down to. Numbers are at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// So many units of cost in each window.
+    Window {
+        /// Units in each window.
+        calls: u64,
+        /// The window's length.
+        per_ms: i64,
+        /// Where windows begin.
+        aligned: Aligned,
+    },
+    /// A bucket that regains one unit at a time.
+    Bucket {
+        /// Units that fit.
+        calls: u64,
+        /// Time for one unit, rounded up.
+        every_us: i64,
+    },
+    /// So many at the same time.
+    Concurrency {
+        /// Units in flight.
+        calls: u64,
+        /// How long an unreported call holds its slot.
+        lease_ms: i64,
+    },
+    /// Whatever answers say.
+    Told,
+}
+
+impl Rate {
+    /// The rate in whole numbers.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let at_least_one = |calls: u32| u64::from(calls).max(1);
+        match *self {
+            Self::Window { calls, per, aligned } => {
+                Terms::Window { calls: at_least_one(calls), per_ms: whole_ms(per), aligned }
+            }
+            Self::Bucket { calls, restore_per_s } => {
+                Terms::Bucket { calls: at_least_one(calls), every_us: every_us(restore_per_s) }
+            }
+            Self::Concurrency { calls, lease } => {
+                Terms::Concurrency { calls: at_least_one(calls), lease_ms: whole_ms(lease) }
+            }
+            Self::Told {} => Terms::Told,
+        }
+    }
+}
