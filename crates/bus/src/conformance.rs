@@ -128,7 +128,10 @@ impl Conformance {
     /// # Panics
     /// Where the bus does not conform.
     pub async fn no_more_than_the_prefetch_is_out(&self, bus: Arc<dyn Bus>) {
-        send(&bus, &Queue::Outcomes, 0..6).await;
+        // Apart: what is sent together may be fetched together, and then another consumer has to wait for it.
+        for n in 0..6 {
+            send(&bus, &Queue::Outcomes, n..n + 1).await;
+        }
         let mut consumer = consume(&bus, &Queue::Outcomes, 3).await;
         let mut held = self.take(&mut consumer, 3).await;
         self.nothing(&mut consumer).await;
@@ -158,7 +161,8 @@ impl Conformance {
         });
         let letters = letters.await;
         let [letter] = letters.as_slice() else { panic!("one dead letter expected: {letters:?}") };
-        assert_eq!((letter.envelope.id.as_u128(), letter.redelivered), (0, 1));
+        let id = letter.envelope.as_ref().map(|envelope| envelope.id.as_u128());
+        assert_eq!((id, letter.redelivered), (Some(0), 1));
         assert_eq!((&letter.queue, letter.reason.as_str()), (&Queue::Outcomes, "no such job"));
     }
 

@@ -43,7 +43,8 @@ pub struct Parcel {
 }
 
 /// A message in somebody's hands until it is acknowledged or rejected. Dropped without either, it goes back
-/// to the front of its queue with `redelivered` one higher: so a handler that fails or panics needs no code
+/// to the front of its queue (when its consumer is gone and the queue is a broker's, to the end) with `redelivered` one
+/// higher: so a handler that fails or panics needs no code
 /// for it, and a handler that fails always needs a bound, by `redelivered` or its own count.
 #[must_use = "dropping it puts the message back"]
 pub struct Delivery {
@@ -126,4 +127,19 @@ pub async fn ack_all(deliveries: Vec<Delivery>) -> Result<(), BusError> {
         settle.ack(&tags).await?;
     }
     Ok(())
+}
+
+/// What came of settling, for a handler that has done all else: a broker that could not be told delivers the message
+/// again, which handlers are made for, so it is no failure of theirs.
+///
+/// # Errors
+/// Every error but [`BusError::Broker`].
+pub fn or_redelivered(settled: Result<(), BusError>) -> Result<(), BusError> {
+    match settled {
+        Err(error @ BusError::Broker { .. }) => {
+            tracing::warn!(%error, "could not acknowledge; it comes again");
+            Ok(())
+        }
+        other => other,
+    }
 }

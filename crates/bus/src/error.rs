@@ -5,7 +5,7 @@ use tidegate_contracts::topology::Queue;
 /// The bus did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The queue holds as many messages as it may. Nothing was sent; try again when it is shorter.
+    /// The queue holds as many messages as it may. Not all were sent; try again when it is shorter.
     #[error("queue {queue} is full: it holds at most {max} messages")]
     Full {
         /// The queue.

@@ -2,7 +2,8 @@
 //!
 //! [`Bus`] is at-least-once. A message is taken when [`Bus::publish`] returns, is delivered until somebody
 //! acknowledges or rejects it, and comes back when a [`Delivery`] is dropped without either; so whoever
-//! handles one must make twice harmless. [`InProcess`] carries messages inside of one process.
+//! handles one must make twice harmless. [`InProcess`] carries messages inside of one process, [`RabbitMq`]
+//! between them.
 //!
 //! *To add another bus*: implement [`Bus`], [`Consumer`] and [`Settle`], and run [`conformance`] over it.
 
@@ -10,6 +11,7 @@ pub mod conformance;
 mod delivery;
 mod error;
 mod inprocess;
+mod rabbitmq;
 
 use std::sync::Arc;
 
@@ -17,9 +19,13 @@ use async_trait::async_trait;
 use tidegate_contracts::Envelope;
 use tidegate_contracts::topology::Queue;
 
-pub use delivery::{Delivery, Parcel, Settle, Tag, ack_all};
+pub use delivery::{Delivery, Parcel, Settle, Tag, ack_all, or_redelivered};
 pub use error::BusError;
-pub use inprocess::{DEAD_MAX, InProcess, InProcessConfig, QUEUES_MAX};
+pub use inprocess::{InProcess, InProcessConfig, QUEUES_MAX};
+pub use rabbitmq::{RabbitConfig, RabbitMq};
+
+/// Dead letters kept; beyond, the oldest is forgotten.
+pub const DEAD_MAX: usize = 10_000;
 
 /// Carries messages from services to services.
 #[async_trait]
@@ -28,12 +34,12 @@ pub trait Bus: Send + Sync {
     /// some may be there all the same, so sending again may send twice.
     ///
     /// # Errors
-    /// [`BusError::Full`] with nothing sent, [`BusError::Closed`], [`BusError::Refused`] for
-    /// [`Queue::Dead`], [`BusError::Broker`].
+    /// [`BusError::Full`] with not all sent (in-process: with nothing sent), [`BusError::Closed`],
+    /// [`BusError::Refused`] for [`Queue::Dead`] and for what is too large, [`BusError::Broker`].
     async fn publish(&self, queue: &Queue, messages: Vec<Envelope>) -> Result<(), BusError>;
 
     /// Parks a message: it is delivered when `due_ms` (Unix time in milliseconds) is reached, not before and
-    /// a little later. One that is due already is delivered like any other. Holds no consumer.
+    /// a little later (over a broker up to a second). One that is due already is delivered like any other. Holds no consumer.
     ///
     /// # Errors
     /// As [`Bus::publish`]; also [`BusError::Refused`] for [`Queue::Events`], since nobody waits for old news.
@@ -48,7 +54,8 @@ pub trait Bus: Send + Sync {
     /// [`BusError::Closed`], [`BusError::Refused`] for [`Queue::Dead`], [`BusError::Broker`].
     async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, BusError>;
 
-    /// How many messages a queue holds; all zero for [`Queue::Events`]. A look, outdated at once.
+    /// How many messages a queue holds, as far as the bus can tell; all zero for [`Queue::Events`]. A look,
+    /// outdated at once.
     ///
     /// # Errors
     /// [`BusError::Closed`], [`BusError::Broker`].
@@ -92,8 +99,8 @@ pub struct QueueDepth {
 pub struct DeadLetter {
     /// The queue it was delivered from.
     pub queue: Queue,
-    /// The message.
-    pub envelope: Arc<Envelope>,
+    /// The message; `None` when the bytes that came are none, or of a newer build. They are kept with the broker.
+    pub envelope: Option<Arc<Envelope>>,
     /// How often it had come back before.
     pub redelivered: u32,
     /// Why, as given; at most [`tidegate_contracts::Failure::MESSAGE_MAX_CHARS`] characters.

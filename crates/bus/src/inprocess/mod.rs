@@ -24,8 +24,6 @@ use self::line::Line;
 use self::watcher::Watcher;
 use crate::{Bus, BusError, Consumer, DeadLetter, QueueDepth};
 
-pub use self::dead::DEAD_MAX;
-
 /// Queues a bus may have: four for each provider, and a few.
 pub const QUEUES_MAX: usize = 10_000;
 
