@@ -1,6 +1,10 @@
-//! How fast one job goes through a ledger in a file.
+//! How fast one job goes through a ledger.
 //!
-//! `cargo run --release -p tidegate-ledger --example throughput -- [flat|tree] [full|normal] [DIRECTORY]`
+//! `cargo run --release -p tidegate-ledger --example throughput -- [flat|tree] [full|normal] [DIRECTORY]`: in a file.
+//!
+//! `cargo run --release -p tidegate-ledger --example throughput -- [flat|tree] postgres://USER@HOST/DATABASE [BATCH]`: on
+//! Postgres, in a database that is there for it; what it leaves in it may be dropped. `BATCH`: plans in a commit and pages
+//! in a batch, by default 256.
 //!
 //! `flat`: one fetch, whose first page tells of all others. `tree`: a hundred fetches of one page below each page.
 #![expect(clippy::print_stdout, reason = "it is there to print")]
@@ -11,14 +15,24 @@ use std::time::{Duration, Instant};
 use tidegate_contracts::{
     Call, CallEnd, End, FetchId, Fingerprint, JobId, Lane, NewFetch, NewPages, PageFacts, PagePointer, Params, Plan,
 };
-use tidegate_ledger::{Ledger, LedgerError, NewJob, NewPage, Packed, SqliteLedger, Sync, Windows};
+use tidegate_ledger::{
+    DEFAULT_TENANT, Ledger, LedgerError, NewJob, NewPage, Packed, PostgresConfig, PostgresLedger, SqliteLedger, Sync,
+    Windows,
+};
 
 const CALLS: u64 = 100_000;
 const CHILDREN: u64 = 100;
-const PLANS_PER_COMMIT: usize = 64;
-const PAGES_PER_PUT: usize = 16;
+const IN_A_FILE: Batch = Batch { plans: 64, pages: 16 };
+const ON_POSTGRES: usize = 256;
 const PAGE_BYTES: usize = 3_000;
 const ITEMS: u32 = 50;
+
+/// Plans in a commit, pages in a batch.
+#[derive(Clone, Copy)]
+struct Batch {
+    plans: usize,
+    pages: usize,
+}
 
 /// What one kind of work took.
 #[derive(Default)]
@@ -67,31 +81,58 @@ fn written_bytes() -> u64 {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let tree = arguments.next().is_some_and(|shape| shape == "tree");
-    let sync = if arguments.next().is_some_and(|sync| sync == "normal") { Sync::Normal } else { Sync::Full };
+    let second = arguments.next().unwrap_or_default();
+    if second.starts_with("postgres") {
+        let batch = arguments.next().map_or(Ok(ON_POSTGRES), |batch| batch.parse())?;
+        return on_postgres(&second, tree, Batch { plans: batch, pages: batch }).await;
+    }
+    let sync = if second == "normal" { Sync::Normal } else { Sync::Full };
     let base = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(base)?;
     let file = dir.path().join("state.db");
     let ledger = SqliteLedger::open(&file, sync).await?;
-    println!("{} {sync:?} {}", if tree { "tree" } else { "flat" }, file.display());
-    run(&ledger, tree).await?;
+    println!("{} {sync:?} {}", shape(tree), file.display());
+    run(&ledger, tree, IN_A_FILE).await?;
     let bytes: u64 = std::fs::read_dir(dir.path())?.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum();
     println!("{} bytes on the disk for each call", bytes / CALLS);
-    let sound = Instant::now();
-    assert_eq!(ledger.audit().await?, Vec::<String>::new());
-    println!("audit {:.2} s", sound.elapsed().as_secs_f64());
+    audit(&ledger).await?;
     ledger.close().await;
     Ok(())
 }
 
-async fn run(ledger: &SqliteLedger, tree: bool) -> Result<(), LedgerError> {
-    let windows = Windows { calls: [256; 4], lease_ms: 600_000 };
+async fn on_postgres(url: &str, tree: bool, batch: Batch) -> Result<(), Box<dyn std::error::Error>> {
+    let config = PostgresConfig::new(url);
+    PostgresLedger::migrate(&config).await?;
+    let ledger = PostgresLedger::connect(&config).await?;
+    println!("{} on Postgres, {} at once", shape(tree), batch.plans);
+    run(&ledger, tree, batch).await?;
+    audit(&ledger).await?;
+    ledger.close().await;
+    Ok(())
+}
+
+fn shape(tree: bool) -> &'static str {
+    if tree { "tree" } else { "flat" }
+}
+
+async fn audit(ledger: &dyn Ledger) -> Result<(), LedgerError> {
+    let sound = Instant::now();
+    assert_eq!(ledger.audit().await?, Vec::<String>::new());
+    println!("audit {:.2} s", sound.elapsed().as_secs_f64());
+    Ok(())
+}
+
+async fn run(ledger: &dyn Ledger, tree: bool, batch_of: Batch) -> Result<(), LedgerError> {
+    let windows = Windows { calls: [256.max(batch_of.plans as u32); 4], lease_ms: 600_000 };
     let job = NewJob {
         id: JobId::new(),
+        tenant: DEFAULT_TENANT.into(),
         name: "throughput".into(),
         fingerprint: "00".into(),
         spec: "{}".into(),
         provider: "mastodon".into(),
         lane: Lane::Normal,
+        idempotency: None,
     };
     ledger.submit(&job, 0).await?;
     let [mut begin, mut put, mut commit, mut all] = std::array::from_fn(|_| Spent::default());
@@ -99,9 +140,9 @@ async fn run(ledger: &SqliteLedger, tree: bool) -> Result<(), LedgerError> {
         let mut open = begin.on(ledger.commit(&[first(job.id, tree)], &windows, 0)).await?.released;
         let mut seq = 0;
         while !open.is_empty() {
-            let batch: Vec<Call> = open.drain(..open.len().min(PLANS_PER_COMMIT)).collect();
+            let batch: Vec<Call> = open.drain(..open.len().min(batch_of.plans)).collect();
             let pages: Vec<NewPage> = batch.iter().map(|call| page(call, &mut seq)).collect::<Result<_, _>>()?;
-            for pages in pages.chunks(PAGES_PER_PUT) {
+            for pages in pages.chunks(batch_of.pages) {
                 put.on(ledger.put_pages(pages, 0)).await?;
             }
             let plans: Vec<Plan> = batch.iter().map(|call| plan(call, tree)).collect();

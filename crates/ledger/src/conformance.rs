@@ -24,6 +24,7 @@ mod children;
 mod ends;
 mod finish;
 mod jobs;
+mod keys;
 mod new_pages;
 mod release;
 mod report;
@@ -32,6 +33,7 @@ mod scene;
 mod simulation;
 mod stored;
 mod sweep;
+mod tree;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub use children::*;
 pub use ends::*;
 pub use finish::*;
 pub use jobs::*;
+pub use keys::*;
 pub use new_pages::*;
 pub use release::*;
 pub use report::*;
@@ -46,6 +49,7 @@ pub use retry::*;
 pub use simulation::*;
 pub use stored::*;
 pub use sweep::*;
+pub use tree::*;
 
 use crate::Ledger;
 
@@ -56,7 +60,13 @@ macro_rules! conformance_checks {
         $with! {
             a_job_is_submitted_once
             what_is_unknown_is_none
+            stopped_jobs_are_known
             jobs_come_newest_first
+            jobs_are_found_by_what_they_are
+            lanes_are_open_while_jobs_are
+            a_key_makes_one_job
+            a_key_is_its_tenants_own
+            a_key_submitted_at_once_makes_one_job
             small_texts_are_kept_by_name
             a_first_plan_begins_once
             a_plan_of_nothing_known_changes_nothing
@@ -113,6 +123,8 @@ macro_rules! conformance_checks {
             pages_come_in_the_order_of_storing
             failures_are_grouped
             steps_are_counted
+            fetches_are_shown_level_by_level
+            failed_calls_are_shown_one_by_one
             a_guard_that_stopped_a_fetch_is_remembered
             waits_are_told_by_reason
             whatever_happens_the_account_balances

@@ -3,23 +3,6 @@
 use serde::Serialize;
 use tidegate_contracts::{JobId, Lane, WaitReason};
 
-/// A job to store.
-#[derive(Debug, Clone)]
-pub struct NewJob {
-    /// Its id.
-    pub id: JobId,
-    /// For people.
-    pub name: String,
-    /// Equal for equal specifications.
-    pub fingerprint: String,
-    /// Job and provider, JSON.
-    pub spec: String,
-    /// Provider's name.
-    pub provider: String,
-    /// Lane.
-    pub lane: Lane,
-}
-
 /// Where a job stands. `docs/states.md` has the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +88,8 @@ impl JobCounts {
 pub struct JobRow {
     /// Its id.
     pub id: JobId,
+    /// Whose it is.
+    pub tenant: String,
     /// For people.
     pub name: String,
     /// Provider's name.
@@ -124,6 +109,42 @@ pub struct JobRow {
     /// Counters.
     #[serde(flatten)]
     pub counts: JobCounts,
+}
+
+/// Which jobs.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Of this tenant only.
+    pub tenant: Option<String>,
+    /// In one of these states; empty: in any.
+    pub states: Vec<JobState>,
+    /// Of this provider only.
+    pub provider: Option<String>,
+    /// Of exactly this name.
+    pub name: Option<String>,
+    /// Those older than this one: the last of the page before. Older than one that is unknown is nothing.
+    pub before: Option<JobId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl JobFilter {
+    /// The newest jobs, at most `limit`, whatever they are.
+    #[must_use]
+    pub fn newest(limit: u32) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
+/// A job's specification, for those who make its calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecRow {
+    /// Job and provider, JSON, as submitted.
+    pub spec: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// No new call of it may go out, as of now.
+    pub stopped: bool,
 }
 
 /// Failed or skipped calls that look alike.

@@ -1,7 +1,7 @@
 //! The ledger: jobs, their trees, and the pages; the one truth that survives every process.
 //!
-//! [`Ledger`] has an implementation for SQLite ([`SqliteLedger`], one file); one for Postgres comes beside it and is
-//! held to the same [`conformance`] suite.
+//! [`Ledger`] has an implementation for SQLite ([`SqliteLedger`], one file) and one for Postgres ([`PostgresLedger`], for
+//! several processes); both are held to the same [`conformance`] suite.
 //!
 //! **Invariants**, checked by the schema and the suite:
 //! * `planned = open + succeeded + skipped + failed + cancelled`, for each fetch and each job;
@@ -13,41 +13,61 @@ pub mod conformance;
 mod error;
 mod job;
 mod packed;
+mod patient;
+mod postgres;
 mod sqlite;
+mod submit;
+mod tally;
+mod tree;
 mod window;
 
 use async_trait::async_trait;
-use tidegate_contracts::{Call, CallId, FetchId, JobId, PageFacts, Plan};
+use tidegate_contracts::{Call, CallId, FetchId, JobId, Lane, PageFacts, Plan};
 
 pub use error::LedgerError;
-pub use job::{FailureGroup, JobCounts, JobRow, JobState, NewJob, StepRow, Waiting};
+pub use job::{FailureGroup, JobCounts, JobFilter, JobRow, JobState, SpecRow, StepRow, Waiting};
 pub use packed::{PACKED_MAX_BYTES, Packed};
+pub use patient::Patient;
+pub use postgres::{PostgresConfig, PostgresLedger};
 pub use sqlite::{SqliteLedger, Sync};
+pub use submit::{DEFAULT_TENANT, Idempotency, NewJob, Submitted};
+pub use tree::{FailedCall, FetchFilter, FetchRow};
 pub use window::Windows;
 
 /// Jobs, trees and pages.
 #[async_trait]
 pub trait Ledger: Send + std::marker::Sync {
-    /// Stores a job before anything else happens with it. Idempotent by `job.id`.
-    async fn submit(&self, job: &NewJob, now_ms: i64) -> Result<(), LedgerError>;
+    /// Stores a job before anything else happens with it, unless its id is known, or its tenant has a job under its key.
+    /// Two at once make one job.
+    async fn submit(&self, job: &NewJob, now_ms: i64) -> Result<Submitted, LedgerError>;
 
     /// The job's state and counters; `None` if there is no such job.
     async fn job(&self, id: JobId) -> Result<Option<JobRow>, LedgerError>;
 
-    /// Jobs, newest first, at most `limit`.
-    async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, LedgerError>;
+    /// Jobs, newest first.
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError>;
 
-    /// The newest job with this fingerprint.
+    /// Providers and lanes of the jobs that are not finished, each pair once, in order.
+    async fn lanes_open(&self) -> Result<Vec<(String, Lane)>, LedgerError>;
+
+    /// The newest job with this fingerprint, whoever's it is.
     async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError>;
 
-    /// The job's specification, as submitted.
-    async fn spec(&self, id: JobId) -> Result<Option<String>, LedgerError>;
+    /// The job's specification, as submitted, and what else its calls need to know of it.
+    async fn spec(&self, id: JobId) -> Result<Option<SpecRow>, LedgerError>;
+
+    /// Those of these jobs of which no new call may go out: stopped or finished ones, and those that are not there.
+    async fn stopped(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError>;
 
     /// Commits plans in one transaction, rolls their counts up, and releases calls into the windows that have room.
     /// The page of a call that succeeded is stored before ([`Ledger::put_pages`]).
     ///
     /// Idempotent by call: a plan whose call has ended before changes nothing.
     async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError>;
+
+    /// The bus has what a commit released, by its receipt. Without this, as when the process dies in between, a later
+    /// [`Ledger::sweep`] takes those calls for lost. Idempotent by receipt.
+    async fn published(&self, receipt: i64) -> Result<(), LedgerError>;
 
     /// Calls that were released and are due (by their lease or wait) at `now_ms`, released again; planned calls whose
     /// job's window has room, as after [`Ledger::retry_failed`], released; also jobs that were submitted and never
@@ -80,10 +100,18 @@ pub trait Ledger: Send + std::marker::Sync {
     /// groups first, at most `limit`.
     async fn failures(&self, job: JobId, limit: u32) -> Result<Vec<FailureGroup>, LedgerError>;
 
+    /// Failed and skipped calls planned after `after` (the last of the page before; after one that is unknown comes
+    /// nothing), in the order of planning, at most `limit`.
+    async fn failed_calls(&self, job: JobId, after: Option<CallId>, limit: u32)
+    -> Result<Vec<FailedCall>, LedgerError>;
+
+    /// Fetches of a job, in the order of planning.
+    async fn fetches(&self, job: JobId, filter: &FetchFilter) -> Result<Vec<FetchRow>, LedgerError>;
+
     /// Counters by step.
     async fn steps(&self, job: JobId) -> Result<Vec<StepRow>, LedgerError>;
 
-    /// What the job's parked calls wait for at `now_ms`, and until when.
+    /// What the job's parked calls wait for at `now_ms`, and until when: what most wait for first, then what is due last.
     async fn waiting(&self, job: JobId, now_ms: i64) -> Result<Vec<Waiting>, LedgerError>;
 
     /// Recounts every counter from the rows it counts, and looks for rows that belong to nothing. Returns what differs,
@@ -103,6 +131,8 @@ pub trait Ledger: Send + std::marker::Sync {
 pub struct Committed {
     /// Calls to publish.
     pub released: Vec<Call>,
+    /// To be given to [`Ledger::published`] once they are.
+    pub receipt: Option<i64>,
     /// Jobs of the plans.
     pub progressed: Vec<JobId>,
     /// Jobs that this commit stopped.

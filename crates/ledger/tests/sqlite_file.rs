@@ -8,18 +8,22 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tidegate_contracts::{
     CallId, FetchId, Fingerprint, JobId, Lane, NewFetch, NewPages, PageFacts, PagePointer, Params, Plan,
 };
-use tidegate_ledger::{Ledger, LedgerError, NewJob, NewPage, Packed, SqliteLedger, Sync, Windows};
+use tidegate_ledger::{
+    DEFAULT_TENANT, JobFilter, Ledger, LedgerError, NewJob, NewPage, Packed, SqliteLedger, Sync, Windows,
+};
 
 const MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 fn job() -> NewJob {
     NewJob {
         id: JobId::new(),
+        tenant: DEFAULT_TENANT.into(),
         name: "a job".into(),
         fingerprint: "00ff".into(),
         spec: "{}".into(),
         provider: "mastodon".into(),
         lane: Lane::Normal,
+        idempotency: None,
     }
 }
 
@@ -101,7 +105,7 @@ async fn what_was_committed_is_there_when_the_file_is_opened_again() {
     ledger.submit(&new, 1).await.expect("submits");
     ledger.close().await;
     let ledger = open(&path).await.expect("opens again");
-    assert_eq!(ledger.spec(new.id).await.expect("reads"), Some(new.spec));
+    assert_eq!(ledger.spec(new.id).await.expect("reads").expect("is there").spec, new.spec);
     ledger.close().await;
     // Closed, it is one file, to be copied or sent.
     let files: Vec<_> =
@@ -122,6 +126,22 @@ async fn the_file_of_a_newer_build_is_refused() {
     let error = open(&path).await.expect_err("is newer");
     assert!(matches!(error, LedgerError::Newer(29_990_101_000_000)), "{error:?}");
     assert!(told(&error).contains("newer tidegate (schema 29990101000000)"), "{}", told(&error));
+}
+
+#[tokio::test]
+async fn the_file_of_an_older_build_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("state.db");
+    let pool = pool(&path).await;
+    MIGRATIONS.run_to(20_261_122_000_001, &pool).await.expect("goes up");
+    let old = "INSERT INTO jobs (id, name, fingerprint, spec, provider, lane, state, submitted_at_ms)
+               VALUES (randomblob(16), 'old', '00ff', '{}', 'mastodon', 'normal', 'submitted', 1)";
+    sqlx::query(old).execute(&pool).await.expect("inserts");
+    pool.close().await;
+    let ledger = open(&path).await.expect("opens");
+    let jobs = ledger.jobs(&JobFilter::newest(9)).await.expect("reads");
+    assert_eq!((jobs.len(), jobs[0].tenant.as_str()), (1, DEFAULT_TENANT));
+    ledger.close().await;
 }
 
 #[tokio::test]
@@ -160,7 +180,7 @@ async fn a_new_file_opened_at_once_by_several_is_made_once() {
         for opening in openings {
             let ledger = opening.await.expect("ends").map_err(|error| told(&error)).expect("opens");
             ledger.submit(&new, 1).await.expect("submits");
-            assert_eq!(ledger.jobs(9).await.expect("reads").len(), 1);
+            assert_eq!(ledger.jobs(&JobFilter::newest(9)).await.expect("reads").len(), 1);
             ledger.close().await;
         }
     }

@@ -41,10 +41,29 @@ pub enum SpecsError {
     Ledger(#[from] LedgerError),
 }
 
+/// A job's specification, compiled.
+#[derive(Debug)]
+pub struct JobSpec {
+    /// What it says.
+    pub spec: Arc<Spec>,
+    /// Whose job it is.
+    pub tenant: String,
+    /// When it was read no new call of the job might go out.
+    pub was_stopped: bool,
+}
+
+impl std::ops::Deref for JobSpec {
+    type Target = Spec;
+
+    fn deref(&self) -> &Spec {
+        &self.spec
+    }
+}
+
 /// Compiled specifications by job.
 pub struct Specs {
     ledger: Arc<dyn Ledger>,
-    kept: Mutex<HashMap<JobId, Arc<Spec>>>,
+    kept: Mutex<HashMap<JobId, Arc<JobSpec>>>,
 }
 
 impl Specs {
@@ -54,20 +73,20 @@ impl Specs {
         Self { ledger, kept: Mutex::new(HashMap::new()) }
     }
 
-    /// The compiled specification of a job.
+    /// The compiled specification of a job; read from the ledger the first time.
     ///
     /// # Errors
     /// [`SpecsError`].
-    pub async fn get(&self, job: JobId) -> Result<Arc<Spec>, SpecsError> {
+    pub async fn get(&self, job: JobId) -> Result<Arc<JobSpec>, SpecsError> {
         if let Some(spec) = self.kept().get(&job) {
             return Ok(Arc::clone(spec));
         }
-        let text = self.ledger.spec(job).await?.ok_or(SpecsError::Unknown(job))?;
+        let row = self.ledger.spec(job).await?.ok_or(SpecsError::Unknown(job))?;
         let unusable = |why: String| SpecsError::Unusable { job, why };
-        let stored: StoredSpec = serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+        let stored: StoredSpec = serde_json::from_str(&row.spec).map_err(|error| unusable(error.to_string()))?;
         let spec = Spec::compile(stored.job, stored.provider)
             .map_err(|problems| unusable(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-        let spec = Arc::new(spec);
+        let spec = Arc::new(JobSpec { spec: Arc::new(spec), tenant: row.tenant, was_stopped: row.stopped });
         let mut kept = self.kept();
         if kept.len() >= SPECS_MAX {
             kept.clear();
@@ -76,7 +95,7 @@ impl Specs {
         Ok(spec)
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<Spec>>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<JobSpec>>> {
         // A panic while holding it can only have left the map as it was.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,7 @@ use tidegate_contracts::{
     Params, Plan, Wait, WaitReason,
 };
 
-use crate::{Committed, JobCounts, JobRow, JobState, Ledger, NewJob, NewPage, Packed, Windows};
+use crate::{Committed, DEFAULT_TENANT, JobCounts, JobRow, JobState, Ledger, NewJob, NewPage, Packed, Windows};
 
 /// When everything happens, Unix ms.
 pub(super) const NOW: i64 = 1_800_000_000_000;
@@ -54,6 +54,10 @@ impl<'a> Scene<'a> {
     pub(super) async fn commit_at(&self, plans: &[Plan], now_ms: i64) -> Committed {
         put_pages_of(self.ledger, plans).await;
         let committed = self.ledger.commit(plans, &self.windows, now_ms).await.expect("commits");
+        // As a tracker does.
+        if let Some(receipt) = committed.receipt {
+            self.ledger.published(receipt).await.expect("notes");
+        }
         self.balances().await;
         committed
     }
@@ -99,11 +103,13 @@ impl<'a> Scene<'a> {
 pub(super) fn new_job(name: &str) -> NewJob {
     NewJob {
         id: JobId::new(),
+        tenant: DEFAULT_TENANT.into(),
         name: name.into(),
         fingerprint: "00ff".into(),
         spec: r#"{"steps":[]}"#.into(),
         provider: "mastodon".into(),
         lane: Lane::Normal,
+        idempotency: None,
     }
 }
 

@@ -8,26 +8,10 @@ use tidegate_contracts::{CallEnd, CallId, End, Failure, FetchId, JobId, NewFetch
 
 use super::rows::{call_id, fetch_id};
 use crate::LedgerError;
+use crate::tally::Open;
 
 /// Calls in one statement: bounds the memory of a plan for very many pages.
 const CALLS_PER_STATEMENT: usize = 2_000;
-
-/// An open call.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Open {
-    pub(super) released: bool,
-    /// Requests sent for it, as far as they are counted already.
-    pub(super) requests: i64,
-}
-
-impl Open {
-    /// Requests to count when `sent` in all are told of. What comes late may tell of fewer than are known.
-    pub(super) fn count_requests(&mut self, sent: u32) -> i64 {
-        let more = (i64::from(sent) - self.requests).max(0);
-        self.requests += more;
-        more
-    }
-}
 
 /// Which of these calls are open.
 pub(super) async fn open(
@@ -65,17 +49,18 @@ pub(super) async fn end(tx: &mut SqliteConnection, ends: &[&CallEnd], now_ms: i6
                 End::Succeeded { .. } | End::Deferred { .. } => ("succeeded", None, false),
             };
             json!({
-                "id": ended.call.hex(), "state": state, "requests": ended.requests, "tolerated": tolerated,
+                "id": ended.call.hex(), "state": state, "attempt": ended.attempt, "requests": ended.requests,
+                "tolerated": tolerated,
                 "class": failure.map(|f| f.class), "status": failure.and_then(|f| f.status),
                 "message": failure.map(|f| &f.message),
             })
         })
         .collect();
     let sql = "/* end_calls */
-        UPDATE calls SET state = ended.state, requests = max(calls.requests, ended.requests), class = ended.class, status = ended.status,
-            message = ended.message, tolerated = ended.tolerated, ended_at_ms = ?2, lost_at_ms = NULL, wait = NULL
-        FROM (SELECT unhex(value ->> 'id') AS id, value ->> 'state' AS state, value ->> 'requests' AS requests,
-                value ->> 'class' AS class, value ->> 'status' AS status,
+        UPDATE calls SET state = ended.state, attempt = ended.attempt, requests = max(calls.requests, ended.requests),
+            class = ended.class, status = ended.status, message = ended.message, tolerated = ended.tolerated, ended_at_ms = ?2, lost_at_ms = NULL, wait = NULL
+        FROM (SELECT unhex(value ->> 'id') AS id, value ->> 'state' AS state, value ->> 'attempt' AS attempt,
+                value ->> 'requests' AS requests, value ->> 'class' AS class, value ->> 'status' AS status,
                 substr(value ->> 'message', 1, 1000) AS message, value ->> 'tolerated' AS tolerated FROM json_each(?1)) AS ended
         WHERE calls.id = ended.id";
     sqlx::query(sql).bind(serde_json::Value::from(rows).to_string()).bind(now_ms).execute(tx).await?;

@@ -6,8 +6,8 @@ use sqlx::SqliteConnection;
 use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, PagePointer, Plan};
 
 use super::jobs::Head;
-use super::tally::Tally;
 use super::{calls, fetches, jobs, release, stop};
+use crate::tally::{Tally, first_calls};
 use crate::{Committed, LedgerError, Windows};
 
 pub(super) async fn commit(
@@ -25,7 +25,7 @@ pub(super) async fn commit(
     fetches::add(tx, &mut tally, now_ms).await?;
     let released = release::fill(tx, &heads, &mut tally, windows, now_ms).await?;
     let finished = jobs::add(tx, &tally, now_ms).await?;
-    Ok(Committed { released, progressed: heads.into_keys().collect(), stopped, finished })
+    Ok(Committed { released, receipt: None, progressed: heads.into_keys().collect(), stopped, finished })
 }
 
 /// Ends the calls of the plans that are still open. Returns the plans that take effect: those whose call this commit
@@ -129,7 +129,7 @@ async fn plan_fetches(
         let begun: Vec<&NewFetch> = fetches.into_iter().filter(|fetch| inserted.contains(&fetch.fetch)).collect();
         for fetch in &begun {
             let failed = fetch.failure.as_ref().map(|_| fetch.tolerated);
-            tally.plan_fetch(job, fetch.parent, fetches::first_calls(fetch), failed);
+            tally.plan_fetch(job, fetch.parent, first_calls(fetch), failed);
             if let Some(failure) = &fetch.failure {
                 calls::plan_failed(tx, job, fetch, failure, now_ms).await?;
             }

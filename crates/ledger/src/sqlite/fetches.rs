@@ -4,14 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
-use tidegate_contracts::{FetchId, JobId, NewFetch, NewPages};
+use tidegate_contracts::{FetchId, JobId, NewFetch};
 
 use super::rows::{fetch_id, job_id};
-use super::tally::{Tally, with_id};
 use crate::LedgerError;
-
-/// What stands as the end of a fetch that could not begin: its item lacks what the step's parameters need.
-pub(super) const NOT_BEGUN: &str = "not_begun";
+use crate::tally::{NOT_BEGUN, Tally, first_calls, with_id};
 
 /// Inserts fetches with the counters of their first pages. Returns those that are new.
 pub(super) async fn insert(
@@ -50,19 +47,6 @@ pub(super) async fn insert(
         .fetch_all(tx)
         .await?;
     rows.iter().map(|row| fetch_id(row, "id")).collect()
-}
-
-/// Open calls that a fetch begins with: its first pages, each once, and none when it can't begin.
-pub(super) fn first_calls(fetch: &NewFetch) -> i64 {
-    let pages = match fetch.pages.as_slice() {
-        _ if fetch.failure.is_some() => 0,
-        [] => 0,
-        [pages] => pages.count(),
-        several => {
-            several.iter().flat_map(NewPages::pointers).map(|(pointer, _)| pointer).collect::<HashSet<_>>().len() as u64
-        }
-    };
-    pages.try_into().unwrap_or(i64::MAX)
 }
 
 /// Adds the tally's counts to fetches, and to their parents as they finish, level by level; takes the finished ones off

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use tidegate_contracts::{JobId, Lane};
 
 use super::rows::{count, job_id};
-use super::tally::{Tally, with_id};
-use crate::{JobCounts, JobRow, JobState, LedgerError, NewJob};
+use crate::tally::{Tally, with_id};
+use crate::{JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow};
 
 /// What a transaction needs to know of a job.
 #[derive(Debug, Clone)]
@@ -23,32 +23,41 @@ pub(super) struct Head {
     pub(super) released: i64,
 }
 
-pub(super) async fn insert(tx: &mut SqliteConnection, job: &NewJob, now_ms: i64) -> Result<(), LedgerError> {
-    let sql = "/* submit_job */
-        INSERT INTO jobs (id, name, fingerprint, spec, provider, lane, state, submitted_at_ms)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'submitted', ?7)
-        ON CONFLICT (id) DO NOTHING";
-    sqlx::query(sql)
-        .bind(&job.id.as_bytes()[..])
-        .bind(&job.name)
-        .bind(&job.fingerprint)
-        .bind(&job.spec)
-        .bind(&job.provider)
-        .bind(job.lane.name())
-        .bind(now_ms)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
 pub(super) async fn by_id(connection: &mut SqliteConnection, id: JobId) -> Result<Option<JobRow>, LedgerError> {
     let sql = "/* job */ SELECT * FROM jobs WHERE id = ?1";
     sqlx::query(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?.as_ref().map(read).transpose()
 }
 
-pub(super) async fn newest(connection: &mut SqliteConnection, limit: u32) -> Result<Vec<JobRow>, LedgerError> {
-    let sql = "/* jobs */ SELECT * FROM jobs ORDER BY seq DESC LIMIT ?1";
-    sqlx::query(sql).bind(limit).fetch_all(connection).await?.iter().map(read).collect()
+pub(super) async fn filtered(
+    connection: &mut SqliteConnection,
+    filter: &JobFilter,
+) -> Result<Vec<JobRow>, LedgerError> {
+    let mut sql = QueryBuilder::<Sqlite>::new("/* jobs */ SELECT * FROM jobs WHERE true");
+    for (column, wanted) in [("tenant", &filter.tenant), ("provider", &filter.provider), ("name", &filter.name)] {
+        if let Some(wanted) = wanted {
+            sql.push(format_args!(" AND {column} = ")).push_bind(wanted);
+        }
+    }
+    if !filter.states.is_empty() {
+        let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
+        sql.push(" AND state IN (SELECT value FROM json_each(").push_bind(json!(states).to_string()).push("))");
+    }
+    if let Some(job) = &filter.before {
+        sql.push(" AND seq < (SELECT seq FROM jobs WHERE id = ").push_bind(&job.as_bytes()[..]).push(")");
+    }
+    sql.push(" ORDER BY seq DESC LIMIT ").push_bind(filter.limit);
+    sql.build().fetch_all(connection).await?.iter().map(read).collect()
+}
+
+pub(super) async fn lanes_open(connection: &mut SqliteConnection) -> Result<Vec<(String, Lane)>, LedgerError> {
+    let sql = "/* lanes_open */ SELECT DISTINCT provider, lane FROM jobs WHERE finished_at_ms IS NULL";
+    let rows = sqlx::query(sql).fetch_all(connection).await?;
+    let mut lanes = rows
+        .iter()
+        .map(|row| Ok((row.try_get("provider")?, lane(row.try_get("lane")?)?)))
+        .collect::<Result<Vec<(String, Lane)>, LedgerError>>()?;
+    lanes.sort_unstable();
+    Ok(lanes)
 }
 
 pub(super) async fn by_fingerprint(
@@ -59,9 +68,23 @@ pub(super) async fn by_fingerprint(
     sqlx::query(sql).bind(fingerprint).fetch_optional(connection).await?.as_ref().map(read).transpose()
 }
 
-pub(super) async fn spec(connection: &mut SqliteConnection, id: JobId) -> Result<Option<String>, LedgerError> {
-    let sql = "/* spec */ SELECT spec FROM jobs WHERE id = ?1";
-    Ok(sqlx::query_scalar(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?)
+pub(super) async fn spec(connection: &mut SqliteConnection, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
+    let sql = "/* spec */
+        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped FROM jobs WHERE id = ?1";
+    let row = sqlx::query(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?;
+    row.map(|row| {
+        Ok(SpecRow { spec: row.try_get("spec")?, tenant: row.try_get("tenant")?, stopped: row.try_get("stopped")? })
+    })
+    .transpose()
+}
+
+pub(super) async fn stopped(connection: &mut SqliteConnection, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
+    let ids: Vec<String> = jobs.iter().map(JobId::hex).collect();
+    let sql = "/* stopped */
+        SELECT unhex(value) AS id FROM json_each(?1) WHERE NOT EXISTS (
+            SELECT 1 FROM jobs WHERE jobs.id = unhex(value) AND stop IS NULL AND finished_at_ms IS NULL)";
+    let rows = sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(connection).await?;
+    rows.iter().map(|row| job_id(row, "id")).collect()
 }
 
 /// Heads of those of these jobs that exist.
@@ -154,6 +177,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, LedgerError> {
     let state: &str = row.try_get("state")?;
     Ok(JobRow {
         id: job_id(row, "id")?,
+        tenant: row.try_get("tenant")?,
         name: row.try_get("name")?,
         provider: row.try_get("provider")?,
         lane: lane(row.try_get("lane")?)?,

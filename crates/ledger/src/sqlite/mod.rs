@@ -15,7 +15,8 @@ mod report;
 mod retry;
 mod rows;
 mod stop;
-mod tally;
+mod submit;
+mod tree;
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,11 +25,11 @@ use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, Transaction};
-use tidegate_contracts::{CallId, JobId, PageFacts, Plan};
+use tidegate_contracts::{CallId, JobId, Lane, PageFacts, Plan};
 
 use crate::{
-    Committed, FailureGroup, JobRow, Ledger, LedgerError, NewJob, NewPage, Packed, PageRow, StepRow, Swept, Waiting,
-    Windows,
+    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
+    NewPage, Packed, PageRow, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -149,10 +150,11 @@ async fn migrate(writer: &SqlitePool) -> Result<(), MigrateError> {
 
 #[async_trait]
 impl Ledger for SqliteLedger {
-    async fn submit(&self, job: &NewJob, now_ms: i64) -> Result<(), LedgerError> {
+    async fn submit(&self, job: &NewJob, now_ms: i64) -> Result<Submitted, LedgerError> {
         let mut tx = self.begin().await?;
-        jobs::insert(&mut tx, job, now_ms).await?;
-        Ok(tx.commit().await?)
+        let submitted = submit::submit(&mut tx, job, now_ms).await?;
+        tx.commit().await?;
+        Ok(submitted)
     }
 
     async fn job(&self, id: JobId) -> Result<Option<JobRow>, LedgerError> {
@@ -160,9 +162,14 @@ impl Ledger for SqliteLedger {
         jobs::by_id(&mut connection, id).await
     }
 
-    async fn jobs(&self, limit: u32) -> Result<Vec<JobRow>, LedgerError> {
+    async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
-        jobs::newest(&mut connection, limit).await
+        jobs::filtered(&mut connection, filter).await
+    }
+
+    async fn lanes_open(&self) -> Result<Vec<(String, Lane)>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::lanes_open(&mut connection).await
     }
 
     async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError> {
@@ -170,9 +177,14 @@ impl Ledger for SqliteLedger {
         jobs::by_fingerprint(&mut connection, fingerprint).await
     }
 
-    async fn spec(&self, id: JobId) -> Result<Option<String>, LedgerError> {
+    async fn spec(&self, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         jobs::spec(&mut connection, id).await
+    }
+
+    async fn stopped(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::stopped(&mut connection, jobs).await
     }
 
     async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError> {
@@ -180,6 +192,11 @@ impl Ledger for SqliteLedger {
         let committed = commit::commit(&mut tx, plans, windows, now_ms).await?;
         tx.commit().await?;
         Ok(committed)
+    }
+
+    /// One process works on the file, and begins by releasing everything again.
+    async fn published(&self, _receipt: i64) -> Result<(), LedgerError> {
+        Ok(())
     }
 
     async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError> {
@@ -229,6 +246,21 @@ impl Ledger for SqliteLedger {
     async fn failures(&self, job: JobId, limit: u32) -> Result<Vec<FailureGroup>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         report::failures(&mut connection, job, limit).await
+    }
+
+    async fn failed_calls(
+        &self,
+        job: JobId,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<FailedCall>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        tree::failed_calls(&mut connection, job, after, limit).await
+    }
+
+    async fn fetches(&self, job: JobId, filter: &FetchFilter) -> Result<Vec<FetchRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        tree::fetches(&mut connection, job, filter).await
     }
 
     async fn steps(&self, job: JobId) -> Result<Vec<StepRow>, LedgerError> {

@@ -10,7 +10,7 @@ use tidegate_contracts::{Call, JobId, Lane, PagePointer, Params, Wait};
 
 use super::jobs::{self, Head, lane};
 use super::rows::{call_id, fetch_id, job_id, small};
-use super::tally::Tally;
+use crate::tally::Tally;
 use crate::{LedgerError, Windows};
 
 /// Releases planned calls of these jobs while their windows have room.

@@ -78,7 +78,7 @@ pub(super) async fn waiting(
     let sql = "/* waiting */
         SELECT wait -> 'reason' AS reason, count(*) AS calls, min(wait ->> 'until_ms') AS until_ms
         FROM calls WHERE job_id = ?1 AND state = 'released' AND wait ->> 'until_ms' > ?2
-        GROUP BY wait -> 'reason' ORDER BY count(*) DESC LIMIT 100";
+        GROUP BY wait -> 'reason' ORDER BY count(*) DESC, min(wait ->> 'until_ms') DESC LIMIT 100";
     let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).fetch_all(connection).await?;
     rows.iter()
         .map(|row| {

@@ -3,8 +3,8 @@
 use sqlx::SqliteConnection;
 use tidegate_contracts::JobId;
 
-use super::fetches::NOT_BEGUN;
 use crate::LedgerError;
+use crate::tally::NOT_BEGUN;
 
 /// Plans failed and cancelled calls of a finished job again, opens their fetches and the job. Calls of fetches that
 /// could not begin stay as they are: they have no parameters to call anybody with.

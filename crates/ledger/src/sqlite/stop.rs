@@ -3,9 +3,9 @@
 use sqlx::SqliteConnection;
 use tidegate_contracts::JobId;
 
-use super::tally::Tally;
 use super::{calls, fetches, jobs};
 use crate::LedgerError;
+use crate::tally::Tally;
 
 pub(super) async fn cancel(
     tx: &mut SqliteConnection,

@@ -1,0 +1,107 @@
+//! Recounting every counter from the rows it counts.
+
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+use tidegate_contracts::{FetchId, JobId};
+use uuid::Uuid;
+
+use crate::LedgerError;
+
+// Not checked by the compiler: these are for tests, and long.
+
+/// What an audit reads it reads whole.
+const PLANNING: &str = "/* plan_audit */ SELECT set_config(name, 'on', true)
+    FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS names (name)";
+
+/// Fetches whose counters are not what their calls, pages and children say, at most 100.
+const FETCHES: &str = "/* audit_fetches */
+    SELECT * FROM (SELECT fetches.id,
+        jsonb_build_object('calls_planned', calls_planned, 'calls_open', calls_open, 'calls_succeeded', calls_succeeded,
+            'calls_skipped', calls_skipped, 'calls_failed', calls_failed, 'calls_cancelled', calls_cancelled,
+            'children_open', children_open, 'items', items) AS kept,
+        jsonb_build_object('calls_planned', coalesce(planned, 0), 'calls_open', coalesce(open, 0),
+            'calls_succeeded', coalesce(succeeded, 0), 'calls_skipped', coalesce(skipped, 0),
+            'calls_failed', coalesce(failed, 0), 'calls_cancelled', coalesce(cancelled, 0),
+            'children_open', coalesce(children, 0), 'items', coalesce(stored, 0)) AS counted
+    FROM fetches
+    LEFT JOIN (SELECT calls.fetch_id, count(*) AS planned, count(*) FILTER (WHERE ended_at_ms IS NULL) AS open,
+            count(*) FILTER (WHERE state = 'succeeded') AS succeeded, count(*) FILTER (WHERE state = 'skipped') AS skipped,
+            count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+            sum(pages.items) FILTER (WHERE state = 'succeeded') AS stored
+        FROM calls LEFT JOIN pages ON pages.call_seq = calls.seq GROUP BY calls.fetch_id) AS of_calls
+        ON of_calls.fetch_id = fetches.id
+    LEFT JOIN (SELECT parent_id, count(*) AS children FROM fetches WHERE finished_at_ms IS NULL GROUP BY parent_id)
+        AS of_children ON of_children.parent_id = fetches.id
+    ) AS counters WHERE kept <> counted LIMIT 100";
+
+/// Jobs whose counters are not what their calls and fetches say, at most 100.
+const JOBS: &str = "/* audit_jobs */
+    SELECT * FROM (SELECT jobs.id,
+        jsonb_build_object('calls_planned', calls_planned, 'calls_open', calls_open, 'calls_released', calls_released,
+            'calls_succeeded', calls_succeeded, 'calls_skipped', calls_skipped, 'calls_failed', calls_failed,
+            'calls_tolerated', calls_tolerated, 'calls_cancelled', calls_cancelled, 'requests', requests,
+            'fetches_planned', fetches_planned, 'fetches_open', fetches_open, 'items', items) AS kept,
+        jsonb_build_object('calls_planned', coalesce(planned, 0), 'calls_open', coalesce(open, 0),
+            'calls_released', coalesce(released, 0), 'calls_succeeded', coalesce(succeeded, 0),
+            'calls_skipped', coalesce(skipped, 0), 'calls_failed', coalesce(failed, 0),
+            'calls_tolerated', coalesce(tolerated, 0), 'calls_cancelled', coalesce(cancelled, 0),
+            'requests', coalesce(sent, 0), 'fetches_planned', coalesce(fetches, 0),
+            'fetches_open', coalesce(unfinished, 0), 'items', coalesce(stored, 0)) AS counted
+    FROM jobs
+    LEFT JOIN (SELECT job_id, count(*) AS planned, count(*) FILTER (WHERE ended_at_ms IS NULL) AS open,
+            count(*) FILTER (WHERE state = 'released') AS released,
+            count(*) FILTER (WHERE state = 'succeeded') AS succeeded, count(*) FILTER (WHERE state = 'skipped') AS skipped,
+            count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE tolerated) AS tolerated, sum(requests) AS sent FROM calls GROUP BY job_id) AS of_calls
+        ON of_calls.job_id = jobs.id
+    LEFT JOIN (SELECT job_id, count(*) AS fetches, count(*) FILTER (WHERE finished_at_ms IS NULL) AS unfinished,
+            sum(items) AS stored FROM fetches GROUP BY job_id) AS of_fetches
+        ON of_fetches.job_id = jobs.id
+    ) AS counters WHERE kept <> counted LIMIT 100";
+
+/// Rows that belong to nothing, or lack what they should have.
+const STRAYS: &str = "/* audit_strays */
+    SELECT 'calls without their fetch' AS what, count(*) AS found FROM calls
+        WHERE NOT EXISTS (SELECT 1 FROM fetches WHERE id = calls.fetch_id AND job_id = calls.job_id)
+    UNION ALL SELECT 'fetches without their parent', count(*) FROM fetches
+        WHERE parent_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM fetches above WHERE above.id = fetches.parent_id AND above.job_id = fetches.job_id)
+    UNION ALL SELECT 'succeeded calls without their page', count(*) FROM calls
+        WHERE state = 'succeeded' AND NOT EXISTS (SELECT 1 FROM pages WHERE call_seq = calls.seq)
+    UNION ALL SELECT 'pages without their call', count(*) FROM pages
+        WHERE NOT EXISTS (SELECT 1 FROM calls JOIN fetches ON fetches.id = calls.fetch_id JOIN jobs ON jobs.id = calls.job_id
+            WHERE calls.seq = call_seq AND fetches.seq = fetch_seq AND jobs.id = pages.job_id)
+    UNION ALL SELECT 'jobs without their spec', count(*) FROM jobs
+        WHERE NOT EXISTS (SELECT 1 FROM specs WHERE specs.job_id = jobs.id)";
+
+pub(super) async fn differences(tx: &mut PgConnection) -> Result<Vec<String>, LedgerError> {
+    let mut differences = Vec::new();
+    sqlx::query(PLANNING).execute(&mut *tx).await?;
+    for row in sqlx::query(FETCHES).fetch_all(&mut *tx).await? {
+        let id = FetchId::from(row.try_get::<Uuid, _>("id")?);
+        compare(&id, &row.try_get("kept")?, &row.try_get("counted")?, &mut differences);
+    }
+    for row in sqlx::query(JOBS).fetch_all(&mut *tx).await? {
+        let id = JobId::from(row.try_get::<Uuid, _>("id")?);
+        compare(&id, &row.try_get("kept")?, &row.try_get("counted")?, &mut differences);
+    }
+    for row in sqlx::query(STRAYS).fetch_all(tx).await? {
+        let found: i64 = row.try_get("found")?;
+        if found > 0 {
+            differences.push(format!("{found} {}", row.try_get::<&str, _>("what")?));
+        }
+    }
+    Ok(differences)
+}
+
+type Counters = Json<Map<String, Value>>;
+
+fn compare(of: &impl std::fmt::Display, kept: &Counters, counted: &Counters, differences: &mut Vec<String>) {
+    for (name, kept) in &kept.0 {
+        let counted = counted.0.get(name).unwrap_or(&Value::Null);
+        if kept != counted {
+            differences.push(format!("{of}: {name} is {kept}, counted {counted}"));
+        }
+    }
+}

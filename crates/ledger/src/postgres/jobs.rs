@@ -1,0 +1,288 @@
+//! Statements about jobs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::PgConnection;
+use tidegate_contracts::{JobId, Lane};
+use uuid::Uuid;
+
+use super::rows::{count, lane, shown};
+use crate::tally::Tally;
+use crate::{JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow, Windows};
+
+/// Longest reason kept, in characters.
+const REASON_MAX_CHARS: usize = 1_000;
+
+/// What a transaction needs to know of a job.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) provider: String,
+    pub(super) lane: Lane,
+    pub(super) submitted: bool,
+    /// No new call may go out.
+    pub(super) stopped: bool,
+    pub(super) open: i64,
+    pub(super) released: i64,
+}
+
+/// That no new call of a job may go out: as what it will end, and why.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    pub(super) state: &'static str,
+    pub(super) reason: String,
+}
+
+/// Jobs that a transaction stops.
+pub(super) type Stops = HashMap<JobId, Stop>;
+
+/// A row of jobs, as it is shown.
+struct Row {
+    id: Uuid,
+    tenant: String,
+    name: String,
+    provider: String,
+    lane: String,
+    state: String,
+    reason: Option<String>,
+    submitted_at_ms: i64,
+    started_at_ms: Option<i64>,
+    finished_at_ms: Option<i64>,
+    calls_planned: i64,
+    calls_open: i64,
+    calls_released: i64,
+    calls_succeeded: i64,
+    calls_skipped: i64,
+    calls_failed: i64,
+    calls_tolerated: i64,
+    calls_cancelled: i64,
+    fetches_planned: i64,
+    fetches_open: i64,
+    items: i64,
+    requests: i64,
+}
+
+macro_rules! select_jobs {
+    ($which:literal, $($bind:expr),*) => {
+        sqlx::query_as!(
+            Row,
+            "/* jobs */
+            SELECT id, tenant, name, provider, lane, state, reason, submitted_at_ms, started_at_ms, finished_at_ms,
+                calls_planned, calls_open, calls_released, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
+                calls_cancelled, fetches_planned, fetches_open, items, requests
+            FROM jobs " + $which,
+            $($bind),*
+        )
+    };
+}
+
+pub(super) async fn by_id(connection: &mut PgConnection, id: JobId) -> Result<Option<JobRow>, LedgerError> {
+    let found = select_jobs!("WHERE id = $1", Uuid::from(id)).fetch_optional(connection).await?;
+    found.map(read).transpose()
+}
+
+pub(super) async fn by_fingerprint(
+    connection: &mut PgConnection,
+    fingerprint: &str,
+) -> Result<Option<JobRow>, LedgerError> {
+    let newest = select_jobs!("WHERE fingerprint = $1 ORDER BY seq DESC LIMIT 1", fingerprint);
+    newest.fetch_optional(connection).await?.map(read).transpose()
+}
+
+pub(super) async fn filtered(connection: &mut PgConnection, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError> {
+    let states: Vec<String> = filter.states.iter().map(|state| state.name().to_owned()).collect();
+    let rows = select_jobs!(
+        "WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR provider = $2) AND ($3::text IS NULL OR name = $3)
+            AND (cardinality($4::text[]) = 0 OR state = ANY($4))
+            AND ($5::uuid IS NULL OR seq < (SELECT before.seq FROM jobs AS before WHERE before.id = $5))
+        ORDER BY seq DESC LIMIT $6",
+        filter.tenant.as_ref() as _,
+        filter.provider.as_ref() as _,
+        filter.name.as_ref() as _,
+        &states,
+        filter.before.map(Uuid::from) as _,
+        i64::from(filter.limit)
+    );
+    rows.fetch_all(connection).await?.into_iter().map(read).collect()
+}
+
+fn read(row: Row) -> Result<JobRow, LedgerError> {
+    Ok(JobRow {
+        id: row.id.into(),
+        tenant: row.tenant,
+        name: row.name,
+        provider: row.provider,
+        lane: lane(&row.lane)?,
+        state: JobState::from_name(&row.state).ok_or_else(|| LedgerError::corrupt("a job's state", &row.state))?,
+        reason: row.reason,
+        submitted_at_ms: row.submitted_at_ms,
+        started_at_ms: row.started_at_ms,
+        finished_at_ms: row.finished_at_ms,
+        counts: JobCounts {
+            calls_planned: count(row.calls_planned, "calls_planned")?,
+            calls_open: count(row.calls_open, "calls_open")?,
+            calls_released: count(row.calls_released, "calls_released")?,
+            calls_succeeded: count(row.calls_succeeded, "calls_succeeded")?,
+            calls_skipped: count(row.calls_skipped, "calls_skipped")?,
+            calls_failed: count(row.calls_failed, "calls_failed")?,
+            calls_tolerated: count(row.calls_tolerated, "calls_tolerated")?,
+            calls_cancelled: count(row.calls_cancelled, "calls_cancelled")?,
+            fetches_planned: count(row.fetches_planned, "fetches_planned")?,
+            fetches_open: count(row.fetches_open, "fetches_open")?,
+            items: count(row.items, "items")?,
+            requests: count(row.requests, "requests")?,
+        },
+    })
+}
+
+pub(super) async fn spec(connection: &mut PgConnection, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
+    let found = sqlx::query_as!(
+        SpecRow,
+        r#"/* spec */
+        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!"
+        FROM specs JOIN jobs ON jobs.id = specs.job_id WHERE job_id = $1"#,
+        Uuid::from(id)
+    );
+    Ok(found.fetch_optional(connection).await?)
+}
+
+pub(super) async fn stopped(connection: &mut PgConnection, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
+    let ids: Vec<Uuid> = jobs.iter().map(|job| (*job).into()).collect();
+    let found = sqlx::query_scalar!(
+        r#"/* stopped */
+        SELECT asked.id AS "id!" FROM unnest($1::uuid[]) AS asked (id) WHERE NOT EXISTS (
+            SELECT 1 FROM jobs WHERE jobs.id = asked.id AND stop IS NULL AND finished_at_ms IS NULL)"#,
+        &ids
+    );
+    Ok(found.fetch_all(connection).await?.into_iter().map(JobId::from).collect())
+}
+
+pub(super) async fn lanes_open(connection: &mut PgConnection) -> Result<Vec<(String, Lane)>, LedgerError> {
+    let rows = sqlx::query!("/* lanes_open */ SELECT DISTINCT provider, lane FROM jobs WHERE finished_at_ms IS NULL");
+    let rows = rows.fetch_all(connection).await?;
+    let lanes = rows.into_iter().map(|row| Ok((row.provider, lane(&row.lane)?)));
+    let mut lanes = lanes.collect::<Result<Vec<(String, Lane)>, LedgerError>>()?;
+    lanes.sort_unstable();
+    Ok(lanes)
+}
+
+/// Heads of those of these jobs that exist, locked until the end of the transaction, always in the same order: two
+/// transactions of the same jobs take turns. Not against readers, nor against rows that refer to them.
+pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap<JobId, Head>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"/* lock_jobs */
+        SELECT id, provider, lane, state = 'submitted' AS "submitted!",
+            stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!", calls_open, calls_released
+        FROM jobs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"#,
+        ids,
+    );
+    let rows = rows.fetch_all(tx).await?.into_iter().map(|row| {
+        let head = Head {
+            provider: row.provider,
+            lane: lane(&row.lane)?,
+            submitted: row.submitted,
+            stopped: row.stopped,
+            open: row.calls_open,
+            released: row.calls_released,
+        };
+        Ok((row.id.into(), head))
+    });
+    rows.collect()
+}
+
+/// Locks jobs that have planned calls and room in their windows, but for those that somebody else has locked, who fills
+/// them.
+pub(super) async fn lock_stalled(
+    tx: &mut PgConnection,
+    windows: &Windows,
+) -> Result<BTreeMap<JobId, Head>, LedgerError> {
+    let lanes = Lane::ALL.map(|lane| lane.name().to_owned());
+    let rooms = Lane::ALL.map(|lane| i64::from(windows.of(lane)));
+    let rows = sqlx::query!(
+        "/* lock_stalled_jobs */
+        SELECT id, provider, lane, calls_open, calls_released FROM jobs
+        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL
+            AND calls_released < least(calls_open, ($2::bigint[])[array_position($1::text[], lane)])
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+        &lanes[..],
+        &rooms[..],
+    );
+    let rows = rows.fetch_all(tx).await?.into_iter().map(|row| {
+        let (open, released) = (row.calls_open, row.calls_released);
+        let lane = lane(&row.lane)?;
+        Ok((row.id.into(), Head { provider: row.provider, lane, submitted: false, stopped: false, open, released }))
+    });
+    rows.collect()
+}
+
+/// Adds to jobs, starts those that had not, stops some, and finishes those with nothing open. Returns the finished ones.
+pub(super) async fn add(
+    tx: &mut PgConnection,
+    tally: &Tally,
+    stops: &Stops,
+    now_ms: i64,
+) -> Result<Vec<JobId>, LedgerError> {
+    if tally.jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ids, deltas): (Vec<Uuid>, Vec<_>) = tally.jobs.iter().map(|(job, delta)| (Uuid::from(*job), delta)).unzip();
+    let each = |pick: fn(&crate::tally::JobDelta) -> i64| deltas.iter().map(|delta| pick(delta)).collect::<Vec<i64>>();
+    let stopped = |job: &JobId| stops.get(job);
+    let states: Vec<_> = tally.jobs.keys().map(|job| stopped(job).map(|stop| stop.state.to_owned())).collect();
+    let reasons: Vec<_> =
+        tally.jobs.keys().map(|job| stopped(job).map(|stop| shown(&stop.reason, REASON_MAX_CHARS))).collect();
+    let finished = sqlx::query_scalar!(
+        r#"/* add_to_jobs */
+        WITH added AS (
+            UPDATE jobs SET
+                calls_planned = jobs.calls_planned + more.planned, calls_open = jobs.calls_open + more.open,
+                calls_released = jobs.calls_released + more.released,
+                calls_succeeded = jobs.calls_succeeded + more.succeeded, calls_skipped = jobs.calls_skipped + more.skipped,
+                calls_failed = jobs.calls_failed + more.failed, calls_tolerated = jobs.calls_tolerated + more.tolerated,
+                calls_cancelled = jobs.calls_cancelled + more.cancelled,
+                fetches_planned = jobs.fetches_planned + more.fetches_planned,
+                fetches_open = jobs.fetches_open + more.fetches_open,
+                items = jobs.items + more.items, requests = jobs.requests + more.requests,
+                started_at_ms = coalesce(jobs.started_at_ms, $16::bigint),
+                stop = coalesce(more.stop, jobs.stop),
+                reason = CASE WHEN more.stop IS NULL THEN jobs.reason ELSE more.reason END,
+                finished_at_ms = CASE WHEN jobs.fetches_open + more.fetches_open = 0 THEN $16::bigint END,
+                state = CASE
+                    WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'
+                    WHEN more.stop IS NOT NULL THEN more.stop
+                    WHEN jobs.stop IS NOT NULL THEN jobs.stop
+                    WHEN jobs.calls_failed + more.failed > jobs.calls_tolerated + more.tolerated THEN 'failed'
+                    ELSE 'succeeded' END
+            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                    $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
+                    $15::text[])
+                AS more (id, planned, open, released, succeeded, skipped, failed, tolerated, cancelled, fetches_planned,
+                    fetches_open, items, requests, stop, reason)
+            WHERE jobs.id = more.id
+            RETURNING jobs.id, jobs.finished_at_ms)
+        SELECT id FROM added WHERE finished_at_ms IS NOT NULL"#,
+        &ids,
+        &each(|delta| delta.planned),
+        &each(|delta| delta.open),
+        &each(|delta| delta.released),
+        &each(|delta| delta.succeeded),
+        &each(|delta| delta.skipped),
+        &each(|delta| delta.failed),
+        &each(|delta| delta.tolerated),
+        &each(|delta| delta.cancelled),
+        &each(|delta| delta.fetches_planned),
+        &each(|delta| delta.fetches_open),
+        &each(|delta| delta.items),
+        &each(|delta| delta.requests),
+        &states as _,
+        &reasons as _,
+        now_ms,
+    );
+    Ok(finished.fetch_all(tx).await?.into_iter().map(JobId::from).collect())
+}
+
+pub(super) async fn unplanned(connection: &mut PgConnection) -> Result<Vec<JobId>, LedgerError> {
+    let found = sqlx::query_scalar!(
+        "/* unplanned_jobs */ SELECT id FROM jobs WHERE finished_at_ms IS NULL AND state = 'submitted' ORDER BY seq"
+    );
+    Ok(found.fetch_all(connection).await?.into_iter().map(JobId::from).collect())
+}

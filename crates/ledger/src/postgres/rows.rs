@@ -1,0 +1,34 @@
+//! Reading and writing values of columns.
+
+use tidegate_contracts::Lane;
+
+use crate::LedgerError;
+
+/// A counter; the schema keeps them from being negative.
+pub(super) fn count(value: i64, column: &'static str) -> Result<u64, LedgerError> {
+    u64::try_from(value).map_err(|_| LedgerError::corrupt(column, format!("it is {value}")))
+}
+
+/// A 32-bit number.
+pub(super) fn small(value: i64, column: &'static str) -> Result<u32, LedgerError> {
+    u32::try_from(value).map_err(|_| LedgerError::corrupt(column, format!("it is {value}")))
+}
+
+pub(super) fn lane(name: &str) -> Result<Lane, LedgerError> {
+    Lane::ALL.into_iter().find(|lane| lane.name() == name).ok_or_else(|| LedgerError::corrupt("a lane", name))
+}
+
+/// JSON as it was stored.
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, LedgerError> {
+    serde_json::from_str(text).map_err(|error| LedgerError::corrupt(what, error))
+}
+
+/// As JSON, to store. What we store always serialises: maps have text for keys.
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The beginning of a text for people. Postgres' texts have no room for NUL.
+pub(super) fn shown(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).map(|char| if char == '\0' { char::REPLACEMENT_CHARACTER } else { char }).collect()
+}

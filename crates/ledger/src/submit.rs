@@ -1,0 +1,47 @@
+//! Jobs as they are submitted.
+
+use tidegate_contracts::{JobId, Lane};
+
+/// The tenant of jobs that nobody in particular submits: those of the command line.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// A job to store.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// Whose it is: 1 to 64 characters.
+    pub tenant: String,
+    /// For people.
+    pub name: String,
+    /// Equal for equal specifications.
+    pub fingerprint: String,
+    /// Job and provider, JSON.
+    pub spec: String,
+    /// Provider's name.
+    pub provider: String,
+    /// Lane.
+    pub lane: Lane,
+    /// What makes submitting it twice one submission.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A submission's key, and what was submitted under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Chosen by the client, unique within its tenant: 1 to 255 characters.
+    pub key: String,
+    /// SHA-256 of what was submitted: 64 hexadecimal digits.
+    pub body_hash: String,
+}
+
+/// What came of submitting a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is stored.
+    New,
+    /// The same was submitted before, under this key or with this id; nothing was stored, that job is the answer.
+    Same(JobId),
+    /// Something else was submitted under this key before; nothing was stored.
+    Different(JobId),
+}

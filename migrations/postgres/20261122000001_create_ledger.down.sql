@@ -1,0 +1,1 @@
+DROP TABLE keepsakes, pages, calls, fetches, specs, jobs;
