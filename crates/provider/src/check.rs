@@ -78,6 +78,7 @@ pub(crate) fn defaults(provider: &ProviderFile) -> BTreeMap<String, Primitive> {
 }
 
 /// Whether a reference to another file is its path; else it is a name.
-pub(crate) fn is_path(reference: &str) -> bool {
+#[must_use]
+pub fn is_path(reference: &str) -> bool {
     reference.contains(['/', '\\']) || [".yaml", ".yml", ".json"].iter().any(|ending| reference.ends_with(ending))
 }

@@ -121,7 +121,8 @@ impl Credential {
         self.fields.values().map(ExposeSecret::expose_secret)
     }
 
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+    /// The fields and their secrets, in order of name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &SecretString)> {
         self.fields.iter().map(|(name, secret)| (name.as_str(), secret))
     }
 }

@@ -16,20 +16,24 @@ use crate::shape::{self, Shape};
 pub(crate) struct Document {
     file: String,
     part: Part,
+    /// Where in its text it stands, if it is not all of it.
+    base: FieldPath,
     root: Node,
 }
 
 impl Document {
     /// Reads YAML or JSON. `file` is the name that errors show.
     pub(crate) fn parse(text: &str, file: &str, part: Part) -> Result<Self, FileError> {
-        let refuse =
-            |line, column, message| FileError { file: file.to_owned(), line, column, field: String::new(), message };
+        let refuse = |line, column, message| {
+            let (field, pointer) = (String::new(), String::new());
+            FileError { file: file.to_owned(), line, column, field, pointer, message }
+        };
         if text.len() > FILE_MAX_BYTES {
             // What was read may not be all of it, so how much there is is not known here.
             return Err(refuse(1, 1, format!("expected a file of at most {FILE_MAX_BYTES} bytes, found more")));
         }
         match read(text) {
-            Ok(root) => Ok(Self { file: file.to_owned(), part, root }),
+            Ok(root) => Ok(Self { file: file.to_owned(), part, base: FieldPath::root(), root }),
             Err(error) => {
                 let at = error.location();
                 let (line, column) = at.map_or((1, 1), |at| (small(at.line()).max(1), small(at.column()).max(1)));
@@ -38,6 +42,21 @@ impl Document {
                 Err(refuse(line, column, message.chars().map(printable).collect()))
             }
         }
+    }
+
+    /// Takes the map under `key` out, as a document of its own; the text under the same key in there stands in its place.
+    pub(crate) fn take_map(&mut self, key: &str, part: Part) -> Option<Self> {
+        let Tree::Map(entries) = &mut self.root.tree else { return None };
+        let value = &mut entries.iter_mut().find(|entry| entry.key == key)?.value;
+        let Tree::Map(inner) = &value.tree else { return None };
+        let name = inner.iter().find(|entry| entry.key == key).and_then(|entry| match &entry.value.tree {
+            Tree::Text(text) => Some(text.clone()),
+            _ => None,
+        });
+        let (line, column) = (value.line, value.column);
+        let text = Node { line, column, tree: Tree::Text(name.unwrap_or_default()) };
+        let root = std::mem::replace(value, text);
+        Some(Self { file: self.file.clone(), part, base: self.base.key(key), root })
     }
 
     /// Every departure of the tree from a JSON schema.
@@ -106,11 +125,13 @@ impl Document {
     /// The same without showing anything of the text, which may be secret.
     pub(crate) fn place_only(&self, problem: &Problem) -> FileError {
         let (line, column) = self.place(&problem.field);
+        let field = self.base.join(&problem.field);
         FileError {
             file: self.file.clone(),
             line,
             column,
-            field: problem.field.to_string(),
+            field: field.to_string(),
+            pointer: field.pointer(),
             message: problem.message.clone(),
         }
     }

@@ -40,7 +40,7 @@ mod spec;
 mod step;
 mod template;
 
-pub use check::{check_job, check_provider};
+pub use check::{check_job, check_provider, is_path};
 pub use credential::{Credential, CredentialError};
 pub use endpoint::{Deadlines, Endpoint};
 pub use expression::{FUEL, RenderError};
@@ -54,7 +54,7 @@ pub use problem::{FieldPath, FileError, Part, Problem};
 pub use redact::{redact, redact_credential};
 pub use request::{RequestError, RequestParts};
 pub use schema::{job_schema, provider_schema};
-pub use source::{Source, parse_job, parse_provider};
+pub use source::{JobWithProvider, Source, parse_job, parse_job_with_provider, parse_provider};
 pub use spec::{BodyLimits, RetryPolicy, Spec};
 pub use step::{Step, TemplateError};
 pub use template::OUTPUT_MAX_BYTES;

@@ -55,6 +55,16 @@ impl FieldPath {
         self.segments.iter().any(named)
     }
 
+    /// As a JSON pointer (RFC 6901): `/limits/0/window/calls`.
+    #[must_use]
+    pub fn pointer(&self) -> String {
+        let token = |segment: &Segment| match segment {
+            Segment::Index(index) => format!("/{index}"),
+            Segment::Key(key) => format!("/{}", shortened(key).replace('~', "~0").replace('/', "~1")),
+        };
+        self.segments.iter().map(token).collect()
+    }
+
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -116,6 +126,8 @@ pub struct FileError {
     pub column: u32,
     /// The field, such as `endpoints.search.pages.size.max`; empty for the whole file.
     pub field: String,
+    /// The field as a JSON pointer (RFC 6901), such as `/endpoints/search/pages/size/max`.
+    pub pointer: String,
     /// What was expected and what was found.
     pub message: String,
 }
@@ -195,6 +207,8 @@ mod tests {
     fn a_path_reads_like_the_file() {
         let path = FieldPath::root().key("limits").index(1).key("window").key("calls");
         assert_eq!(path.to_string(), "limits[1].window.calls");
+        assert_eq!((path.pointer().as_str(), FieldPath::root().pointer().as_str()), ("/limits/1/window/calls", ""));
+        assert_eq!(FieldPath::root().key("a/b~c").key("accounts.followers").pointer(), "/a~1b~0c/accounts.followers");
     }
 
     #[test]

@@ -37,7 +37,39 @@ impl<T> Source<T> {
 /// # Errors
 /// All that is wrong with its syntax, else with its shape, else with its meaning.
 pub fn parse_provider(text: &str, name: &str) -> Result<Source<ProviderFile>, Vec<FileError>> {
-    let document = Document::parse(text, name, Part::Provider).map_err(|error| vec![error])?;
+    read_provider(Document::parse(text, name, Part::Provider).map_err(|error| vec![error])?)
+}
+
+/// Reads a job file, YAML or JSON. `name` is what errors call it.
+///
+/// # Errors
+/// All that is wrong with its syntax, else with its shape, else with its meaning; what depends on the provider is
+/// found by [`crate::Spec::compile`].
+pub fn parse_job(text: &str, name: &str) -> Result<Source<JobFile>, Vec<FileError>> {
+    read_job(Document::parse(text, name, Part::Job).map_err(|error| vec![error])?)
+}
+
+/// A job file, and the provider file that it held.
+pub type JobWithProvider = (Source<JobFile>, Option<Source<ProviderFile>>);
+
+/// Reads a job file that may hold its provider file under `provider`, where else the provider's name stands.
+///
+/// # Errors
+/// As [`parse_job`] and [`parse_provider`], of both files.
+pub fn parse_job_with_provider(text: &str, name: &str) -> Result<JobWithProvider, Vec<FileError>> {
+    let mut document = Document::parse(text, name, Part::Job).map_err(|error| vec![error])?;
+    let provider = document.take_map("provider", Part::Provider).map(read_provider).transpose();
+    match (read_job(document), provider) {
+        (Ok(job), Ok(provider)) => Ok((job, provider)),
+        (Err(mut errors), Err(more)) => {
+            errors.extend(more);
+            refuse(errors).and(Err(Vec::new()))
+        }
+        (Err(errors), Ok(_)) | (Ok(_), Err(errors)) => Err(errors),
+    }
+}
+
+fn read_provider(document: Document) -> Result<Source<ProviderFile>, Vec<FileError>> {
     refuse(document.departures(schema::provider()))?;
     let root = FieldPath::root();
     let mut errors = Vec::new();
@@ -56,13 +88,7 @@ pub fn parse_provider(text: &str, name: &str) -> Result<Source<ProviderFile>, Ve
     source.checked(&problems)
 }
 
-/// Reads a job file, YAML or JSON. `name` is what errors call it.
-///
-/// # Errors
-/// All that is wrong with its syntax, else with its shape, else with its meaning; what depends on the provider is
-/// found by [`crate::Spec::compile`].
-pub fn parse_job(text: &str, name: &str) -> Result<Source<JobFile>, Vec<FileError>> {
-    let document = Document::parse(text, name, Part::Job).map_err(|error| vec![error])?;
+fn read_job(document: Document) -> Result<Source<JobFile>, Vec<FileError>> {
     refuse(document.departures(schema::job()))?;
     let steps = document.children(&FieldPath::root().key("steps"));
     refuse(steps.iter().filter_map(|step| document.read_at::<Step>(step, &[]).err()).collect())?;

@@ -411,3 +411,18 @@ fn files_are_bounded() {
         ["j.yaml:2:1: steps: expected at most 100 of them, found 101"]
     );
 }
+
+#[test]
+fn a_job_may_hold_its_provider_and_errors_point_into_it() {
+    let text = "provider:\n  tidegate: 1\n  provider: shop\n  base_url: https://shop.example\n  endpoints:\n    a.b: { get: /a, page: {} }\nsteps:\n  - { id: all, cal: a.b }\n";
+    let errors = tidegate_provider::parse_job_with_provider(text, "body").unwrap_err();
+    let places: Vec<_> = errors.iter().map(|error| (error.line, error.pointer.as_str())).collect();
+    assert!(places.contains(&(8, "/steps/0/cal")), "{errors:?}");
+    assert!(places.contains(&(6, "/provider/endpoints/a.b/page")), "{errors:?}");
+    let text = text.replace(", page: {}", "").replace("cal:", "call:");
+    let (job, provider) = tidegate_provider::parse_job_with_provider(&text, "body").unwrap();
+    assert_eq!((job.file.provider.as_str(), provider.unwrap().file.provider.as_str()), ("shop", "shop"));
+    let (job, provider) =
+        tidegate_provider::parse_job_with_provider("{provider: shop, steps: [{id: a, call: b}]}", "body").unwrap();
+    assert_eq!((job.file.provider.as_str(), provider.is_none()), ("shop", true));
+}

@@ -1,0 +1,130 @@
+//! Rows of the registry.
+
+use secrecy::SecretString;
+use serde::Serialize;
+use sqlx::FromRow;
+
+use crate::{ApiKey, Scopes, Tenant};
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct TenantRow {
+    /// Its name.
+    pub name: String,
+    /// Unix ms.
+    pub created_at_ms: i64,
+}
+
+/// An API key to store.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What finds it.
+    pub id: String,
+    /// SHA-256 of its secret.
+    pub digest: [u8; 32],
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// For people, at most 200 characters.
+    pub name: String,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// Unix ms; `None`: not until it is revoked.
+    pub expires_at_ms: Option<i64>,
+}
+
+impl NewKey {
+    /// A new key of these properties with its text, which is known nowhere else.
+    #[must_use]
+    pub fn generate(tenant: Tenant, name: &str, scopes: Scopes, expires_at_ms: Option<i64>) -> (Self, SecretString) {
+        let key = ApiKey::generate();
+        let name = name.chars().take(200).collect();
+        (Self { id: key.id().to_owned(), digest: key.digest(), tenant, name, scopes, expires_at_ms }, key.text())
+    }
+}
+
+/// An API key as stored; the digest is not shown.
+#[derive(Debug, Clone, FromRow, Serialize)]
+pub struct KeyRow {
+    /// What finds it.
+    pub id: String,
+    /// Whose it is.
+    #[sqlx(try_from = "String")]
+    #[serde(skip)]
+    pub tenant: Tenant,
+    /// For people.
+    pub name: String,
+    /// What it may be used for.
+    #[sqlx(try_from = "String")]
+    pub scopes: Scopes,
+    /// SHA-256 of its secret.
+    #[serde(skip)]
+    pub digest: Vec<u8>,
+    /// Unix ms.
+    pub created_at_ms: i64,
+    /// Unix ms; from then on it is refused.
+    pub expires_at_ms: Option<i64>,
+    /// Unix ms, to the minute.
+    pub last_used_at_ms: Option<i64>,
+    /// Unix ms.
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// A stored provider file.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct ProviderRow {
+    /// Its name.
+    pub name: String,
+    /// From 1, one more with each change.
+    pub version: i64,
+    /// The file, JSON.
+    pub file: String,
+    /// Unix ms.
+    pub created_at_ms: i64,
+    /// Unix ms.
+    pub updated_at_ms: i64,
+}
+
+/// A stored provider file, without what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct ProviderInfo {
+    /// Its name.
+    pub name: String,
+    /// From 1, one more with each change.
+    pub version: i64,
+    /// Unix ms.
+    pub created_at_ms: i64,
+    /// Unix ms.
+    pub updated_at_ms: i64,
+}
+
+/// A credential, without what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+pub struct CredentialRow {
+    /// Its name.
+    pub name: String,
+    /// From 1, one more with each change.
+    pub version: i64,
+    /// Unix ms.
+    pub created_at_ms: i64,
+    /// Unix ms.
+    pub updated_at_ms: i64,
+}
+
+/// A credential, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct SealedRow {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// From 1, one more with each change.
+    pub version: i64,
+    /// Id of the sealing key.
+    pub sealed_by: String,
+    /// 24 bytes.
+    pub nonce: Vec<u8>,
+    /// What the sealing key opens.
+    pub ciphertext: Vec<u8>,
+    /// Unix ms.
+    pub updated_at_ms: i64,
+}

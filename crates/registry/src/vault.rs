@@ -1,0 +1,160 @@
+//! Credentials, opened only here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use tidegate_provider::file::Name;
+use tidegate_provider::{Credential, CredentialError};
+use zeroize::Zeroizing;
+
+use crate::sealing::Seal;
+use crate::{Registry, RegistryError, SealedRow, SealingError, SealingKeys, Tenant};
+
+/// Largest credential, in bytes of its JSON.
+pub const CREDENTIAL_MAX_BYTES: usize = 65_536;
+/// Times that a change is tried again when another came between.
+const TRIES_MAX: u32 = 10;
+/// Credentials resealed between two looks for more.
+const RESEAL_AT_ONCE: i64 = 100;
+
+/// What can go wrong with credentials. Shows no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The registry failed.
+    #[error("the registry failed")]
+    Registry(#[from] RegistryError),
+    /// It can't be sealed or opened.
+    #[error("credential {name} of {tenant} can't be sealed or opened")]
+    Sealing {
+        /// Whose.
+        tenant: String,
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: SealingError,
+    },
+    /// What was opened is no credential.
+    #[error("what is stored is not a credential")]
+    Credential(#[from] CredentialError),
+    /// It is larger than [`CREDENTIAL_MAX_BYTES`].
+    #[error("a credential has at most {CREDENTIAL_MAX_BYTES} bytes")]
+    TooLarge,
+    /// Others changed it all the time.
+    #[error("the credential was changed by others, again and again")]
+    Contended,
+}
+
+/// A credential, opened.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The secrets.
+    pub credential: Credential,
+    /// From 1, one more with each change.
+    pub version: i64,
+    /// Unix ms.
+    pub updated_at_ms: i64,
+}
+
+/// Seals and opens credentials.
+#[derive(Clone)]
+pub struct Vault {
+    registry: Arc<dyn Registry>,
+    keys: Arc<SealingKeys>,
+}
+
+impl Vault {
+    /// Over these rows, with these keys.
+    #[must_use]
+    pub fn new(registry: Arc<dyn Registry>, keys: Arc<SealingKeys>) -> Self {
+        Self { registry, keys }
+    }
+
+    /// Stores a credential under its name and answers with its version.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn put(
+        &self,
+        tenant: &Tenant,
+        name: &Name,
+        credential: &Credential,
+        now_ms: i64,
+    ) -> Result<i64, VaultError> {
+        let fields: BTreeMap<&str, &str> =
+            credential.fields().map(|(field, secret)| (field, secret.expose_secret())).collect();
+        // Room from the start, since a buffer that grows leaves what it held behind.
+        let mut json = Zeroizing::new(Vec::with_capacity(CREDENTIAL_MAX_BYTES));
+        let size: usize = fields.iter().map(|(field, secret)| field.len() + secret.len()).sum();
+        if size > CREDENTIAL_MAX_BYTES || serde_json::to_writer(&mut *json, &fields).is_err() {
+            return Err(VaultError::TooLarge);
+        }
+        if json.len() > CREDENTIAL_MAX_BYTES {
+            return Err(VaultError::TooLarge);
+        }
+        for _ in 0..TRIES_MAX {
+            let version = self.registry.sealed(tenant, name).await?.map_or(1, |before| before.version + 1);
+            let seal = self.keys.seal(&purpose(tenant.as_str(), name.as_str(), version), &json);
+            let Seal { sealed_by, nonce, ciphertext } =
+                seal.map_err(|source| sealing(tenant.as_str(), name.as_str(), source))?;
+            let (tenant, name) = (tenant.to_string(), name.to_string());
+            let row = SealedRow { tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms: now_ms };
+            if self.registry.put_sealed(&row, now_ms).await? {
+                return Ok(version);
+            }
+        }
+        Err(VaultError::Contended)
+    }
+
+    /// The tenant's credential of this name, opened.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn open(&self, tenant: &Tenant, name: &Name) -> Result<Option<Opened>, VaultError> {
+        let Some(row) = self.registry.sealed(tenant, name).await? else { return Ok(None) };
+        let json = self.open_row(&row)?;
+        let text = std::str::from_utf8(&json).map_err(|_| CredentialError::Malformed(row.name.clone()))?;
+        let credential = Credential::from_text(&row.name, text)?;
+        Ok(Some(Opened { credential, version: row.version, updated_at_ms: row.updated_at_ms }))
+    }
+
+    /// Seals what other keys seal with the first one, and answers with how many: after which the others may go. To be
+    /// repeated at will; what is changed meanwhile is sealed with the first key anyway.
+    ///
+    /// # Errors
+    /// [`VaultError`], at the first that can't be opened; those before it are done.
+    pub async fn reseal(&self) -> Result<u64, VaultError> {
+        let (mut after, mut resealed) = ((String::new(), String::new()), 0);
+        loop {
+            let from = (after.0.as_str(), after.1.as_str());
+            let rows = self.registry.sealed_by_others(self.keys.sealing_id(), from, RESEAL_AT_ONCE).await?;
+            let Some(last) = rows.last() else { return Ok(resealed) };
+            after = (last.tenant.clone(), last.name.clone());
+            for row in rows {
+                let json = self.open_row(&row)?;
+                let seal = self.keys.seal(&purpose(&row.tenant, &row.name, row.version), &json);
+                let seal = seal.map_err(|source| sealing(&row.tenant, &row.name, source))?;
+                let Seal { sealed_by, nonce, ciphertext } = seal;
+                let row = SealedRow { sealed_by, nonce, ciphertext, ..row };
+                resealed += u64::from(self.registry.replace_seal(&row).await?);
+            }
+        }
+    }
+
+    fn open_row(&self, row: &SealedRow) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let seal =
+            Seal { sealed_by: row.sealed_by.clone(), nonce: row.nonce.clone(), ciphertext: row.ciphertext.clone() };
+        let opened = self.keys.open(&purpose(&row.tenant, &row.name, row.version), &seal);
+        opened.map_err(|source| sealing(&row.tenant, &row.name, source))
+    }
+}
+
+fn sealing(tenant: &str, name: &str, source: SealingError) -> VaultError {
+    VaultError::Sealing { tenant: tenant.to_owned(), name: name.to_owned(), source }
+}
+
+/// What is authenticated along with a credential. Names hold no `|`.
+fn purpose(tenant: &str, name: &str, version: i64) -> String {
+    format!("tidegate.credential.1|{tenant}|{name}|{version}")
+}

@@ -1,0 +1,52 @@
+//! The suite over Postgres, with a database for each check.
+
+use std::sync::Arc;
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tidegate_registry::{PostgresRegistry, conformance};
+
+/// A database that is dropped in the end.
+struct Database {
+    admin: String,
+    name: String,
+    pool: PgPool,
+}
+
+impl Database {
+    async fn new() -> Self {
+        let admin =
+            std::env::var("TIDEGATE_TEST_POSTGRES").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432".to_owned());
+        let name = format!("tidegate_registry_{}", uuid::Uuid::now_v7().simple());
+        let mut connection = PgConnection::connect(&format!("{admin}/postgres")).await.expect("a server");
+        let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect("a database");
+        let pool = PgPool::connect(&format!("{admin}/{name}")).await.expect("connects");
+        Self { admin, name, pool }
+    }
+
+    async fn end(self) {
+        self.pool.close().await;
+        let mut connection = PgConnection::connect(&format!("{}/postgres", self.admin)).await.expect("a server");
+        let sql = sqlx::AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect("dropped");
+    }
+}
+
+macro_rules! tests {
+    ($($check:ident)*) => { $(
+        #[tokio::test]
+        async fn $check() {
+            let database = Database::new().await;
+            let registry = PostgresRegistry::new(database.pool.clone());
+            registry.migrate().await.expect("migrates");
+            // Dropped even when the check fails, and the failure is told after that.
+            let checked = tokio::spawn(conformance::$check(Arc::new(registry))).await;
+            database.end().await;
+            if let Err(failed) = checked {
+                std::panic::resume_unwind(failed.into_panic());
+            }
+        }
+    )* };
+}
+
+tidegate_registry::conformance_checks!(tests);
