@@ -1,7 +1,7 @@
 //! The arbiter: decides for all executors when a call may go.
 //!
 //! What it decides is in `tidegate_limits`, purely; this is the service around it: a store of budgets behind
-//! [`LimitStore`], and the time of asking. Its HTTP interface comes with the services' own processes.
+//! [`LimitStore`], the time of asking, and [`http`] for executors in other processes.
 //!
 //! *To add a store*: a file with an `impl LimitStore`, and a test that holds it to [`conformance::check`].
 
@@ -14,10 +14,13 @@ use tidegate_limits::{Decision, Question, Report, Snapshot, Usage};
 use crate::metrics::Metrics;
 
 pub mod conformance;
+pub mod http;
 mod memory;
 mod metrics;
+mod redis;
 
 pub use memory::MemoryStore;
+pub use redis::{RedisConfig, RedisStore};
 
 /// The store of budgets can't be asked. Nothing was granted.
 #[derive(Debug, thiserror::Error)]
@@ -53,17 +56,29 @@ pub trait LimitStore: Send + Sync {
     /// [`StoreError`].
     async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError>;
 
-    /// What to save, for a store that keeps nothing itself.
+    /// Whether it can be asked, for readiness; takes no longer than a question.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn snapshot(&self) -> Result<Snapshot, StoreError>;
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
-    /// Goes on from what was saved.
+    /// What to save; none of a store that keeps its budgets itself.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError>;
+    async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
+    }
+
+    /// Goes on from what was saved; a store that keeps its budgets itself does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn restore(&self, _snapshot: Snapshot) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The arbiter.
@@ -99,6 +114,20 @@ impl Arbiter {
         self.store.report((self.clock)(), reports).await
     }
 
+    /// Now, by the arbiter's clock: by it, decisions are told and reports are read. Unix ms.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Whether the store can be asked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
     /// Every budget in use.
     ///
     /// # Errors
@@ -115,11 +144,11 @@ impl Arbiter {
         self.store.forget_idle((self.clock)()).await
     }
 
-    /// What to save.
+    /// What to save; none when the store keeps it itself.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    pub async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
         self.store.snapshot().await
     }
 

@@ -8,14 +8,23 @@ use tidegate_limits::{Decision, Limiter, Question, Report, Snapshot, Usage};
 use crate::{LimitStore, StoreError};
 
 /// Budgets in this process, for one arbiter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore(Mutex<Limiter>);
 
+/// The first permit's id is below this, which leaves room for 2^52 more that JSON numbers hold.
+const FIRST_ID_MAX: u64 = 1 << 52;
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl MemoryStore {
-    /// No budgets yet.
+    /// No budgets yet. Permits are numbered from a random start: those of an earlier process are nobody's here.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self(Mutex::new(Limiter::starting_at(rand::random_range(1..FIRST_ID_MAX))))
     }
 
     fn limiter(&self) -> MutexGuard<'_, Limiter> {
@@ -46,8 +55,8 @@ impl LimitStore for MemoryStore {
         Ok(())
     }
 
-    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        Ok(self.limiter().snapshot())
+    async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(Some(self.limiter().snapshot()))
     }
 
     async fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {

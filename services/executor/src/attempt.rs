@@ -13,6 +13,7 @@ use tidegate_ledger::{NewPage, Packed};
 use tidegate_limits::headers::read as read_headers;
 use tidegate_limits::{Permit, Reading, Refused, Report, Told};
 use tidegate_provider::{Spec, redact_credential};
+use tracing::Instrument as _;
 
 use crate::judge::{Judged, Trouble, judge, judge_silence};
 use crate::prepare::Prepared;
@@ -49,7 +50,8 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     let answer = {
         let _flight = shared.gauges.flight();
         shared.gauges.requests.fetch_add(1, Relaxed);
-        shared.deps.egress.call(prepared.request.clone()).await
+        // The third party is told nothing of our traces.
+        shared.deps.egress.call(prepared.request.clone()).instrument(tracing::info_span!("http_request")).await
     };
     let now_ms = (shared.deps.clock)();
     let (judged, readings) = match answer {
@@ -69,7 +71,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         .report(Report { permit: permitted.permit.clone(), sent, answer: sent.then_some(told) })
         .await
     {
-        tracing::warn!(call.id = %call.call, error = %error, "the permit was not given back; its lease will end");
+        tracing::warn!(call.id = %call.call, error = %error, "the permit is not given back yet; at the latest its lease ends");
     }
     shared.permit_returned.notify_one();
     let class = match &judged {

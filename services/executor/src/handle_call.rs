@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tidegate_bus::Delivery;
+use tidegate_bus::{Delivery, or_redelivered};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Call, Class, Envelope, Message, Outcome, Wait, WaitReason};
 use tidegate_limits::{Decision, Question};
+use tidegate_provider::Credential;
 use tidegate_specs::SpecsError;
 use tidegate_telemetry::{inject, span_link};
 use tracing::Instrument as _;
 
 use crate::attempt::{After, Permitted, attempt, store};
-use crate::prepare::{Prepared, failure, prepare};
+use crate::permits::pause_ms;
+use crate::prepare::{By, Prepared, failure, prepare};
 use crate::retry::stops_job;
 use crate::service::Shared;
 
@@ -21,8 +23,6 @@ use crate::service::Shared;
 pub(crate) const SLEEP_MAX_MS: i64 = 2_000;
 /// A call whose handling dies this often is taken for the cause of it, and fails.
 const DEATHS_MAX: u32 = 3;
-/// Between two questions while the arbiter can't be asked, in ms.
-const ARBITER_PAUSE_MS: i64 = 1_000;
 
 /// What to do with a call now.
 #[expect(clippy::large_enum_variant, reason = "it is returned once for each call, and nearly always the larger one")]
@@ -38,8 +38,8 @@ pub(crate) async fn handle_call(shared: Arc<Shared>, delivery: Delivery) -> anyh
         return Ok(delivery.reject("not a message for an executor").await?);
     };
     let call = call.clone();
-    let Some(_held) = shared.in_hand.take(call.call) else {
-        return Ok(delivery.ack().await?);
+    let Some(_held) = shared.in_hand.take(call.call, call.job) else {
+        return Ok(or_redelivered(delivery.ack().await)?);
     };
     let span = tracing::info_span!("call", job.id = %call.job, call.id = %call.call, provider = call.provider,
         lane = call.lane.name(), step = call.step);
@@ -66,7 +66,7 @@ async fn make_and_tell(shared: &Shared, delivery: Delivery, mut call: Call) -> a
     };
     let envelope = Envelope::new(Message::Outcome(outcome), (shared.deps.clock)(), inject());
     shared.deps.bus.publish(&Queue::Outcomes, vec![envelope]).await.context("can't send an outcome")?;
-    Ok(delivery.ack().await?)
+    Ok(or_redelivered(delivery.ack().await)?)
 }
 
 /// The outcome of a call that needs no request: its page is there, its job is stopped, or it kills its handlers.
@@ -93,13 +93,22 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
         Err(SpecsError::Ledger(error)) => return Err(error.into()),
         Err(error) => return Ok(failed(call, failure(Class::Invalid, error.to_string()))),
     };
+    if shared.stopped.meet(call.job) && spec.was_stopped {
+        shared.stopped.tell(call.job);
+    }
     let Some(step) = spec.step(&call.step) else {
         return Ok(failed(call, failure(Class::Invalid, format!("the job has no step {}", call.step))));
     };
-    let prepared = match prepare(&spec, step, call, &shared.deps.credentials, &shared.egress) {
+    let credential = match &spec.job().credential {
+        Some(name) => credential(shared, &spec.tenant, name.as_str()).await?,
+        None => None,
+    };
+    let by = By { tenant: &spec.tenant, egress: &shared.egress };
+    let prepared = match prepare((&spec, step), call, credential, by) {
         Ok(prepared) => prepared,
         Err(failure) => return Ok(failed(call, failure)),
     };
+    let mut unasked = 0;
     loop {
         shared.stopped.settled(call.job).await;
         let slot = shared.slots.acquire().await.context("the executor's slots are closed")?;
@@ -109,14 +118,14 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
         if shared.stopped.contains(call.job) {
             return Ok(Now::End(Outcome::Cancelled { call: call.clone() }));
         }
-        let (wait, may_end_early) = match ask(shared, &prepared).await {
+        let (wait, may_end_early) = match ask(shared, &prepared, &mut unasked).await {
             Asked::Granted(permit) => {
-                let permitted = Permitted { spec: &spec, prepared: &prepared, permit };
+                let permitted = Permitted { spec: &spec.spec, prepared: &prepared, permit };
                 match attempt(shared, permitted, call).await? {
                     After::Page(page) => {
                         // The wire is free for another call while this page goes to the disk.
                         drop(slot);
-                        return Ok(Now::End(store(shared, (&spec, &prepared), call, page).await?));
+                        return Ok(Now::End(store(shared, (&spec.spec, &prepared), call, page).await?));
                     }
                     After::Failed(failure) => {
                         if stops_job(failure.class, step.on_failure()) {
@@ -138,6 +147,24 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
     }
 }
 
+/// The credential that a job names, however long it takes to read it: a call never goes out without, and does not fail
+/// because it can't be read now.
+async fn credential(shared: &Shared, tenant: &str, name: &str) -> anyhow::Result<Option<Arc<Credential>>> {
+    let mut failures = 0;
+    loop {
+        let error = match shared.deps.credentials.get(tenant, name).await {
+            Ok(credential) => return Ok(credential),
+            Err(error) => error,
+        };
+        tracing::warn!(%error, "a call waits for its credential");
+        failures += 1;
+        let pause = Duration::from_millis(pause_ms(failures, rand::random()).unsigned_abs());
+        // At the end of the process the slots are closed.
+        anyhow::ensure!(!shared.slots.is_closed(), error);
+        tokio::time::sleep(pause).await;
+    }
+}
+
 enum Asked {
     Granted(tidegate_limits::Permit),
     /// Not before the wait is over, or a permit of another call comes back, where that may make room.
@@ -147,20 +174,28 @@ enum Asked {
     },
 }
 
-async fn ask(shared: &Shared, prepared: &Prepared) -> Asked {
+/// Asks the arbiter. While it can't be asked the call waits: it never goes out unasked, and that costs no attempt.
+/// `unasked` counts the questions in a row that came to nothing.
+async fn ask(shared: &Shared, prepared: &Prepared, unasked: &mut u32) -> Asked {
     let question = Question { charges: prepared.charges.clone() };
-    match shared.deps.permits.ask(question).await {
-        Ok(Decision::Granted(permit)) => Asked::Granted(permit),
-        Ok(Decision::Wait { until_ms, at_latest_ms, limit }) => Asked::Wait {
+    let decision = match shared.deps.permits.ask(question).await {
+        Ok(decision) => decision,
+        Err(error) => {
+            shared.reach.failed(&error);
+            *unasked += 1;
+            let until_ms = (shared.deps.clock)() + pause_ms(*unasked, rand::random());
+            let wait = Wait { until_ms, reason: WaitReason::Limit("arbiter".to_owned()) };
+            return Asked::Wait { wait, may_end_early: false };
+        }
+    };
+    shared.reach.answered();
+    *unasked = 0;
+    match decision {
+        Decision::Granted(permit) => Asked::Granted(permit),
+        Decision::Wait { until_ms, at_latest_ms, limit } => Asked::Wait {
             wait: Wait { until_ms, reason: WaitReason::Limit(limit) },
             may_end_early: until_ms < at_latest_ms,
         },
-        Err(error) => {
-            tracing::warn!(%error, "waiting for the arbiter");
-            let until_ms = (shared.deps.clock)() + ARBITER_PAUSE_MS;
-            let wait = Wait { until_ms, reason: WaitReason::Limit("arbiter".to_owned()) };
-            Asked::Wait { wait, may_end_early: false }
-        }
     }
 }
 

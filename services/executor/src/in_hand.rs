@@ -1,13 +1,14 @@
 //! The calls in this executor's hands, so that none is there twice.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tidegate_contracts::CallId;
+use tidegate_contracts::{CallId, JobId};
 
 /// The calls in hand. A call whose lease ran out while it waited here comes again; the one in hand goes on alone.
 #[derive(Debug, Default)]
-pub(crate) struct InHand(Mutex<HashSet<CallId>>);
+pub(crate) struct InHand(Mutex<HashMap<CallId, JobId>>);
 
 /// A call in hand, until it is dropped.
 pub(crate) struct Held<'a> {
@@ -17,13 +18,22 @@ pub(crate) struct Held<'a> {
 
 impl InHand {
     /// Takes a call in hand; `None` if it is already.
-    pub(crate) fn take(&self, call: CallId) -> Option<Held<'_>> {
-        let is_new = self.calls().insert(call);
-        // Made only where it is new: one that is dropped lets the call go.
-        is_new.then(|| Held { in_hand: self, call })
+    pub(crate) fn take(&self, call: CallId, job: JobId) -> Option<Held<'_>> {
+        match self.calls().entry(call) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(vacant) => {
+                vacant.insert(job);
+                Some(Held { in_hand: self, call })
+            }
+        }
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashSet<CallId>> {
+    /// Whose calls are in hand.
+    pub(crate) fn jobs(&self) -> HashSet<JobId> {
+        self.calls().values().copied().collect()
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, JobId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,9 +51,11 @@ mod tests {
     #[test]
     fn a_call_is_in_hand_once_until_it_is_let_go() {
         let (in_hand, call) = (InHand::default(), CallId::from_slice(&[1; 16]).expect("16 bytes"));
-        let held = in_hand.take(call);
-        assert!(held.is_some() && in_hand.take(call).is_none());
+        let job = JobId::new();
+        let held = in_hand.take(call, job);
+        assert!(held.is_some() && in_hand.take(call, job).is_none());
+        assert_eq!(in_hand.jobs(), HashSet::from([job]));
         drop(held);
-        assert!(in_hand.take(call).is_some());
+        assert!(in_hand.jobs().is_empty() && in_hand.take(call, job).is_some());
     }
 }

@@ -9,10 +9,13 @@
 //! What is decided without I/O stands apart: [`judge`], [`retry`].
 
 mod attempt;
+mod credentials;
 mod gauges;
 mod handle_call;
+mod http_permits;
 mod in_hand;
 mod judge;
+mod lanes;
 mod metrics;
 mod pages;
 mod permits;
@@ -22,8 +25,10 @@ mod retry;
 mod service;
 mod stopped;
 
+pub use credentials::{Credentials, CredentialsError, FixedCredentials};
 pub use gauges::{Gauges, Sleeping};
+pub use http_permits::{HttpPermits, HttpPermitsConfig};
+pub use lanes::Lanes;
 pub use permits::{Permits, PermitsError};
-pub use prepare::Credentials;
 pub use probe::{Probe, ProbeAnswer, ProbePage, probe};
-pub use service::{Config, Deps, Lanes, start};
+pub use service::{Config, Deps, start};

@@ -1,30 +1,11 @@
 //! From a call to a request and the limits it touches.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidegate_contracts::{Call, Class, Failure};
 use tidegate_egress::{BodyLimits, Deadlines, Request};
 use tidegate_limits::Charge;
 use tidegate_provider::{CallShape, Caller, Credential, Spec, Step, redact_credential};
-
-/// Credentials by name.
-#[derive(Debug, Default)]
-pub struct Credentials(HashMap<String, Arc<Credential>>);
-
-impl Credentials {
-    /// These credentials.
-    #[must_use]
-    pub fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
-        Self(credentials.into_iter().map(|credential| (credential.name().to_owned(), Arc::new(credential))).collect())
-    }
-
-    /// The one of this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<Arc<Credential>> {
-        self.0.get(name).cloned()
-    }
-}
 
 /// A call that is ready to be made.
 #[derive(Debug)]
@@ -37,21 +18,27 @@ pub(crate) struct Prepared {
     pub(crate) idempotent: bool,
 }
 
-/// Makes a call ready, or says why it can't be made.
+/// Who makes a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By<'a> {
+    /// Whose job it is.
+    pub(crate) tenant: &'a str,
+    /// Name of the address it leaves from.
+    pub(crate) egress: &'a str,
+}
+
+/// Makes a call ready, or says why it can't be made. `credential` is the one that the job names, if there is one.
 pub(crate) fn prepare(
-    spec: &Spec,
-    step: &Step,
+    (spec, step): (&Spec, &Step),
     call: &Call,
-    credentials: &Credentials,
-    egress: &str,
+    credential: Option<Arc<Credential>>,
+    by: By<'_>,
 ) -> Result<Prepared, Failure> {
     let name = spec.job().credential.as_ref().map(|name| name.as_str());
-    let credential = match name {
-        Some(name) => Some(credentials.get(name).ok_or_else(|| {
-            failure(Class::AuthRevoked, format!("there is no credential {name}; set {}", Credential::variable(name)))
-        })?),
-        None => None,
-    };
+    if let (Some(name), None) = (name, &credential) {
+        let variable = Credential::variable(name);
+        return Err(failure(Class::AuthRevoked, format!("there is no credential {name}; store it, or set {variable}")));
+    }
     let hidden = |text: String| match &credential {
         Some(credential) => redact_credential(&text, credential),
         None => text,
@@ -60,7 +47,7 @@ pub(crate) fn prepare(
         .request(step, &call.params, &call.pointer, credential.as_deref())
         .map_err(|error| failure(Class::Invalid, hidden(chain(&error))))?;
     let shape = CallShape { params: &call.params, pointer: &call.pointer, ordinal: call.ordinal };
-    let caller = Caller { egress, credential: name, tenant: None };
+    let caller = Caller { egress: by.egress, credential: name, tenant: Some(by.tenant) };
     let charges = spec.charges(step, &shape, &caller).map_err(|error| failure(Class::Invalid, chain(&error)))?;
     let endpoint = step.endpoint();
     let (deadlines, body) = (endpoint.deadlines(), spec.body_limits());

@@ -1,14 +1,17 @@
 //! One call by hand: what `tidegate provider try` shows.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode};
 use tidegate_contracts::{Call, Failure, Next, PageFacts};
 use tidegate_egress::Egress;
+use tidegate_ledger::DEFAULT_TENANT;
 use tidegate_limits::Reading;
 use tidegate_limits::headers::read as read_headers;
-use tidegate_provider::{Spec, Step, redact_credential};
+use tidegate_provider::{Credential, Spec, Step, redact_credential};
 
 use crate::judge::{Judged, judge, judge_silence};
-use crate::prepare::{Credentials, Prepared, prepare};
+use crate::prepare::{By, Prepared, prepare};
 
 /// What one call by hand brought.
 #[derive(Debug)]
@@ -55,10 +58,11 @@ pub async fn probe(
     spec: &Spec,
     step: &Step,
     call: &Call,
-    credentials: &Credentials,
+    credential: Option<Arc<Credential>>,
     (egress, now_ms): (&Egress, i64),
 ) -> Result<Probe, Failure> {
-    let prepared = prepare(spec, step, call, credentials, "default")?;
+    let by = By { tenant: DEFAULT_TENANT, egress: "default" };
+    let prepared = prepare((spec, step), call, credential, by)?;
     let answer = match egress.call(prepared.request.clone()).await {
         Ok(answer) => answer,
         Err(error) => return Ok(Probe { answer: None, page: Err(hide(judge_silence(&error).failure, &prepared)) }),

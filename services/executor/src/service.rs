@@ -1,10 +1,10 @@
 //! The executor over the bus.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_bus::Bus;
-use tidegate_contracts::Lane;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Clock, Handle, Shutdown};
 use tidegate_egress::Egress;
@@ -13,17 +13,18 @@ use tidegate_specs::Specs;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::credentials::Credentials;
 use crate::gauges::Gauges;
 use crate::handle_call::handle_call;
 use crate::in_hand::InHand;
+use crate::lanes::{self, Lanes};
 use crate::metrics::Metrics;
 use crate::pages::{Closed, Pages};
-use crate::permits::Permits;
-use crate::prepare::Credentials;
+use crate::permits::{Permits, Reach};
 use crate::stopped::Stopped;
 
-/// Which queues an executor takes calls from.
-pub type Lanes = Vec<(String, Lane)>;
+/// Between two looks whether jobs whose calls are in hand have been stopped, for when the event was missed.
+const CHECK_STOPS_EVERY: Duration = Duration::from_secs(1);
 
 /// How the executor works.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Most calls in hand at once, in each lane: those on the wire, and as many again that wait for a short time.
+    /// Most calls in hand at once, of each lane: those on the wire, and as many again that wait for a short time.
     #[must_use]
     pub fn prefetch(&self) -> u16 {
         self.max_in_flight.saturating_mul(2)
@@ -57,7 +58,7 @@ pub struct Deps {
     /// The way out.
     pub egress: Egress,
     /// Credentials by name.
-    pub credentials: Credentials,
+    pub credentials: Arc<dyn Credentials>,
     /// Now.
     pub clock: Clock,
 }
@@ -66,6 +67,8 @@ pub struct Deps {
 pub(crate) struct Shared {
     pub(crate) deps: Deps,
     pub(crate) egress: String,
+    /// Of the whole executor.
+    pub(crate) shutdown: Shutdown,
     pub(crate) slots: Semaphore,
     pub(crate) pages: Pages,
     pub(crate) gauges: Arc<Gauges>,
@@ -74,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) in_hand: InHand,
     /// Somebody gave a permit back.
     pub(crate) permit_returned: Notify,
+    pub(crate) reach: Reach,
 }
 
 /// Runs the executor until the shutdown is requested: it takes no more calls then, and ends when those in hand have.
@@ -83,6 +87,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
     let shared = Arc::new(Shared {
         deps,
         egress: config.egress.clone(),
+        shutdown: shutdown.clone(),
         slots: Semaphore::new(usize::from(config.max_in_flight.max(1))),
         pages,
         gauges,
@@ -90,14 +95,22 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         stopped: Stopped::default(),
         in_hand: InHand::default(),
         permit_returned: Notify::new(),
+        reach: Reach::default(),
     });
     handle.spawn("pages", async move { writing.await.context("can't store pages") });
     handle.spawn("stops", listen(Arc::clone(&shared), shutdown.clone()));
-    for (provider, lane) in &config.lanes {
+    let lanes = match &config.lanes {
+        Lanes::Fixed(lanes) => lanes.as_slice(),
+        Lanes::Open => {
+            handle.spawn("lanes", lanes::follow(Arc::clone(&shared), config.prefetch(), shutdown.clone()));
+            &[]
+        }
+    };
+    for (provider, lane) in lanes {
         let queue = Queue::Calls { provider: provider.clone(), lane: *lane };
         handle.spawn(
             format!("executor-{provider}-{lane}"),
-            run(Arc::clone(&shared), queue, config.prefetch(), shutdown.clone()),
+            take_calls(Arc::clone(&shared), queue, config.prefetch(), shutdown.clone()),
         );
     }
     handle
@@ -106,13 +119,28 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
 async fn listen(shared: Arc<Shared>, shutdown: Shutdown) -> anyhow::Result<()> {
     let events = shared.deps.bus.consume(&Queue::Events, 0).await.context("can't take events")?;
     tokio::select! {
-        () = shutdown.requested() => {}
-        () = shared.stopped.listen(events) => {}
+        () = shutdown.requested() => Ok(()),
+        () = shared.stopped.listen(events) => Ok(()),
+        checked = check_stops(&shared) => checked,
     }
-    Ok(())
 }
 
-async fn run(shared: Arc<Shared>, queue: Queue, prefetch: u16, shutdown: Shutdown) -> anyhow::Result<()> {
+async fn check_stops(shared: &Shared) -> anyhow::Result<()> {
+    let mut checks = tokio::time::interval(CHECK_STOPS_EVERY);
+    loop {
+        checks.tick().await;
+        let jobs = shared.in_hand.jobs();
+        shared.stopped.check(&*shared.deps.ledger, jobs).await.context("can't ask which jobs are stopped")?;
+    }
+}
+
+/// Takes calls from a queue until the shutdown is requested, then waits for those in hand.
+pub(crate) async fn take_calls(
+    shared: Arc<Shared>,
+    queue: Queue,
+    prefetch: u16,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let mut calls = shared.deps.bus.consume(&queue, prefetch).await.context("can't take calls")?;
     let mut in_hand = JoinSet::new();
     loop {
@@ -139,7 +167,9 @@ async fn run(shared: Arc<Shared>, queue: Queue, prefetch: u16, shutdown: Shutdow
 
 /// Lets what is on the wire end. Calls that only wait go back to their queue.
 async fn finish(shared: &Shared, mut in_hand: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    shared.slots.close();
+    if shared.shutdown.is_requested() {
+        shared.slots.close();
+    }
     while let Some(ended) = in_hand.join_next().await {
         match ended {
             Ok(Err(error)) if !is_echo(&error) => return Err(error),

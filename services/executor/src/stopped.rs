@@ -1,10 +1,12 @@
 //! Jobs that were stopped, or will be: none of their calls is made any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_bus::Consumer;
 use tidegate_contracts::{Event, JobId, Message};
+use tidegate_ledger::{Ledger, LedgerError};
 use tokio::sync::watch;
 
 /// Most stopped jobs remembered. Forgetting one costs calls that its owner no longer wants, nothing else.
@@ -22,22 +24,59 @@ enum Stop {
 }
 
 /// Jobs that were stopped, as the tracker's events tell, and those that are about to be.
+///
+/// Events are told once and may be missed, so the ledger is asked too: when a job is first met, and now and then.
 #[derive(Debug, Default)]
-pub(crate) struct Stopped(watch::Sender<HashMap<JobId, Stop>>);
+pub(crate) struct Stopped {
+    stops: watch::Sender<HashMap<JobId, Stop>>,
+    met: Mutex<HashSet<JobId>>,
+}
 
 impl Stopped {
     pub(crate) fn contains(&self, job: JobId) -> bool {
-        self.0.borrow().get(&job) == Some(&Stop::Told)
+        self.stops.borrow().get(&job) == Some(&Stop::Told)
     }
 
     pub(crate) fn is_expected(&self, job: JobId) -> bool {
-        self.0.borrow().get(&job) == Some(&Stop::Expected)
+        self.stops.borrow().get(&job) == Some(&Stop::Expected)
+    }
+
+    /// The job is met; whether that is for the first time.
+    pub(crate) fn meet(&self, job: JobId) -> bool {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if met.len() >= MAX {
+            met.clear();
+        }
+        met.insert(job)
+    }
+
+    /// No new call of the job may go out.
+    pub(crate) fn tell(&self, job: JobId) {
+        self.stops.send_modify(|stops| {
+            if stops.len() < MAX || stops.contains_key(&job) {
+                stops.insert(job, Stop::Told);
+            }
+        });
+    }
+
+    /// Asks the ledger about the jobs in hand and those believed to be stopped, and believes it.
+    pub(crate) async fn check(&self, ledger: &dyn Ledger, in_hand: HashSet<JobId>) -> Result<(), LedgerError> {
+        let told = |(job, stop): (&JobId, &Stop)| (*stop == Stop::Told).then_some(*job);
+        let believed: HashSet<JobId> = self.stops.borrow().iter().filter_map(told).collect();
+        let asked: Vec<JobId> = in_hand.union(&believed).copied().collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let stopped: HashSet<JobId> = ledger.stopped(&asked).await?.into_iter().collect();
+        stopped.difference(&believed).for_each(|job| self.tell(*job));
+        believed.difference(&stopped).for_each(|job| self.forget(*job));
+        Ok(())
     }
 
     /// A call failed in a way that stops its job. Others of the job are held until the tracker has said so: between the
     /// failure and its commit many more would fail the same way.
     pub(crate) fn expect(&self, job: JobId) {
-        self.0.send_modify(|stops| {
+        self.stops.send_modify(|stops| {
             if stops.len() < MAX {
                 stops.entry(job).or_insert(Stop::Expected);
             }
@@ -49,7 +88,7 @@ impl Stopped {
         if !self.is_expected(job) {
             return;
         }
-        let mut stops = self.0.subscribe();
+        let mut stops = self.stops.subscribe();
         let told = stops.wait_for(|stops| stops.get(&job) != Some(&Stop::Expected));
         if tokio::time::timeout(HEARD_WITHIN, told).await.is_err() {
             tracing::warn!(job.id = %job, "a failure should have stopped the job, and did not; going on with it");
@@ -61,11 +100,7 @@ impl Stopped {
     pub(crate) async fn listen(&self, mut events: Box<dyn Consumer>) {
         while let Some(delivery) = events.next().await {
             match &delivery.envelope.message {
-                Message::Event(Event::JobStopped { job }) => self.0.send_modify(|stops| {
-                    if stops.len() < MAX || stops.contains_key(job) {
-                        stops.insert(*job, Stop::Told);
-                    }
-                }),
+                Message::Event(Event::JobStopped { job }) => self.tell(*job),
                 Message::Event(Event::JobFinished { job }) => self.forget(*job),
                 _ => {}
             }
@@ -73,7 +108,7 @@ impl Stopped {
     }
 
     fn forget(&self, job: JobId) {
-        self.0.send_modify(|stops| _ = stops.remove(&job));
+        self.stops.send_modify(|stops| _ = stops.remove(&job));
     }
 }
 
@@ -90,7 +125,7 @@ mod tests {
         assert!(stopped.is_expected(job) && !stopped.contains(job));
         let told = async {
             tokio::time::sleep(HEARD_WITHIN / 2).await;
-            stopped.0.send_modify(|stops| _ = stops.insert(job, Stop::Told));
+            stopped.tell(job);
         };
         tokio::join!(stopped.settled(job), told);
         assert!(stopped.contains(job));

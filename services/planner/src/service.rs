@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tidegate_bus::{Bus, Delivery, ack_all};
+use tidegate_bus::{Bus, Delivery, ack_all, or_redelivered};
 use tidegate_contracts::topology::Queue;
-use tidegate_contracts::{Envelope, Message, Outcome, Plan};
+use tidegate_contracts::{Envelope, JobId, Message, Outcome, Plan};
 use tidegate_daemon::{Clock, Handle, Shutdown};
-use tidegate_ledger::Ledger;
-use tidegate_specs::Specs;
+use tidegate_ledger::{Ledger, LedgerError};
+use tidegate_specs::{Specs, SpecsError};
 use tidegate_telemetry::{inject, span_link};
 use tracing::Instrument as _;
 
@@ -66,12 +66,17 @@ async fn handle_outcomes(deps: &Deps, metrics: &Metrics, batch: Vec<Delivery>) -
     let mut done = Vec::with_capacity(batch.len());
     for delivery in batch {
         let plan = match &delivery.envelope.message {
-            Message::JobSubmitted(submitted) => crate::begin(&*deps.specs.get(submitted.job).await?, submitted.job),
-            Message::Outcome(outcome) => decide(deps, outcome).await?,
-            _ => {
-                delivery.reject("not a message for the planner").await?;
+            Message::JobSubmitted(submitted) => begin(deps, submitted.job).await,
+            Message::Outcome(outcome) => decide(deps, outcome).await,
+            _ => Err(NoPlan::Never("not a message for the planner".to_owned())),
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(NoPlan::Never(reason)) => {
+                delivery.reject(&reason).await?;
                 continue;
             }
+            Err(NoPlan::NotNow(error)) => return Err(error.into()),
         };
         metrics.planned(&plan);
         let queue = Queue::plans_of(plan.job);
@@ -81,15 +86,47 @@ async fn handle_outcomes(deps: &Deps, metrics: &Metrics, batch: Vec<Delivery>) -
     for (queue, messages) in plans {
         deps.bus.publish(&queue, messages).await.context("can't send plans")?;
     }
-    Ok(ack_all(done).await?)
+    Ok(or_redelivered(ack_all(done).await)?)
 }
 
-async fn decide(deps: &Deps, outcome: &Outcome) -> anyhow::Result<Plan> {
+/// Why there is no plan.
+enum NoPlan {
+    /// The message makes no sense to this deployment. It goes to the dead letters: what ends the planner comes again, and
+    /// would end it again.
+    Never(String),
+    /// What is needed can't be read; ending the planner brings the message back.
+    NotNow(LedgerError),
+}
+
+impl From<SpecsError> for NoPlan {
+    fn from(error: SpecsError) -> Self {
+        match error {
+            SpecsError::Ledger(error) => error.into(),
+            error @ (SpecsError::Unknown(_) | SpecsError::Unusable { .. }) => Self::Never(error.to_string()),
+        }
+    }
+}
+
+impl From<LedgerError> for NoPlan {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Corrupt { .. } => Self::Never(error.to_string()),
+            error => Self::NotNow(error),
+        }
+    }
+}
+
+async fn begin(deps: &Deps, job: JobId) -> Result<Plan, NoPlan> {
+    Ok(crate::begin(&*deps.specs.get(job).await?, job))
+}
+
+async fn decide(deps: &Deps, outcome: &Outcome) -> Result<Plan, NoPlan> {
     let call = outcome.call();
     let spec = deps.specs.get(call.job).await?;
     let lines = if crate::needs_items(&spec, outcome) {
         let packed = deps.ledger.page_lines(call.call).await?;
-        packed.with_context(|| format!("the page of {} is not stored", call.call))?.unpack()?
+        let packed = packed.ok_or_else(|| NoPlan::Never(format!("the page of {} is not stored", call.call)))?;
+        packed.unpack()?
     } else {
         Vec::new()
     };

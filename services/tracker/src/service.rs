@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tidegate_bus::{Bus, Delivery, ack_all};
+use tidegate_bus::{Bus, Delivery, ack_all, or_redelivered};
 use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
 use tidegate_contracts::{Call, End, Envelope, Event, Message, Plan};
 use tidegate_daemon::{Clock, Handle, Shutdown};
@@ -106,8 +106,15 @@ async fn handle_plans(deps: &Deps, windows: &Windows, metrics: &Metrics, batch: 
     let events = events(&plans, &committed);
     publish_calls(deps, committed.released).await?;
     let events = events.into_iter().map(|event| Envelope::new(Message::Event(event), (deps.clock)(), None)).collect();
-    deps.bus.publish(&Queue::Events, events).await.context("can't send events")?;
-    Ok(ack_all(done).await?)
+    let note = async {
+        match committed.receipt {
+            Some(receipt) => deps.ledger.published(receipt).await.context("can't note that calls are published"),
+            None => Ok(()),
+        }
+    };
+    let tell = async { deps.bus.publish(&Queue::Events, events).await.context("can't send events") };
+    tokio::try_join!(note, tell)?;
+    Ok(or_redelivered(ack_all(done).await)?)
 }
 
 /// What watchers hear of a commit.

@@ -1,0 +1,86 @@
+//! What a request must not ask, though it can be read: pure.
+
+use std::collections::HashSet;
+
+use tidegate_limits::{Charge, Permit, Question, Report};
+
+use super::problem::Problem;
+use crate::redis::family;
+
+/// Most limits that one call touches.
+const CHARGES_MAX: usize = 32;
+/// Longest key of a budget, in bytes.
+const KEY_MAX_BYTES: usize = 1_024;
+/// Longest id of a limit, in bytes.
+const LIMIT_MAX_BYTES: usize = 128;
+/// Ids of permits are below this; others are not ours.
+const ID_END: u64 = 1 << 53;
+
+pub(super) fn questions(questions: &[Question], max: usize) -> Result<(), Problem> {
+    within("/questions", questions.len(), max)?;
+    questions.iter().enumerate().try_for_each(|(place, asked)| question(&format!("/questions/{place}"), asked))
+}
+
+pub(super) fn reports(reports: &[Report], max: usize) -> Result<(), Problem> {
+    within("/reports", reports.len(), max)?;
+    reports.iter().enumerate().try_for_each(|(place, told)| report(&format!("/reports/{place}"), told))
+}
+
+fn question(at: &str, question: &Question) -> Result<(), Problem> {
+    within(&format!("{at}/charges"), question.charges.len(), CHARGES_MAX)?;
+    let mut keys = HashSet::new();
+    for (place, asked) in question.charges.iter().enumerate() {
+        let at = format!("{at}/charges/{place}");
+        charge(&at, asked)?;
+        if !keys.insert(asked.key.as_str()) {
+            return Err(Problem::invalid(format!("{at}/key"), "is there already"));
+        }
+    }
+    one_provider(&format!("{at}/charges"), question.charges.iter().map(|charge| charge.key.as_str()))
+}
+
+fn charge(at: &str, charge: &Charge) -> Result<(), Problem> {
+    key(&format!("{at}/key"), &charge.key)?;
+    if charge.limit.len() > LIMIT_MAX_BYTES {
+        return Err(Problem::invalid(format!("{at}/limit"), format!("is longer than {LIMIT_MAX_BYTES} bytes")));
+    }
+    charge.rate.check().map_err(|error| {
+        Problem::invalid(format!("{at}/rate/{}", error.field.replace('.', "/")), format!("must be {}", error.expected))
+    })
+}
+
+fn report(at: &str, report: &Report) -> Result<(), Problem> {
+    let Permit { id, keys } = &report.permit;
+    if *id >= ID_END {
+        return Err(Problem::invalid(format!("{at}/permit/id"), "is not an id of ours"));
+    }
+    let refused = report.answer.as_ref().and_then(|told| told.refused.as_ref());
+    let blocked = refused.map_or(&[][..], |refused| &refused.keys);
+    for (at, keys) in [(format!("{at}/permit/keys"), &keys[..]), (format!("{at}/answer/refused/keys"), blocked)] {
+        within(&at, keys.len(), CHARGES_MAX)?;
+        keys.iter().enumerate().try_for_each(|(place, text)| key(&format!("{at}/{place}"), text))?;
+    }
+    one_provider(&format!("{at}/permit/keys"), keys.iter().chain(blocked).map(String::as_str))
+}
+
+fn key(at: &str, key: &str) -> Result<(), Problem> {
+    if (1..=KEY_MAX_BYTES).contains(&key.len()) {
+        return Ok(());
+    }
+    Err(Problem::invalid(at, format!("must have from 1 to {KEY_MAX_BYTES} bytes")))
+}
+
+fn one_provider<'a>(at: &str, mut keys: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
+    let Some(first) = keys.next().map(family) else { return Ok(()) };
+    if keys.all(|key| family(key) == first) {
+        return Ok(());
+    }
+    Err(Problem::invalid(at, "must be of one provider"))
+}
+
+fn within(at: &str, found: usize, max: usize) -> Result<(), Problem> {
+    if found <= max {
+        return Ok(());
+    }
+    Err(Problem::invalid(at, format!("has {found} elements; {max} are the most")))
+}

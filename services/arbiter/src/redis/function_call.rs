@@ -1,0 +1,120 @@
+//! One call of a function: its keys, each budget named once, and its arguments.
+
+use std::collections::HashMap;
+
+use redis::Cmd;
+use tidegate_limits::{Aligned, Charge, Question, Report, Terms};
+
+use super::keys::Keys;
+
+/// Keys and arguments that grow together.
+pub(super) struct FunctionCall<'a> {
+    keys: &'a Keys,
+    family: &'a str,
+    numbers: HashMap<&'a str, usize>,
+    names: Vec<String>,
+    arguments: Vec<String>,
+}
+
+impl<'a> FunctionCall<'a> {
+    /// `is_caller_s_time` in tests, where the server's time does not count.
+    pub(super) fn new(keys: &'a Keys, family: &'a str, now_ms: i64, is_caller_s_time: bool) -> Self {
+        Self {
+            keys,
+            family,
+            numbers: HashMap::new(),
+            names: vec![keys.last_id(family), keys.index(family)],
+            arguments: vec![now_ms.to_string(), u8::from(is_caller_s_time).to_string()],
+        }
+    }
+
+    pub(super) fn ask(&mut self, questions: &[&'a Question]) {
+        self.argument(questions.len());
+        for question in questions {
+            self.argument(question.charges.len());
+            for charge in &question.charges {
+                self.charge(charge);
+            }
+        }
+    }
+
+    fn charge(&mut self, charge: &'a Charge) {
+        self.budget(&charge.key);
+        self.arguments.push(charge.limit.clone());
+        self.arguments.push(rate(&charge.rate.terms()));
+        self.argument(charge.cost);
+    }
+
+    pub(super) fn report(&mut self, reports: &[&'a Report]) {
+        self.argument(reports.len());
+        for report in reports {
+            let told = report.answer.as_ref();
+            let refused = told.and_then(|told| told.refused.as_ref());
+            self.argument(report.permit.id);
+            self.argument(u8::from(report.sent));
+            self.argument(u8::from(told.is_some()));
+            self.argument(report.permit.keys.len());
+            for key in &report.permit.keys {
+                self.budget(key);
+                let reading = told.and_then(|told| told.readings.get(key));
+                // A reading is numbers and flags: nothing that JSON can't write.
+                let json = reading.and_then(|reading| serde_json::to_string(reading).ok());
+                self.arguments.push(json.unwrap_or_default());
+            }
+            self.argument(u8::from(refused.is_some()));
+            let until_ms = refused.and_then(|refused| refused.until_ms);
+            self.arguments.push(until_ms.map_or_else(String::new, |ms| ms.to_string()));
+            let blocked = refused.map_or(&[][..], |refused| &refused.keys);
+            self.argument(blocked.len());
+            blocked.iter().for_each(|key| self.budget(key));
+        }
+    }
+
+    /// Names budgets without saying anything of them.
+    pub(super) fn name(&mut self, budgets: impl IntoIterator<Item = &'a str>) {
+        for key in budgets {
+            self.number(key);
+        }
+    }
+
+    fn argument(&mut self, argument: impl ToString) {
+        self.arguments.push(argument.to_string());
+    }
+
+    fn budget(&mut self, key: &'a str) {
+        let number = self.number(key);
+        self.argument(number);
+    }
+
+    fn number(&mut self, key: &'a str) -> usize {
+        let next = self.numbers.len() + 1; // Lua counts from 1.
+        let (names, keys, family) = (&mut self.names, self.keys, self.family);
+        *self.numbers.entry(key).or_insert_with(|| {
+            names.extend(keys.budget(family, key));
+            next
+        })
+    }
+
+    pub(super) fn command(&self, function: &str) -> Cmd {
+        let mut command = redis::cmd("FCALL");
+        command.arg(function).arg(self.names.len()).arg(&self.names).arg(&self.arguments);
+        command
+    }
+}
+
+/// What `meter_of` in `budget.lua` reads.
+fn rate(terms: &Terms) -> String {
+    match *terms {
+        Terms::Window { calls, per_ms, aligned } => {
+            let aligned = match aligned {
+                Aligned::FirstCall => 'f',
+                Aligned::Epoch => 'e',
+                Aligned::Told => 't',
+            };
+            format!("w:{calls}:{per_ms}:{aligned}")
+        }
+        Terms::Bucket { calls, every_us } => format!("b:{calls}:{every_us}"),
+        Terms::Concurrency { calls, lease_ms } => format!("c:{calls}:{lease_ms}"),
+        Terms::Told => "t".to_owned(),
+    }
+}

@@ -1,0 +1,39 @@
+//! The functions that decide, as one library of Redis.
+
+use std::sync::LazyLock;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+const SOURCE: &str = concat!(
+    include_str!("lua/head.lua"),
+    include_str!("lua/in_flight.lua"),
+    include_str!("lua/block.lua"),
+    include_str!("lua/concurrency.lua"),
+    include_str!("lua/bucket.lua"),
+    include_str!("lua/window.lua"),
+    include_str!("lua/budget.lua"),
+    include_str!("lua/limiter.lua"),
+);
+
+/// A library, with the names of its functions. Names carry a digest of the source: while one release replaces another,
+/// each calls its own.
+pub(super) struct Library {
+    pub(super) source: String,
+    pub(super) ask: String,
+    pub(super) report: String,
+    pub(super) usage: String,
+    pub(super) forget: String,
+}
+
+/// This release's library.
+pub(super) static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let name = format!("tidegate_limits_{:016x}", xxh3_64(SOURCE.as_bytes()));
+    let function = |function: &str| format!("{name}_{function}");
+    Library {
+        source: SOURCE.replace("NAME", &name),
+        ask: function("ask"),
+        report: function("report"),
+        usage: function("usage"),
+        forget: function("forget"),
+    }
+});

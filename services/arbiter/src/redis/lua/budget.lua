@@ -1,0 +1,158 @@
+-- One budget: the meter of one limit for one set of factors, with its refusals and its calls in flight.
+
+-- After this time without a call, a budget that is full again is forgotten, with what it was told.
+local IDLE_MS = 600000
+-- The least and the most that a key lives after a write.
+local LEAST_TTL_MS, MOST_TTL_MS = 60000, 400 * 86400000
+
+local METERS = { w = window, b = bucket, c = concurrency }
+
+local budget = {}
+
+-- A meter by what a limit allows, as in `w:300:60000:f`, `b:40:500000`, `c:5:300000` or `t`.
+local function meter_of(rate)
+  local kind, one, two, aligned = string.match(rate, '^(%a):?(%d*):?(%d*):?(%a?)$')
+  if kind == 'b' then
+    return bucket.new(tonumber(one), tonumber(two))
+  elseif kind == 'c' then
+    return concurrency.new(tonumber(one), tonumber(two))
+  elseif kind == 'w' then
+    return window.new(tonumber(one), tonumber(two), aligned)
+  end
+  return window.new(nil, 0, 'f')
+end
+
+-- The budget as it is kept; its state is nil when nobody has used it.
+function budget.load(keys)
+  local packed = redis.call('GET', keys.state)
+  return { keys = keys, packed = packed, state = packed and cmsgpack.unpack(packed) or nil }
+end
+
+function budget.create(b, charge)
+  -- Calls of a budget that was evicted are none of this one's.
+  redis.call('DEL', b.keys.flight, b.keys.costs)
+  b.state = { limit = charge.limit, rate = charge.rate, meter = meter_of(charge.rate) }
+  b.state.flight, b.state.block = in_flight.none(), block.none()
+  b.state.quiet_from, b.state.touched_ms = 0, 0
+end
+
+-- Unix ms at which nothing of the budget is left but what it was told.
+local function rests_ms(state)
+  local meter = state.meter
+  local used_ms = math.max(IDLE_MS, state.flight.calls > 0 and METERS[meter.kind].held_ms(meter) or 0)
+  return math.max(state.touched_ms + used_ms, state.block.until_ms, METERS[meter.kind].rests_ms(meter))
+end
+
+-- Keeps what has changed, until it would be forgotten.
+function budget.save(b, now_ms)
+  local packed = b.state and cmsgpack.pack(b.state)
+  if not packed or packed == b.packed then
+    return
+  end
+  local ttl_ms = math.min(math.max(rests_ms(b.state) - now_ms, LEAST_TTL_MS), MOST_TTL_MS)
+  redis.call('SET', b.keys.state, packed, 'PX', whole(ttl_ms))
+  if b.state.flight.calls > 0 then
+    redis.call('PEXPIRE', b.keys.flight, whole(ttl_ms))
+  end
+  if b.state.flight.odd > 0 then
+    redis.call('PEXPIRE', b.keys.costs, whole(ttl_ms))
+  end
+end
+
+function budget.drop(b)
+  redis.call('DEL', b.keys.state, b.keys.flight, b.keys.costs)
+end
+
+-- Lets time pass.
+function budget.advance(b, now_ms)
+  local meter = b.state.meter
+  local kind = METERS[meter.kind]
+  in_flight.forget_until(b, now_ms - kind.held_ms(meter))
+  kind.advance(meter, b, now_ms)
+end
+
+local function affordable(meter, cost)
+  return math.min(cost, METERS[meter.kind].size(meter) or cost)
+end
+
+-- When the charge has room, by the meter and by what was refused: soon, and at the latest.
+function budget.ready(b, charge, now_ms)
+  local state = b.state
+  if state.rate ~= charge.rate then
+    local meter = meter_of(charge.rate)
+    local counting_on = meter.kind == state.meter.kind and METERS[meter.kind].counting_on
+    state.rate, state.meter = charge.rate, counting_on and counting_on(meter, state.meter) or meter
+  end
+  local meter = state.meter
+  local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, charge.cost), now_ms)
+  return math.max(until_ms, state.block.until_ms), math.max(at_latest_ms, state.block.until_ms)
+end
+
+function budget.spend(b, id, cost, now_ms)
+  local meter = b.state.meter
+  cost = affordable(meter, cost)
+  METERS[meter.kind].spend(meter, b, cost, now_ms)
+  in_flight.add(b, id, now_ms, cost)
+  b.state.touched_ms = now_ms
+end
+
+local function hear(b, report, reading, held, now_ms)
+  local state, meter = b.state, b.state.meter
+  local kind = METERS[meter.kind]
+  if reading then
+    local took_ms = held and now_ms - held.granted_ms or kind.held_ms(meter)
+    kind.hear(meter, b, {
+      reading = reading,
+      remaining = reading.remaining and math.floor(math.max(reading.remaining, 0)),
+      cost = held and held.cost or 0,
+      took_ms = took_ms,
+      granted_ms = now_ms - took_ms,
+      alone = report.id >= state.quiet_from and state.flight.calls == 0,
+      now_ms = now_ms,
+    })
+    if reading.pause_until_ms then
+      block.pause_until(state.block, reading.pause_until_ms, now_ms)
+    end
+  end
+  if not report.refused then
+    block.succeed(state.block, report.id)
+  end
+end
+
+-- Gives back what is not needed, and believes what was told.
+function budget.settle(b, report, reading, now_ms)
+  budget.advance(b, now_ms)
+  local state, meter = b.state, b.state.meter
+  state.touched_ms = now_ms
+  local held = in_flight.take(b, whole(report.id))
+  if held and report.sent then
+    METERS[meter.kind].landed(meter, b, held, report.answered, now_ms)
+  elseif held then
+    METERS[meter.kind].refund(meter, held)
+  end
+  if report.sent and report.answered then
+    hear(b, report, reading, held, now_ms)
+  end
+  state.quiet_from = report.next_id
+end
+
+function budget.refuse(b, report, now_ms)
+  block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, now_ms)
+  b.state.touched_ms = now_ms
+end
+
+-- What people see: limit, used, size, when it resets, until when it is blocked.
+function budget.usage(b, now_ms)
+  budget.advance(b, now_ms)
+  local state, meter = b.state, b.state.meter
+  local used, resets_at_ms = METERS[meter.kind].gauge(meter, b, now_ms)
+  local blocked_ms = state.block.until_ms > now_ms and state.block.until_ms
+  return { state.limit, used, METERS[meter.kind].size(meter) or false, resets_at_ms or false, blocked_ms }
+end
+
+-- Whether forgetting it changes no decision but by what it was told long ago.
+function budget.is_idle(b, now_ms)
+  budget.advance(b, now_ms)
+  local used = METERS[b.state.meter.kind].gauge(b.state.meter, b, now_ms)
+  return used == 0 and b.state.block.until_ms <= now_ms and now_ms - b.state.touched_ms >= IDLE_MS
+end

@@ -1,0 +1,51 @@
+-- So many calls at the same time: the calls in flight are the count.
+
+local ASK_AGAIN_MS = 250
+
+local concurrency = {}
+
+function concurrency.new(slots, lease_ms)
+  return { kind = 'c', slots = slots, lease_ms = lease_ms }
+end
+
+function concurrency.size(self)
+  return self.slots
+end
+
+function concurrency.advance() end
+
+function concurrency.ready(self, b, cost, now_ms)
+  local missing = b.state.flight.cost + cost - self.slots
+  if missing <= 0 then
+    return now_ms, now_ms
+  end
+  local granted_ms = in_flight.grant_that_frees(b, missing) or now_ms
+  local at_latest_ms = math.max(granted_ms + self.lease_ms, now_ms)
+  return math.min(at_latest_ms, now_ms + ASK_AGAIN_MS), at_latest_ms
+end
+
+function concurrency.spend() end
+
+function concurrency.refund() end
+
+function concurrency.landed() end
+
+-- What remains is gone by the time it is read; the number of slots is not.
+function concurrency.hear(self, _, heard)
+  if heard.reading.limit then
+    self.slots = math.max(heard.reading.limit, 1)
+  end
+end
+
+function concurrency.gauge(_, b)
+  return b.state.flight.cost, nil
+end
+
+function concurrency.held_ms(self)
+  return self.lease_ms
+end
+
+-- Unix ms at which nothing of it is left, if no more is granted; the budget adds what is in flight.
+function concurrency.rests_ms()
+  return 0
+end

@@ -1,0 +1,177 @@
+-- The functions. Keys: the last permit's id, the index of budgets, then state, calls and costs of each budget.
+-- Arguments: the caller's time in Unix ms, and whether it counts (tests) or the server's does; then the questions or
+-- reports, flat, with budgets by their number. Every reply begins with the time that counted.
+
+-- Longer than any window.
+local INDEX_TTL_MS = 400 * 86400000
+
+local function clock(args)
+  if args[2] == '1' then
+    return tonumber(args[1])
+  end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function budgets_of(keys)
+  local budgets = {}
+  for i = 3, #keys, 3 do
+    budgets[#budgets + 1] = budget.load({ state = keys[i], flight = keys[i + 1], costs = keys[i + 2] })
+  end
+  return budgets
+end
+
+local function save_all(budgets, now_ms)
+  for _, b in ipairs(budgets) do
+    budget.save(b, now_ms)
+  end
+end
+
+-- Takes arguments one after the other.
+local function reader(args)
+  local at = 2
+  return function()
+    at = at + 1
+    return args[at]
+  end
+end
+
+-- Reads all limits: nil when all have room, else when they do, at the latest, and the number of the one that binds.
+local function binding(charges, now_ms)
+  local until_ms, at_latest_ms, by
+  for number, charge in ipairs(charges) do
+    if charge.budget.state then
+      budget.advance(charge.budget, now_ms)
+      local soon_ms, latest_ms = budget.ready(charge.budget, charge, now_ms)
+      if latest_ms > now_ms then
+        if not by or soon_ms > until_ms then
+          by = number
+        end
+        until_ms, at_latest_ms = math.max(until_ms or soon_ms, soon_ms), math.max(at_latest_ms or latest_ms, latest_ms)
+      end
+    end
+  end
+  return until_ms, at_latest_ms, by
+end
+
+local function commit(charges, id, index, now_ms)
+  for _, charge in ipairs(charges) do
+    if not charge.budget.state then
+      budget.create(charge.budget, charge)
+      redis.call('SADD', index, charge.budget.keys.state)
+      redis.call('PEXPIRE', index, whole(INDEX_TTL_MS))
+    end
+    budget.spend(charge.budget, id, charge.cost, now_ms)
+  end
+end
+
+local function ask(keys, args)
+  local now_ms, budgets, take = clock(args), budgets_of(keys), reader(args)
+  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
+  local reply, granted = { now_ms }, false
+  for _ = 1, tonumber(take()) do
+    local charges = {}
+    for number = 1, tonumber(take()) do
+      local b = budgets[tonumber(take())]
+      charges[number] = { budget = b, limit = take(), rate = take(), cost = tonumber(take()) }
+    end
+    local until_ms, at_latest_ms, by = binding(charges, now_ms)
+    if by then
+      reply[#reply + 1] = { until_ms, at_latest_ms, by }
+    else
+      -- At least the time in µs: unique even when this key was lost.
+      last_id, granted = math.max(last_id + 1, now_ms * 1000), true
+      commit(charges, last_id, keys[2], now_ms)
+      reply[#reply + 1] = { last_id }
+    end
+  end
+  if granted then
+    redis.call('SET', keys[1], whole(last_id), 'PX', whole(INDEX_TTL_MS))
+  end
+  save_all(budgets, now_ms)
+  return reply
+end
+
+-- A reading, with times told from now on by the server's clock.
+local function read(json, ahead_ms)
+  if json == '' then
+    return nil
+  end
+  local reading = cjson.decode(json)
+  for name, value in pairs(reading) do
+    if value == cjson.null then
+      reading[name] = nil
+    end
+  end
+  if reading.reset_at_ms and reading.reset_is_relative then
+    reading.reset_at_ms = reading.reset_at_ms + ahead_ms
+  end
+  if reading.pause_until_ms then
+    reading.pause_until_ms = reading.pause_until_ms + ahead_ms
+  end
+  return reading
+end
+
+local function report(keys, args)
+  local now_ms, budgets, take = clock(args), budgets_of(keys), reader(args)
+  local ahead_ms = now_ms - tonumber(args[1])
+  local next_id = tonumber(redis.call('GET', keys[1]) or 0) + 1
+  for _ = 1, tonumber(take()) do
+    local told = { id = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1' }
+    local touched = {}
+    for number = 1, tonumber(take()) do
+      touched[number] = { budget = budgets[tonumber(take())], reading = read(take(), ahead_ms) }
+    end
+    told.refused = take() == '1'
+    local refused_until_ms = tonumber(take())
+    told.refused_until_ms = refused_until_ms and refused_until_ms + ahead_ms
+    for _, one in ipairs(touched) do
+      if one.budget.state then
+        budget.settle(one.budget, told, one.reading, now_ms)
+      end
+    end
+    for _ = 1, tonumber(take()) do
+      local b = budgets[tonumber(take())]
+      if b.state then
+        budget.refuse(b, told, now_ms)
+      end
+    end
+  end
+  save_all(budgets, now_ms)
+  return now_ms
+end
+
+-- What each budget is at, or false; those that have gone leave the index.
+local function usage(keys, args)
+  local now_ms, budgets = clock(args), budgets_of(keys)
+  local reply = { now_ms }
+  for _, b in ipairs(budgets) do
+    if b.state then
+      reply[#reply + 1] = budget.usage(b, now_ms)
+    else
+      redis.call('SREM', keys[2], b.keys.state)
+      reply[#reply + 1] = false
+    end
+  end
+  save_all(budgets, now_ms)
+  return reply
+end
+
+-- Drops budgets that nobody has used for long.
+local function forget(keys, args)
+  local now_ms, budgets = clock(args), budgets_of(keys)
+  for _, b in ipairs(budgets) do
+    if not b.state or budget.is_idle(b, now_ms) then
+      budget.drop(b)
+      redis.call('SREM', keys[2], b.keys.state)
+    else
+      budget.save(b, now_ms)
+    end
+  end
+  return now_ms
+end
+
+redis.register_function('NAME_ask', ask)
+redis.register_function('NAME_report', report)
+redis.register_function('NAME_usage', usage)
+redis.register_function('NAME_forget', forget)

@@ -1,0 +1,248 @@
+//! Budgets in Redis (7 or later) or Valkey, for any number of arbiters.
+//!
+//! One function call on the server decides over all limits of a question, so nothing comes in between. The functions
+//! are the model of `tidegate_limits` written in Lua, held to it by a property test. The server's time counts; what is
+//! told and answered is converted to the caller's.
+//!
+//! **When Redis can't be asked** nothing is granted; a permit whose reply was lost comes back as if its call was never
+//! reported: a slot by its lease, a window or bucket by time. **When its data is lost** (`FLUSHALL`, a restart without
+//! persistence, eviction) budgets start anew: at most one more burst of each limit goes out, and less where answers'
+//! headers tell what is used. Permits from before are ignored when they are reported.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::Value;
+use secrecy::{ExposeSecret, SecretString};
+use tidegate_limits::{Decision, Permit, Question, Report, Usage};
+
+use self::connection::Connection;
+use self::function_call::FunctionCall;
+use self::keys::Keys;
+pub(crate) use self::keys::family;
+use self::library::LIBRARY;
+use crate::{LimitStore, StoreError};
+
+mod connection;
+mod function_call;
+mod keys;
+mod library;
+
+/// Most budgets that one function call looks at: Redis does nothing else meanwhile.
+const BUDGETS_MAX: usize = 500;
+/// How often a family is put into the set of families.
+const LIST_AGAIN_MS: i64 = 60_000;
+/// How long the set of families is kept: longer than any window.
+const FAMILIES_TTL_MS: i64 = 400 * 86_400_000;
+
+/// Where the store is.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    /// Such as `redis://user:password@host:6379/0`.
+    pub url: SecretString,
+    /// Every key begins with it; two deployments on one Redis need two. No braces. Default `tidegate:`.
+    pub prefix: String,
+    /// Longest time for an answer, with a new connection if need be. Default 500 ms.
+    pub answer_within: Duration,
+    /// Longest time for one attempt to connect. Default 1 s.
+    pub connect_within: Duration,
+}
+
+impl RedisConfig {
+    /// The defaults, with this address.
+    #[must_use]
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: "tidegate:".to_owned(),
+            answer_within: Duration::from_millis(500),
+            connect_within: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Budgets in Redis.
+pub struct RedisStore {
+    connection: Connection,
+    keys: Keys,
+    is_caller_s_time: bool,
+    /// When each family was put into the set of families, Unix ms.
+    listed: Mutex<HashMap<String, i64>>,
+}
+
+impl RedisStore {
+    /// Connects when it is first asked, so that an arbiter starts without its Redis.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the address is none, or the prefix has braces.
+    pub fn new(config: &RedisConfig) -> Result<Self, StoreError> {
+        if config.prefix.contains(['{', '}']) {
+            return Err(StoreError("the prefix of keys must have no braces".to_owned()));
+        }
+        let connection = Connection::new(config, config.url.expose_secret())
+            .map_err(|error| StoreError(format!("not an address of Redis: {error}")))?;
+        let (keys, listed) = (Keys::new(&config.prefix), Mutex::default());
+        Ok(Self { connection, keys, is_caller_s_time: false, listed })
+    }
+
+    /// Goes by `now_ms` instead of the server's time: for tests.
+    #[must_use]
+    pub fn by_caller_s_time(self) -> Self {
+        Self { is_caller_s_time: true, ..self }
+    }
+
+    fn call<'a>(&'a self, family: &'a str, now_ms: i64) -> FunctionCall<'a> {
+        FunctionCall::new(&self.keys, family, now_ms, self.is_caller_s_time)
+    }
+
+    /// Notes that the family exists, for those who list budgets; now and then again, in case Redis has lost it.
+    async fn list(&self, family: &str, now_ms: i64) -> Result<(), StoreError> {
+        let is_listed = |at_ms: &i64| (0..LIST_AGAIN_MS).contains(&(now_ms - at_ms));
+        if self.listed().get(family).is_some_and(is_listed) {
+            return Ok(());
+        }
+        let families = self.keys.families();
+        let _: Value = self.connection.run(redis::cmd("SADD").arg(&families).arg(family)).await?;
+        let _: Value = self.connection.run(redis::cmd("PEXPIRE").arg(&families).arg(FAMILIES_TTL_MS)).await?;
+        self.listed().insert(family.to_owned(), now_ms);
+        Ok(())
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashMap<String, i64>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every family's budgets, by key.
+    async fn budgets(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+        let families: Vec<String> = self.connection.run(redis::cmd("SMEMBERS").arg(self.keys.families())).await?;
+        let mut budgets = BTreeMap::new();
+        for family in families {
+            let states: Vec<String> = self.connection.run(redis::cmd("SMEMBERS").arg(self.keys.index(&family))).await?;
+            let keys = states.iter().filter_map(|state| self.keys.of_state(&family, state)).map(str::to_owned);
+            budgets.insert(family.clone(), keys.collect());
+        }
+        Ok(budgets)
+    }
+}
+
+#[async_trait]
+impl LimitStore for RedisStore {
+    async fn ask(&self, now_ms: i64, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError> {
+        let mut by_family: BTreeMap<&str, Vec<(usize, &Question)>> = BTreeMap::new();
+        for (place, question) in questions.iter().enumerate() {
+            by_family.entry(family_of(question)?).or_default().push((place, question));
+        }
+        let mut decisions: Vec<Option<Decision>> = vec![None; questions.len()];
+        for (family, asked) in by_family {
+            self.list(family, now_ms).await?;
+            let (places, asked): (Vec<usize>, Vec<&Question>) = asked.into_iter().unzip();
+            let mut call = self.call(family, now_ms);
+            call.ask(&asked);
+            let (server_ms, replies): (i64, Vec<Vec<i64>>) =
+                split(self.connection.run(&call.command(&LIBRARY.ask)).await?)?;
+            for ((place, question), reply) in places.into_iter().zip(asked).zip(replies) {
+                decisions[place] = decision(question, &reply).map(|decision| decision.by_clock(now_ms - server_ms));
+            }
+        }
+        decisions.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nonsense)
+    }
+
+    async fn report(&self, now_ms: i64, reports: Vec<Report>) -> Result<(), StoreError> {
+        let mut by_family: BTreeMap<&str, Vec<&Report>> = BTreeMap::new();
+        for report in &reports {
+            let Some(key) = report.permit.keys.first() else { continue };
+            by_family.entry(family(key)).or_default().push(report);
+        }
+        for (family, reports) in by_family {
+            let mut call = self.call(family, now_ms);
+            call.report(&reports);
+            let _: i64 = self.connection.run(&call.command(&LIBRARY.report)).await?;
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, now_ms: i64) -> Result<Vec<Usage>, StoreError> {
+        let mut usage = Vec::new();
+        for (family, keys) in self.budgets().await? {
+            for keys in keys.chunks(BUDGETS_MAX) {
+                let mut call = self.call(&family, now_ms);
+                call.name(keys.iter().map(String::as_str));
+                let (server_ms, replies): (i64, Vec<Option<Gauge>>) =
+                    split(self.connection.run(&call.command(&LIBRARY.usage)).await?)?;
+                let ahead_ms = now_ms - server_ms;
+                let used = keys.iter().zip(replies).filter_map(|(key, gauge)| Some(usage_of(key, gauge?, ahead_ms)));
+                usage.extend(used);
+            }
+        }
+        usage.sort_by(|one: &Usage, other| one.key.cmp(&other.key));
+        Ok(usage)
+    }
+
+    /// Every key expires by itself; this only makes it sooner.
+    async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError> {
+        for (family, keys) in self.budgets().await? {
+            for keys in keys.chunks(BUDGETS_MAX) {
+                let mut call = self.call(&family, now_ms);
+                call.name(keys.iter().map(String::as_str));
+                let _: i64 = self.connection.run(&call.command(&LIBRARY.forget)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        match self.connection.run::<Value>(&redis::cmd("PING")).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.connection.trouble().await.unwrap_or(error)),
+        }
+    }
+}
+
+/// Limit, used, size, when it resets, until when it is blocked.
+type Gauge = (String, u64, Option<u64>, Option<i64>, Option<i64>);
+
+fn usage_of(key: &str, (limit, used, size, resets_at_ms, blocked_until_ms): Gauge, ahead_ms: i64) -> Usage {
+    let ahead = |ms: i64| ms + ahead_ms;
+    let (resets_at_ms, blocked_until_ms) = (resets_at_ms.map(ahead), blocked_until_ms.map(ahead));
+    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms }
+}
+
+/// The family of a question; all its budgets are of one.
+fn family_of(question: &Question) -> Result<&str, StoreError> {
+    let mut families = question.charges.iter().map(|charge| family(&charge.key));
+    let first = families.next().unwrap_or("untagged");
+    if families.any(|other| other != first) {
+        return Err(StoreError("a question's budgets must be of one provider".to_owned()));
+    }
+    Ok(first)
+}
+
+/// The server's time, and one reply for each question.
+fn split<T: redis::FromRedisValue>(reply: Vec<Value>) -> Result<(i64, Vec<T>), StoreError> {
+    let mut replies = reply.into_iter();
+    let server_ms = replies.next().ok_or_else(nonsense)?;
+    let server_ms = redis::from_redis_value(server_ms).map_err(|_| nonsense())?;
+    let replies =
+        replies.map(|reply| redis::from_redis_value(reply).map_err(|_| nonsense())).collect::<Result<_, _>>()?;
+    Ok((server_ms, replies))
+}
+
+fn decision(question: &Question, reply: &[i64]) -> Option<Decision> {
+    match *reply {
+        [id] => {
+            let keys = question.charges.iter().map(|charge| charge.key.clone()).collect();
+            Some(Decision::Granted(Permit { id: u64::try_from(id).ok()?, keys }))
+        }
+        [until_ms, at_latest_ms, number] => {
+            let charge = question.charges.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+            Some(Decision::Wait { until_ms, at_latest_ms, limit: charge.limit.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn nonsense() -> StoreError {
+    StoreError("Redis gave an answer that makes no sense".to_owned())
+}

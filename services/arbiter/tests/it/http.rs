@@ -1,0 +1,184 @@
+//! What the arbiter says to requests, good and bad.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use tidegate_arbiter::http::{Config, Deps, StartError, start};
+use tidegate_arbiter::{Arbiter, MemoryStore};
+use tidegate_daemon::{Health, Shutdown, clock};
+use tidegate_limits::http::{LimitsReply, PermitsReply};
+use tidegate_limits::{Decision, Rate};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::kit::{Served, charge, fresh_prefix, http, store, sweep, until, window};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+async fn post(served: &Served, path: &str, body: impl Into<reqwest::Body>) -> Response {
+    http().post(served.url.join(path).unwrap()).body(body).send().await.unwrap()
+}
+
+async fn json_of<T: serde::de::DeserializeOwned>(response: Response) -> T {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+/// Status, detail, and the pointer to the field.
+async fn problem(response: Response) -> (u16, String, Option<String>) {
+    let status = response.status();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let problem: Value = json_of(response).await;
+    assert_eq!(problem["status"], status.as_u16());
+    let pointer = problem["errors"][0]["pointer"].as_str().map(str::to_owned);
+    (status.as_u16(), problem["detail"].as_str().unwrap().to_owned(), pointer)
+}
+
+async fn in_memory(config: Config) -> Served {
+    Served::start(Arc::new(MemoryStore::new()), config).await
+}
+
+#[tokio::test]
+async fn a_batch_is_decided_in_order_reported_and_shown() {
+    let prefix = fresh_prefix();
+    let served = Served::start(Arc::new(store(&prefix)), Config::default()).await;
+    let slot = charge("slot", Rate::Concurrency { calls: 1, lease: MINUTE });
+    let asked = json!({ "questions": [{ "charges": [slot] }, { "charges": [slot] }] }).to_string();
+    let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked.clone()).await).await;
+    let [Decision::Granted(permit), Decision::Wait { limit, .. }] = &reply.decisions[..] else { panic!("{reply:?}") };
+    assert_eq!(limit, "slot");
+
+    let limits = http().get(served.url.join("/v1/limits").unwrap()).send().await.unwrap();
+    let limits: LimitsReply = json_of(limits).await;
+    assert_eq!((limits.limits.len(), limits.limits[0].used, limits.limits[0].size), (1, 1, Some(1)));
+
+    let report = json!({ "permit": permit, "sent": true, "answer": null });
+    let told = json!({ "now_ms": clock::now_ms(), "reports": [report, report] }).to_string();
+    assert_eq!(post(&served, "/v1/reports", told).await.status(), StatusCode::NO_CONTENT);
+    let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked).await).await;
+    assert!(matches!(reply.decisions[0], Decision::Granted(_)), "{reply:?}");
+    sweep(&prefix).await;
+}
+
+#[tokio::test]
+async fn a_reporter_s_clock_may_be_an_hour_off() {
+    let served = in_memory(Config::default()).await;
+    let asked = json!({ "questions": [{ "charges": [charge("told", Rate::Told {})] }] }).to_string();
+    let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked.clone()).await).await;
+    let Decision::Granted(permit) = &reply.decisions[0] else { panic!("{reply:?}") };
+    let late_ms = clock::now_ms() - 3_600_000;
+    let refused = json!({ "keys": permit.keys, "until_ms": late_ms + 30_000 });
+    let report = json!({ "permit": permit, "sent": true, "answer": { "readings": {}, "refused": refused } });
+    post(&served, "/v1/reports", json!({ "now_ms": late_ms, "reports": [report] }).to_string()).await;
+    let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked).await).await;
+    let Decision::Wait { until_ms, .. } = reply.decisions[0] else { panic!("{reply:?}") };
+    assert!((25_000..=30_000).contains(&(until_ms - reply.now_ms)), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_bad_body_is_refused_with_the_field_s_pointer() {
+    let served = in_memory(Config { max_batch: 2, ..Config::default() }).await;
+    let good = json!(charge("minute", window(9, MINUTE)));
+    let with = |field: &str, value: Value| {
+        let mut charge = good.clone();
+        charge[field] = value;
+        json!({ "questions": [{ "charges": [good] }, { "charges": [good, charge] }] })
+    };
+    let window_of = |calls: u32| json!({ "window": { "calls": calls, "per": "1m" } });
+    let field = "#/questions/1/charges/1";
+    for (body, status, pointer, detail) in [
+        (with("cost", json!("much")), 400, format!("{field}/cost"), "invalid type"),
+        (with("rate", json!({ "leaky": {} })), 400, format!("{field}/rate"), "unknown variant"),
+        (with("key", json!("{acme}/minute/egress=default")), 422, format!("{field}/key"), "is there already"),
+        (with("key", json!("")), 422, format!("{field}/key"), "from 1 to 1024 bytes"),
+        (with("key", json!("{other}/minute/")), 422, "#/questions/1/charges".to_owned(), "of one provider"),
+        (with("limit", json!("x".repeat(129))), 422, format!("{field}/limit"), "longer than 128"),
+        (
+            json!({ "questions": [{ "charges": [] }, { "charges": [{ "limit": "a", "key": "b", "cost": 1, "rate": window_of(0) }] }] }),
+            422,
+            "#/questions/1/charges/0/rate/window/calls".to_owned(),
+            "must be from 1 to",
+        ),
+        (
+            json!({ "questions": [{ "charges": [] }, { "charges": [] }, { "charges": [] }] }),
+            422,
+            "#/questions".to_owned(),
+            "2 are the most",
+        ),
+    ] {
+        let (found, text, at) = problem(post(&served, "/v1/permits", body.to_string()).await).await;
+        assert_eq!((found, at), (status, Some(pointer)), "{text}");
+        assert!(text.contains(detail), "{text}");
+    }
+    let report = |id: u64| json!({ "permit": { "id": id, "keys": ["{a}/b/"] }, "sent": false, "answer": null });
+    let told = json!({ "now_ms": 0, "reports": [report(1), report(1 << 53)] }).to_string();
+    let (status, _, pointer) = problem(post(&served, "/v1/reports", told).await).await;
+    assert_eq!((status, pointer.as_deref()), (422, Some("#/reports/1/permit/id")));
+    for (body, status) in [("", 400), ("{", 400), ("[]", 400), ("{\"questions\":[]} x", 400)] {
+        assert_eq!(problem(post(&served, "/v1/permits", body).await).await.0, status, "{body:?}");
+    }
+    assert_eq!(served.arbiter.usage().await.unwrap(), [], "nothing was charged");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_not_taken_in() {
+    let served = in_memory(Config { max_body_bytes: 1_000, ..Config::default() }).await;
+    let (status, ..) = problem(post(&served, "/v1/permits", vec![b' '; 1_001]).await).await;
+    assert_eq!(status, 413);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_and_many_at_once_are_turned_away() {
+    let config = Config { request_within: Duration::from_millis(300), max_requests: 1, ..Config::default() };
+    let served = in_memory(config).await;
+    let mut slow = TcpStream::connect(served.url.socket_addrs(|| None).unwrap()[0]).await.unwrap();
+    slow.write_all(b"POST /v1/permits HTTP/1.1\r\nHost: arbiter\r\nContent-Length: 100\r\n\r\n{").await.unwrap();
+    until("turning away", async || {
+        let (_, detail, _) = problem(post(&served, "/v1/permits", "[]").await).await;
+        detail.contains("1 requests are under way")
+    })
+    .await;
+    let mut answer = vec![0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 503");
+    assert_eq!(problem(post(&served, "/v1/permits", "[]").await).await.0, 400, "there is room again");
+}
+
+#[tokio::test]
+async fn only_who_has_the_token_is_heard() {
+    let served = in_memory(Config { token: Some("s3cret".into()), ..Config::default() }).await;
+    let limits = |token: Option<&str>| {
+        let request = http().get(served.url.join("/v1/limits").unwrap());
+        match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    };
+    for token in [None, Some("other"), Some("s3cre")] {
+        let response = limits(token).send().await.unwrap();
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        assert_eq!(problem(response).await.0, 401, "{token:?}");
+    }
+    assert_eq!(limits(Some("s3cret")).send().await.unwrap().status(), StatusCode::OK);
+    let alive = http().get(served.url.join("/livez").unwrap()).send().await.unwrap();
+    assert_eq!(alive.status(), StatusCode::OK, "a probe needs no token");
+}
+
+#[tokio::test]
+async fn without_a_token_it_listens_to_this_machine_only() {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let arbiter = Arc::new(Arbiter::new(Arc::new(MemoryStore::new()), clock::system()));
+    let deps = Deps { arbiter, health: Health::new() };
+    let started = start(deps, Config::default(), listener, &Shutdown::new());
+    assert!(matches!(started, Err(StartError::NoToken(_))));
+}
+
+#[tokio::test]
+async fn it_is_ready_when_its_store_answers_and_until_it_stops() {
+    let served = in_memory(Config::default()).await;
+    let ready = || async { http().get(served.url.join("/readyz").unwrap()).send().await.map(|found| found.status()) };
+    until("being ready", async || ready().await.unwrap() == StatusCode::OK).await;
+    served.shutdown.request();
+    until("stopping", async || ready().await.is_err()).await;
+}

@@ -1,0 +1,208 @@
+//! The functions in Redis against the model in Rust: the same calls in, the same decisions out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use tidegate_arbiter::{LimitStore, RedisStore};
+use tidegate_limits::{
+    Aligned, Charge, Decision, Limiter, Permit, Question, Rate, Reading, Refused, Report, Told, Usage,
+};
+
+use crate::kit::{fresh_prefix, store, sweep};
+
+const START_MS: i64 = 1_700_000_000_000;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Wait {
+        ms: i64,
+    },
+    /// Questions in one batch: each a list of limits (modulo their number) with a cost.
+    Ask(Vec<Vec<(usize, u32)>>),
+    /// One of the permits (modulo their number), perhaps not for the first time.
+    Report {
+        permit: usize,
+        sent: bool,
+        answer: Option<Answer>,
+    },
+    /// A provider file was edited: one of the limits has another rate.
+    Edit {
+        limit: usize,
+        rate: Rate,
+    },
+    Forget,
+}
+
+#[derive(Debug, Clone)]
+struct Answer {
+    /// For some of the permit's keys; its reset is counted from now.
+    readings: Vec<(usize, Reading)>,
+    /// Which limits, and how long from now.
+    refused: Option<(Vec<usize>, Option<i64>)>,
+}
+
+fn rates() -> impl Strategy<Value = Rate> {
+    let aligned = prop_oneof![Just(Aligned::FirstCall), Just(Aligned::Epoch), Just(Aligned::Told)];
+    let per_ms = prop_oneof![100..5_000_u64, 5_000..400_000_u64];
+    let every_us = prop_oneof![100..50_000_u32, 1_000..20_000_000_u32];
+    prop_oneof![
+        (1..20_u32, per_ms, aligned).prop_map(|(calls, per_ms, aligned)| Rate::Window {
+            calls,
+            per: Duration::from_millis(per_ms),
+            aligned
+        }),
+        (1..20_u32, every_us)
+            .prop_map(|(calls, every_us)| Rate::Bucket { calls, restore_per_s: 1e6 / f64::from(every_us) }),
+        (1..8_u32, 100..400_000_u64)
+            .prop_map(|(calls, lease_ms)| Rate::Concurrency { calls, lease: Duration::from_millis(lease_ms) }),
+        Just(Rate::Told {}),
+    ]
+}
+
+fn readings() -> impl Strategy<Value = Reading> {
+    let left = prop_oneof![Just(0.0), (0..30_u32).prop_map(f64::from), Just(2.5)];
+    let reset = prop_oneof![-2_000..10_000_i64, 0..500_000_i64];
+    (
+        option::of(1..30_u64),
+        option::of(left),
+        option::of(reset),
+        any::<bool>(),
+        any::<bool>(),
+        option::weighted(0.1, 0..5_000_i64),
+    )
+        .prop_map(|(limit, remaining, reset_at_ms, is_relative, in_seconds, pause_until_ms)| Reading {
+            limit,
+            remaining,
+            reset_at_ms,
+            reset_step_ms: if in_seconds { 1_000 } else { 0 },
+            reset_is_relative: is_relative,
+            pause_until_ms,
+            ignored: 0,
+        })
+}
+
+fn answers() -> impl Strategy<Value = Answer> {
+    let refused = (vec(any::<usize>(), 1..3), option::of(-1_000..60_000_i64));
+    (vec((any::<usize>(), readings()), 0..3), option::weighted(0.25, refused))
+        .prop_map(|(readings, refused)| Answer { readings, refused })
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let ms = prop_oneof![6 => 0..300_i64, 3 => 0..10_000_i64, 2 => 0..60_000_i64, 1 => 0..1_500_000_i64];
+    let cost = prop_oneof![6 => Just(1_u32), 2 => 0..6_u32, 1 => 0..40_u32];
+    let batch = vec(vec((any::<usize>(), cost), 1..4), 1..6);
+    prop_oneof![
+        4 => ms.prop_map(|ms| Step::Wait { ms }),
+        8 => batch.prop_map(Step::Ask),
+        6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()))
+            .prop_map(|(permit, sent, answer)| Step::Report { permit, sent, answer }),
+        1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
+        1 => Just(Step::Forget),
+    ]
+}
+
+/// Both, side by side.
+struct Pair {
+    model: Limiter,
+    redis: RedisStore,
+    rates: Vec<Rate>,
+    now_ms: i64,
+    /// The same permits, as each of both calls them.
+    permits: Vec<(Permit, Permit)>,
+}
+
+fn key(limit: usize) -> String {
+    format!("{{acme}}/{limit}/")
+}
+
+impl Pair {
+    async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Wait { ms } => self.now_ms += ms,
+            Step::Ask(batch) => self.ask(&batch).await?,
+            Step::Report { permit, sent, answer } if !self.permits.is_empty() => {
+                let (ours, theirs) = self.permits[permit % self.permits.len()].clone();
+                let answer = answer.map(|answer| self.told(&ours, answer));
+                self.model.report(self.now_ms, &Report { permit: ours, sent, answer: answer.clone() });
+                self.redis.report(self.now_ms, vec![Report { permit: theirs, sent, answer }]).await.unwrap();
+            }
+            Step::Report { .. } => {}
+            Step::Edit { limit, rate } => {
+                let place = limit % self.rates.len();
+                self.rates[place] = rate;
+            }
+            Step::Forget => {
+                self.model.forget_idle(self.now_ms);
+                self.redis.forget_idle(self.now_ms).await.unwrap();
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, batch: &[Vec<(usize, u32)>]) -> Result<(), TestCaseError> {
+        let question = |asked: &Vec<(usize, u32)>| {
+            let costs: BTreeMap<usize, u32> =
+                asked.iter().map(|(limit, cost)| (limit % self.rates.len(), *cost)).collect();
+            let charge = |(limit, cost): (usize, u32)| {
+                let rate = self.rates[limit].clone();
+                Charge { limit: format!("limit {limit}"), key: key(limit), rate, cost }
+            };
+            Question { charges: costs.into_iter().map(charge).collect() }
+        };
+        let questions: Vec<Question> = batch.iter().map(question).collect();
+        let theirs = self.redis.ask(self.now_ms, questions.clone()).await.unwrap();
+        prop_assert_eq!(theirs.len(), questions.len());
+        for (question, theirs) in questions.iter().zip(theirs) {
+            match (self.model.ask(self.now_ms, &question.charges), theirs) {
+                (Decision::Granted(ours), Decision::Granted(theirs)) => {
+                    prop_assert_eq!(&ours.keys, &theirs.keys);
+                    if let Some((_, last)) = self.permits.last() {
+                        prop_assert!(last.id < theirs.id, "ids increase");
+                    }
+                    self.permits.push((ours, theirs));
+                }
+                (ours, theirs) => prop_assert_eq!(ours, theirs, "at {} of {:?}", self.now_ms - START_MS, question),
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&self, permit: &Permit, answer: Answer) -> Told {
+        let from_now = |ms: i64| ms + self.now_ms;
+        let reading = |(place, reading): (usize, Reading)| {
+            let reading = Reading {
+                reset_at_ms: reading.reset_at_ms.map(from_now),
+                pause_until_ms: reading.pause_until_ms.map(from_now),
+                ..reading
+            };
+            (permit.keys[place % permit.keys.len()].clone(), reading)
+        };
+        let refused = answer.refused.map(|(limits, ms)| Refused {
+            keys: limits.iter().map(|limit| key(limit % self.rates.len())).collect(),
+            until_ms: ms.map(from_now),
+        });
+        Told { readings: answer.readings.into_iter().map(reading).collect(), refused }
+    }
+}
+
+proptest! {
+    #[test]
+    fn redis_decides_as_the_model_does(rates in vec(rates(), 1..5), steps in vec(steps(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let prefix = fresh_prefix();
+            let redis = store(&prefix).by_caller_s_time();
+            let mut pair = Pair { model: Limiter::default(), redis, rates, now_ms: START_MS, permits: Vec::new() };
+            for step in steps {
+                pair.take(step).await?;
+            }
+            let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
+            sweep(&prefix).await;
+            prop_assert_eq!(pair.model.usage(pair.now_ms), usage);
+            Ok(())
+        })?;
+    }
+}
