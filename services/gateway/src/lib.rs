@@ -1,9 +1,48 @@
-//! The gateway: where jobs come in.
+//! The gateway: where jobs come in, and the HTTP API to everything a tenant has.
 //!
-//! Its HTTP interface comes with the services' own processes; what it does with a job is here, and the command line
-//! uses it as it is.
+//! [`start`] serves the API; [`submit`] is what it does with a job, and what the command line uses as it is. Each route
+//! stands in a table with its scope and its description (`route.rs`), from which both the router and the OpenAPI document
+//! are made, so neither can say what the other does not do.
+//!
+//! **Invariants.** The tenant comes from the API key and from nothing else; what belongs to another is "not found". A job is
+//! stored before it is answered for. Nothing that is posted makes the gateway read a file or a variable, or call anybody.
+//! Credentials go in and never come out. Every answer that is no success is `application/problem+json` (RFC 9457).
+//!
+//! *To add a route*: a handler in its resource's file, and a line in that file's `routes`; then write the document anew:
+//! `cargo run -p tidegate-gateway --example openapi`.
 
+mod app;
+mod auth;
+mod body;
+mod config;
+mod credentials;
+mod docs;
+mod events;
+mod finish;
+mod health;
+mod hub;
+mod items;
+mod job_id;
+mod jobs;
+mod keys;
 mod metrics;
+mod openapi;
+mod post_job;
+mod problem;
+mod provider_file;
+mod providers;
+mod quota;
+mod rate;
+mod route;
+mod routes;
+mod serve;
+mod start;
+mod stop;
 mod submit;
+mod tree;
+mod view;
 
-pub use submit::{Deps, Submission, SubmitError, submit};
+pub use config::Config;
+pub use openapi::document as openapi_document;
+pub use start::{Deps, start};
+pub use submit::{Intake, Submission, SubmitError, Taken, submit};

@@ -6,14 +6,14 @@ use tidegate_bus::{Bus, BusError};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Envelope, JobId, JobSubmitted, Message};
 use tidegate_daemon::Clock;
-use tidegate_ledger::{Ledger, LedgerError, NewJob};
+use tidegate_ledger::{Idempotency, Ledger, LedgerError, NewJob, Submitted};
 use tidegate_provider::{JobFile, Problem, ProviderFile, Spec};
 use tidegate_specs::StoredSpec;
 use tidegate_telemetry::inject;
 
-/// What the gateway works with.
+/// What a job is taken with.
 #[derive(Clone)]
-pub struct Deps {
+pub struct Intake {
     /// Where jobs are told of.
     pub bus: Arc<dyn Bus>,
     /// Where jobs are stored.
@@ -25,12 +25,35 @@ pub struct Deps {
 /// A job to submit.
 #[derive(Debug, Clone)]
 pub struct Submission {
+    /// Whose it is.
+    pub tenant: String,
     /// For people.
     pub name: String,
     /// The job file.
     pub job: JobFile,
     /// The provider file it names, with what that one extends.
     pub provider: ProviderFile,
+    /// What makes submitting it twice one submission; without, each is a job.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What came of a submission that is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is a new job.
+    New(JobId),
+    /// The same was submitted before under the same key: that job.
+    Before(JobId),
+}
+
+impl Taken {
+    /// The job.
+    #[must_use]
+    pub fn job(self) -> JobId {
+        match self {
+            Self::New(job) | Self::Before(job) => job,
+        }
+    }
 }
 
 /// Why a job was not taken.
@@ -39,6 +62,9 @@ pub enum SubmitError {
     /// It can't be run.
     #[error("the job can't be run: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Problems(Vec<Problem>),
+    /// Something else was submitted under its key.
+    #[error("something else was submitted under this key before, as {0}")]
+    KeyReused(JobId),
     /// It can't be written down.
     #[error("the job can't be stored as JSON")]
     Json(#[from] serde_json::Error),
@@ -47,33 +73,45 @@ pub enum SubmitError {
     Ledger(#[from] LedgerError),
     /// It is stored, and its planner not told; the sweeper will.
     #[error("the job is stored, but the planner was not told yet")]
-    Bus(#[from] BusError),
+    Untold {
+        /// The job.
+        job: JobId,
+        /// Why.
+        #[source]
+        source: BusError,
+    },
 }
 
 /// Takes a job. It is stored before anybody hears of it: should the process die in between, the tracker's sweeper finds
-/// it. Not idempotent: each submission is a job.
+/// it. Idempotent by its key, where it has one.
 ///
 /// # Errors
 /// [`SubmitError`].
 #[tracing::instrument(name = "submit", skip_all)]
-pub async fn submit(deps: &Deps, submission: Submission) -> Result<JobId, SubmitError> {
-    let Submission { name, job, provider } = submission;
+pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, SubmitError> {
+    let Submission { tenant, name, job, provider, idempotency } = submission;
     let spec = Spec::compile(job.clone(), provider.clone()).map_err(SubmitError::Problems)?;
     let id = JobId::new();
     let (lane, provider_name) = (job.lane, provider.provider.to_string());
     let new = NewJob {
         id,
+        tenant,
         name: name.chars().take(200).collect(),
         fingerprint: spec.fingerprint().to_owned(),
         spec: serde_json::to_string(&StoredSpec { job, provider })?,
         provider: provider_name,
         lane,
+        idempotency,
     };
-    let now_ms = (deps.clock)();
-    deps.ledger.submit(&new, now_ms).await?;
+    let now_ms = (intake.clock)();
+    match intake.ledger.submit(&new, now_ms).await? {
+        Submitted::New => {}
+        Submitted::Same(job) => return Ok(Taken::Before(job)),
+        Submitted::Different(job) => return Err(SubmitError::KeyReused(job)),
+    }
     tracing::info!(job.id = %id, name = new.name, provider = new.provider, %lane, "job submitted");
     crate::metrics::submitted(lane);
     let message = Message::JobSubmitted(JobSubmitted { job: id });
-    deps.bus.publish(&Queue::Outcomes, vec![Envelope::new(message, now_ms, inject())]).await?;
-    Ok(id)
+    let told = intake.bus.publish(&Queue::Outcomes, vec![Envelope::new(message, now_ms, inject())]).await;
+    told.map(|()| Taken::New(id)).map_err(|source| SubmitError::Untold { job: id, source })
 }

@@ -1,0 +1,176 @@
+//! What the gateway answers. Its OpenAPI document says what each field means.
+#![expect(missing_docs, reason = "the OpenAPI document says what each field means")]
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidegate_contracts::{JobId, Lane};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    pub id: JobId,
+    pub location: String,
+    /// The same was submitted before under the same key: this is that job.
+    #[serde(default)]
+    pub replayed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub name: String,
+    pub provider: String,
+    pub lane: Lane,
+    pub state: String,
+    pub reason: Option<String>,
+    pub submitted_at_ms: i64,
+    pub started_at_ms: Option<i64>,
+    pub finished_at_ms: Option<i64>,
+    pub counts: Counts,
+}
+
+impl Job {
+    /// Nothing more will happen by itself.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.state.as_str(), "succeeded" | "failed" | "cancelled")
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub calls_planned: u64,
+    pub calls_open: u64,
+    pub calls_released: u64,
+    pub calls_succeeded: u64,
+    pub calls_skipped: u64,
+    pub calls_failed: u64,
+    pub calls_tolerated: u64,
+    pub calls_cancelled: u64,
+    pub fetches_planned: u64,
+    pub fetches_open: u64,
+    pub items: u64,
+    pub requests: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    #[serde(flatten)]
+    pub job: Job,
+    pub steps: Vec<Step>,
+    pub waiting: Vec<Wait>,
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub step: String,
+    pub fetches: u64,
+    pub fetches_done: u64,
+    pub calls_planned: u64,
+    pub calls_open: u64,
+    pub calls_failed: u64,
+    pub calls_skipped: u64,
+    pub items: u64,
+    #[serde(default)]
+    pub guards: Vec<Guard>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    pub guard: String,
+    pub fetches: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    pub reason: String,
+    pub calls: u64,
+    pub until_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub step: String,
+    pub state: String,
+    pub class: String,
+    pub status: Option<u16>,
+    pub message: String,
+    pub calls: u64,
+    pub example: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobPage {
+    pub jobs: Vec<Job>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEvent {
+    #[serde(flatten)]
+    pub job: Job,
+    pub waiting: Vec<Wait>,
+}
+
+/// How many calls are made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    pub calls: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provider {
+    pub name: String,
+    pub version: i64,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+    /// Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCredential {
+    pub name: String,
+    pub version: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    pub name: String,
+    pub version: i64,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    pub id: String,
+    pub name: String,
+    pub scopes: String,
+    pub created_at_ms: i64,
+    pub expires_at_ms: Option<i64>,
+    pub last_used_at_ms: Option<i64>,
+    pub revoked_at_ms: Option<i64>,
+}
+
+/// A key that was made; its secret is shown only by the one who exposes it.
+#[derive(Debug, Deserialize)]
+pub struct MadeKey {
+    pub id: String,
+    pub key: secrecy::SecretString,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    pub ready: bool,
+    pub checks: Vec<Check>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub up: bool,
+    pub reason: Option<String>,
+    pub ms: u64,
+}

@@ -1,0 +1,84 @@
+//! Who watches which job.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidegate_contracts::{Event, JobId};
+use tokio::sync::watch;
+
+type Jobs = Arc<Mutex<HashMap<JobId, watch::Sender<()>>>>;
+
+/// Tells those who watch a job that something happened with it. What happened is in the ledger: so any number of events
+/// that nobody has looked at yet are as one.
+#[derive(Default)]
+pub(crate) struct Hub(Jobs);
+
+/// Hears of one job.
+pub(crate) struct Watcher {
+    job: JobId,
+    news: watch::Receiver<()>,
+    jobs: Jobs,
+}
+
+impl Hub {
+    /// Hears of this job from now on.
+    pub(crate) fn watch(&self, job: JobId) -> Watcher {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = jobs.entry(job).or_insert_with(|| watch::channel(()).0).subscribe();
+        Watcher { job, news, jobs: Arc::clone(&self.0) }
+    }
+
+    /// Something happened.
+    pub(crate) fn tell(&self, event: &Event) {
+        let (Event::JobProgressed { job }
+        | Event::JobStopped { job }
+        | Event::JobFinished { job }
+        | Event::CallWaiting { job, .. }) = event;
+        let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(news) = jobs.get(job) {
+            news.send_replace(());
+        }
+    }
+}
+
+impl Watcher {
+    /// Until something happened since the last time.
+    pub(crate) async fn news(&mut self) {
+        // The sender is there as long as this is.
+        if self.news.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        // This one still counts.
+        if jobs.get(&self.job).is_some_and(|news| news.receiver_count() <= 1) {
+            jobs.remove(&self.job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn watchers_hear_of_their_own_job_and_leave_nothing_behind() {
+        let hub = Hub::default();
+        let (one, other) = (JobId::new(), JobId::new());
+        let (mut watcher, second) = (hub.watch(one), hub.watch(one));
+        hub.tell(&Event::JobProgressed { job: other });
+        assert!(futures_util::FutureExt::now_or_never(watcher.news()).is_none());
+        hub.tell(&Event::JobProgressed { job: one });
+        hub.tell(&Event::JobFinished { job: one });
+        watcher.news().await;
+        assert!(futures_util::FutureExt::now_or_never(watcher.news()).is_none(), "two events, one piece of news");
+        drop(watcher);
+        assert_eq!(hub.0.lock().unwrap().len(), 1);
+        drop(second);
+        assert!(hub.0.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,128 @@
+//! `/v1/jobs`: what jobs there are, and how each of them stands.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use tidegate_contracts::JobId;
+use tidegate_ledger::{JobFilter, JobState};
+use tidegate_registry::Scope;
+
+use crate::app::{App, Caller};
+use crate::job_id::OwnJob;
+use crate::problem::Problem;
+use crate::route::{Content, Parameter, Route};
+use crate::view;
+
+/// Longest page of a list, and the usual one.
+pub(crate) const PAGE_MAX: u32 = 200;
+pub(crate) const PAGE: u32 = 50;
+/// Groups of failures that are shown with a job.
+const FAILURES_SHOWN: u32 = 20;
+
+pub(crate) const LIMIT: Parameter =
+    Parameter { name: "limit", kind: "integer", description: "How many at most: 1 to 200, 50 unless said." };
+
+pub(crate) fn routes() -> Vec<Route> {
+    const QUERY: &[Parameter] = &[
+        Parameter { name: "state", kind: "string", description: "In one of these states, separated by commas." },
+        Parameter { name: "provider", kind: "string", description: "Of this provider." },
+        Parameter { name: "name", kind: "string", description: "Of exactly this name." },
+        Parameter { name: "after", kind: "string", description: "`next` of the page before." },
+        LIMIT,
+    ];
+    vec![
+        Route::get("/v1/jobs", list)
+            .needs(Scope::Read)
+            .summary("Jobs, newest first")
+            .query(QUERY)
+            .answers(200, "A page of them.", Some(Content::Json("JobList")))
+            .problems(&[422]),
+        Route::get("/v1/jobs/{id}", show)
+            .needs(Scope::Read)
+            .summary("How a job stands: its state, counters by step, why it waits, and what failed")
+            .answers(200, "The job.", Some(Content::Json("JobDetail"))),
+    ]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    state: Option<String>,
+    provider: Option<String>,
+    name: Option<String>,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<view::JobList>, Problem> {
+    let limit = page_size(wanted.limit)?;
+    let filter = JobFilter {
+        tenant: Some(caller.tenant.to_string()),
+        states: states(wanted.state.as_deref().unwrap_or_default())?,
+        provider: wanted.provider,
+        name: wanted.name,
+        before: wanted.after.as_deref().map(cursor).transpose()?,
+        // One more tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut rows = app.deps.ledger.jobs(&filter).await?;
+    let next = next_page(&mut rows, limit, |row| row.id.to_string());
+    Ok(Json(view::JobList { jobs: rows.into_iter().map(view::Job::from).collect(), next }))
+}
+
+async fn show(State(app): State<Arc<App>>, OwnJob(row): OwnJob) -> Result<Json<view::JobDetail>, Problem> {
+    let (id, ledger) = (row.id, &app.deps.ledger);
+    let steps = ledger.steps(id).await?.into_iter().map(view::Step::from).collect();
+    let failures = ledger.failures(id, FAILURES_SHOWN).await?.into_iter().map(view::Failure::from).collect();
+    let waiting = waiting(&app, id).await?;
+    Ok(Json(view::JobDetail { job: row.into(), steps, waiting, failures }))
+}
+
+/// What a job's calls wait for, the most first.
+pub(crate) async fn waiting(app: &App, job: JobId) -> Result<Vec<view::Wait>, Problem> {
+    let mut waiting = app.deps.ledger.waiting(job, app.now_ms()).await?;
+    waiting.sort_by_key(|waiting| std::cmp::Reverse(waiting.calls));
+    Ok(waiting.into_iter().map(view::Wait::from).collect())
+}
+
+/// How many rows a page has.
+pub(crate) fn page_size(wanted: Option<u32>) -> Result<u32, Problem> {
+    match wanted {
+        None => Ok(PAGE),
+        Some(limit) if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
+        Some(limit) => Err(Problem::field("limit", format!("expected 1 to {PAGE_MAX}, found {limit}"))),
+    }
+}
+
+/// The cursor of the next page, if there is one; of `rows`, which are one more then, the last is taken away.
+pub(crate) fn next_page<T>(rows: &mut Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Option<String> {
+    let limit = limit as usize;
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| is_more).map(cursor)
+}
+
+/// A cursor names a row: of another's it only tells a time.
+pub(crate) fn cursor<T: std::str::FromStr>(after: &str) -> Result<T, Problem> {
+    after.parse().map_err(|_| Problem::field("after", "expected `next` of the page before"))
+}
+
+fn states(names: &str) -> Result<Vec<JobState>, Problem> {
+    use JobState::{Cancelled, Failed, Running, Submitted, Succeeded};
+    let state = |name: &str| {
+        let known = [Submitted, Running, Succeeded, Failed, Cancelled].into_iter().find(|state| state.name() == name);
+        known.ok_or_else(|| {
+            Problem::field(
+                "state",
+                format!("expected submitted, running, succeeded, failed or cancelled, found {name}"),
+            )
+        })
+    };
+    names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(state).collect()
+}

@@ -1,0 +1,205 @@
+//! `POST /v1/jobs`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use sha2::{Digest as _, Sha256};
+use tidegate_ledger::{Idempotency, JobFilter, JobState};
+use tidegate_provider::{JobFile, Part, ProviderFile, Source, Spec, parse_job_with_provider};
+use tidegate_registry::{KeyRow, Scope};
+
+use crate::app::{App, Caller};
+use crate::body::FileText;
+use crate::problem::{FieldProblem, Kind, Problem};
+use crate::rate::Standing;
+use crate::route::{Content, Parameter, Route};
+use crate::submit::{Submission, SubmitError, Taken, submit};
+use crate::{provider_file, view};
+
+/// Longest `Idempotency-Key`, in characters.
+const KEY_MAX_CHARS: usize = 255;
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// What errors call the body.
+const BODY: &str = "body";
+
+pub(crate) fn routes() -> Vec<Route> {
+    const HEADERS: &[Parameter] = &[Parameter {
+        name: "Idempotency-Key",
+        kind: "string",
+        description: "1 to 255 visible ASCII characters. The same key with the same body is the same job, however often \
+                      it is sent; with another body it is refused.",
+    }];
+    vec![
+        Route::post("/v1/jobs", post)
+            .needs(Scope::Submit)
+            .summary("Submit a job")
+            .description(
+                "The job is stored when this answers. `provider` is the name of a stored provider, or a provider file; a \
+                 job that brings its own may name a credential only with a key of the scope admin, since its file says \
+                 where the credential is sent.",
+            )
+            .headers(HEADERS)
+            .body(Content::File("JobFile"))
+            .answers(202, "It is stored and will be done.", Some(Content::Json("Submitted")))
+            .problems(&[409, 429]),
+    ]
+}
+
+async fn post(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+    headers: HeaderMap,
+    FileText(text): FileText,
+) -> Response {
+    let standing = app.rates.take(&caller.id, app.now_ms());
+    let taken = if standing.refused { Err(too_many(standing)) } else { take(&app, &caller, &headers, &text).await };
+    let mut response = match taken {
+        Ok(taken) => accepted(taken),
+        Err(problem) => problem.into_response(),
+    };
+    response.headers_mut().extend(rate_headers(standing));
+    response
+}
+
+async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Result<Taken, Problem> {
+    let idempotency = idempotency(headers, text)?;
+    // Given back when this ends, however it does.
+    let _turn = match &idempotency {
+        Some(Idempotency { key, .. }) => {
+            let turn = app.taking.take(format!("{} {key}", caller.tenant));
+            Some(turn.ok_or_else(|| Problem::new(Kind::InFlight, "try again in a moment").retry_after(1))?)
+        }
+        None => None,
+    };
+    let (job, own) = parse_job_with_provider(text, BODY)?;
+    let provider = provider(app, caller, &job.file, own.as_ref()).await?;
+    check(&job, own.as_ref(), &provider)?;
+    check_credential(app, caller, &job.file).await?;
+    check_open(app, caller).await?;
+    let (job, tenant) = (job.file, caller.tenant.to_string());
+    let name = job.name.clone().unwrap_or_else(|| provider.provider.to_string());
+    match submit(&app.deps.intake(), Submission { tenant, name, job, provider, idempotency }).await {
+        Ok(taken) => Ok(taken),
+        Err(SubmitError::Untold { job, source }) => {
+            tracing::warn!(job.id = %job, error = &source as &dyn std::error::Error, "the sweeper will find the job");
+            Ok(Taken::New(job))
+        }
+        Err(SubmitError::KeyReused(job)) => Err(Problem::new(Kind::KeyReused, format!("it was used for {job}"))),
+        Err(SubmitError::Ledger(error)) => Err(error.into()),
+        Err(SubmitError::Problems(problems)) => Err(Problem::invalid(problems.iter().map(bare).collect())),
+        Err(error @ SubmitError::Json(_)) => Err(Problem::ours(Kind::Internal, &error)),
+    }
+}
+
+/// The provider of a job: its own, or the stored one that it names.
+async fn provider(
+    app: &App,
+    caller: &KeyRow,
+    job: &JobFile,
+    own: Option<&Source<ProviderFile>>,
+) -> Result<ProviderFile, Problem> {
+    let (registry, tenant) = (&*app.deps.registry, &caller.tenant);
+    let Some(own) = own else {
+        let stored = provider_file::stored(registry, tenant, &job.provider).await?;
+        let file = stored.ok_or_else(|| {
+            let detail = format!("there is no stored provider {:?}; put it, or send its file here", job.provider);
+            Problem::field("/provider", detail)
+        })?;
+        return provider_file::resolve(registry, tenant, file, "/provider").await;
+    };
+    if job.credential.is_some() && !caller.scopes.allow(Scope::Admin) {
+        let detail = "a job that brings its own provider file may name a credential only with a key of the scope admin";
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
+    provider_file::resolve(registry, tenant, own.file.clone(), "/provider").await
+}
+
+/// Whether the job can be run with its provider; what is wrong is shown in the body where it stands there.
+fn check(job: &Source<JobFile>, own: Option<&Source<ProviderFile>>, provider: &ProviderFile) -> Result<(), Problem> {
+    let Err(problems) = Spec::compile(job.file.clone(), provider.clone()) else { return Ok(()) };
+    let (of_job, of_provider): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.part == Part::Job);
+    let of_provider = match own {
+        Some(own) => own.locate(&of_provider).into_iter().map(FieldProblem::from).collect(),
+        None => of_provider.iter().map(bare).collect::<Vec<_>>(),
+    };
+    let of_job = job.locate(&of_job).into_iter().map(FieldProblem::from);
+    Err(Problem::invalid(of_job.chain(of_provider).collect()))
+}
+
+fn bare(problem: &tidegate_provider::Problem) -> FieldProblem {
+    match problem.part {
+        Part::Job => FieldProblem::new(problem.field.pointer(), problem.message.clone()),
+        Part::Provider => FieldProblem::new("/provider", problem.to_string()),
+    }
+}
+
+/// A job whose credential is not there would fail at its first call.
+async fn check_credential(app: &App, caller: &KeyRow, job: &JobFile) -> Result<(), Problem> {
+    let Some(name) = &job.credential else { return Ok(()) };
+    match app.deps.registry.sealed(&caller.tenant, name).await? {
+        Some(_) => Ok(()),
+        None => Err(Problem::field("/credential", format!("there is no credential {name}; put it first"))),
+    }
+}
+
+async fn check_open(app: &App, caller: &KeyRow) -> Result<(), Problem> {
+    let max = app.config.open_jobs_max;
+    let filter = JobFilter {
+        tenant: Some(caller.tenant.to_string()),
+        states: vec![JobState::Submitted, JobState::Running],
+        limit: max,
+        ..JobFilter::default()
+    };
+    let open = app.deps.ledger.jobs(&filter).await?.len();
+    if open < max as usize {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::TooManyOpen, format!("at most {max} unfinished jobs at once")).retry_after(30))
+}
+
+/// The key, as it is or in quotes as the IETF's draft has it (draft-ietf-httpapi-idempotency-key-header-07).
+fn idempotency(headers: &HeaderMap, text: &str) -> Result<Option<Idempotency>, Problem> {
+    let mut sent = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(header) = sent.next() else { return Ok(None) };
+    let refuse = |detail: &str| Err(Problem::new(Kind::BadIdempotencyKey, detail));
+    if sent.next().is_some() {
+        return refuse("expected one Idempotency-Key, found more");
+    }
+    let key = header.to_str().unwrap_or_default().trim();
+    let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
+    if !(1..=KEY_MAX_CHARS).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refuse("expected 1 to 255 visible ASCII characters");
+    }
+    let body_hash = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(Idempotency { key: key.to_owned(), body_hash }))
+}
+
+fn accepted(taken: Taken) -> Response {
+    let id = taken.job().to_string();
+    let location = format!("/v1/jobs/{id}");
+    let header = [(LOCATION, location.clone())];
+    let mut response = (StatusCode::ACCEPTED, header, Json(view::Submitted { id, location })).into_response();
+    if let Taken::Before(_) = taken {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn too_many(standing: Standing) -> Problem {
+    let detail = format!("a key may submit {} jobs a minute", standing.quota);
+    Problem::new(Kind::TooManyRequests, detail).retry_after(standing.reset_s)
+}
+
+/// As draft-ietf-httpapi-ratelimit-headers-10 has them.
+fn rate_headers(standing: Standing) -> HeaderMap {
+    let Standing { quota, remaining, reset_s, .. } = standing;
+    let texts = [(POLICY, format!("\"jobs\";q={quota};w=60")), (LIMIT, format!("\"jobs\";r={remaining};t={reset_s}"))];
+    texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?))).collect()
+}

@@ -1,0 +1,44 @@
+//! All routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+use crate::app::App;
+use crate::auth::{Gate, RoutePath, enter};
+use crate::finish::finish;
+use crate::problem::Problem;
+use crate::route::Route;
+use crate::{credentials, docs, events, health, items, jobs, keys, post_job, providers, stop, tree};
+
+/// All routes, in the order of the document.
+pub(crate) fn all() -> Vec<Route> {
+    [
+        post_job::routes(),
+        jobs::routes(),
+        tree::routes(),
+        items::routes(),
+        events::routes(),
+        stop::routes(),
+        providers::routes(),
+        credentials::routes(),
+        keys::routes(),
+        health::routes(),
+        docs::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The API.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let router = all().into_iter().fold(Router::new(), |router, route| {
+        let gate = Gate { app: Arc::clone(app), scope: route.scope, path: RoutePath(route.path) };
+        router.route(route.path, route.handler.route_layer(from_fn_with_state(gate, enter)))
+    });
+    let nothing = || async { Problem::not_found("address; /docs lists what there is") };
+    // What the framework answers for a method that is not there is made a problem like everything else.
+    router.fallback(nothing).layer(from_fn_with_state(Arc::clone(app), finish)).with_state(Arc::clone(app))
+}

@@ -1,0 +1,92 @@
+//! Cancelling jobs, and making their failed calls again.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tidegate_contracts::topology::Queue;
+use tidegate_contracts::{Envelope, Event, JobId, Message, Plan};
+use tidegate_registry::Scope;
+use tidegate_telemetry::inject;
+
+use crate::app::{App, Caller};
+use crate::job_id::OwnJob;
+use crate::problem::{Kind, Problem};
+use crate::route::{Content, Route};
+use crate::view;
+
+/// Calls that are made again.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Retried {
+    /// How many.
+    calls: u64,
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::delete("/v1/jobs/{id}", cancel)
+            .needs(Scope::Submit)
+            .summary("Cancel a job: no new call of it goes out")
+            .description(
+                "Calls that are on the wire still count; the job is `cancelled` when they have ended. What was stored \
+                 stays. A job that is finished stays as it is.",
+            )
+            .answers(200, "The job as it is now.", Some(Content::Json("Job"))),
+        Route::post("/v1/jobs/{id}/retry-failed", retry_failed)
+            .needs(Scope::Submit)
+            .summary("Make a finished job's failed and cancelled calls again, and nothing else")
+            .answers(202, "They will be made.", Some(Content::Json("Retried")))
+            .problems(&[409]),
+    ]
+}
+
+/// Idempotent by job: what is stopped stays so.
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+    OwnJob(job): OwnJob,
+) -> Result<Json<view::Job>, Problem> {
+    if job.state.is_final() {
+        return Ok(Json(job.into()));
+    }
+    let (id, ledger) = (job.id, &app.deps.ledger);
+    ledger.cancel(id, &format!("cancelled by key {}", caller.id), app.now_ms()).await?;
+    tracing::info!(job.id = %id, key.id = caller.id, "job cancelled");
+    let row = ledger.job(id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    let mut events = vec![Event::JobStopped { job: id }];
+    events.extend(row.state.is_final().then_some(Event::JobFinished { job: id }));
+    let event = |event| Envelope::new(Message::Event(event), app.now_ms(), inject());
+    // The ledger releases nothing more; executors that don't hear of it only make what they have in hand.
+    if let Err(error) = app.deps.bus.publish(&Queue::Events, events.into_iter().map(event).collect()).await {
+        tracing::warn!(job.id = %id, error = &error as &dyn std::error::Error, "can't tell that a job is cancelled");
+    }
+    Ok(Json(row.into()))
+}
+
+/// Idempotent by the job's state: once it runs again, it is not finished.
+async fn retry_failed(
+    State(app): State<Arc<App>>,
+    OwnJob(job): OwnJob,
+) -> Result<(StatusCode, Json<Retried>), Problem> {
+    if !job.state.is_final() {
+        let detail = format!("the job is {}; cancel it, or wait until it is finished", job.state.name());
+        return Err(Problem::new(Kind::NotFinished, detail));
+    }
+    let calls = app.deps.ledger.retry_failed(job.id, app.now_ms()).await?;
+    tracing::info!(job.id = %job.id, calls, "failed calls are made again");
+    if calls > 0 {
+        nudge(&app, job.id).await;
+    }
+    Ok((StatusCode::ACCEPTED, Json(Retried { calls })))
+}
+
+/// Has the tracker release a job's planned calls now.
+async fn nudge(app: &App, job: JobId) {
+    let plan = Envelope::new(Message::Plan(Plan::nothing(job)), app.now_ms(), inject());
+    if let Err(error) = app.deps.bus.publish(&Queue::plans_of(job), vec![plan]).await {
+        tracing::warn!(job.id = %job, error = &error as &dyn std::error::Error, "the sweeper will release the calls");
+    }
+}

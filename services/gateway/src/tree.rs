@@ -1,0 +1,87 @@
+//! `/v1/jobs/{id}/tree` and `/failures`: down into a job.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use tidegate_ledger::FetchFilter;
+use tidegate_registry::Scope;
+
+use crate::app::App;
+use crate::job_id::OwnJob;
+use crate::jobs::{LIMIT, cursor, next_page, page_size};
+use crate::problem::Problem;
+use crate::route::{Content, Parameter, Route};
+use crate::view;
+
+pub(crate) fn routes() -> Vec<Route> {
+    const TREE: &[Parameter] = &[
+        Parameter { name: "parent", kind: "string", description: "Those below this fetch; the roots unless said." },
+        Parameter { name: "step", kind: "string", description: "Of this step." },
+        Parameter { name: "after", kind: "string", description: "`next` of the page before." },
+        LIMIT,
+    ];
+    const FAILURES: &[Parameter] =
+        &[Parameter { name: "after", kind: "string", description: "`next` of the page before." }, LIMIT];
+    vec![
+        Route::get("/v1/jobs/{id}/tree", fetches)
+            .needs(Scope::Read)
+            .summary("One level of a job's tree, with counters")
+            .query(TREE)
+            .answers(200, "A page of fetches.", Some(Content::Json("FetchList")))
+            .problems(&[422]),
+        Route::get("/v1/jobs/{id}/failures", failures)
+            .needs(Scope::Read)
+            .summary("Failed and skipped calls, one by one")
+            .query(FAILURES)
+            .answers(200, "A page of calls.", Some(Content::Json("FailedCallList")))
+            .problems(&[422]),
+    ]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Level {
+    parent: Option<String>,
+    step: Option<String>,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn fetches(
+    State(app): State<Arc<App>>,
+    OwnJob(job): OwnJob,
+    Query(level): Query<Level>,
+) -> Result<Json<view::FetchList>, Problem> {
+    let limit = page_size(level.limit)?;
+    let parent = level.parent.map(|parent| parent.parse()).transpose();
+    let filter = FetchFilter {
+        parent: parent.map_err(|_| Problem::field("parent", "expected the id of a fetch"))?,
+        step: level.step,
+        after: level.after.as_deref().map(cursor).transpose()?,
+        limit: limit + 1,
+    };
+    let mut rows = app.deps.ledger.fetches(job.id, &filter).await?;
+    let next = next_page(&mut rows, limit, |row| row.id.to_string());
+    Ok(Json(view::FetchList { fetches: rows.into_iter().map(view::Fetch::from).collect(), next }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn failures(
+    State(app): State<Arc<App>>,
+    OwnJob(job): OwnJob,
+    Query(page): Query<Page>,
+) -> Result<Json<view::FailedCallList>, Problem> {
+    let limit = page_size(page.limit)?;
+    let after = page.after.as_deref().map(cursor).transpose()?;
+    let mut calls = app.deps.ledger.failed_calls(job.id, after, limit + 1).await?;
+    let next = next_page(&mut calls, limit, |call| call.call.to_string());
+    Ok(Json(view::FailedCallList { calls: calls.into_iter().map(view::Failed::from).collect(), next }))
+}

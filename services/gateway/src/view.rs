@@ -1,0 +1,386 @@
+//! What the API shows of jobs.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tidegate_contracts::{Lane, WaitReason};
+use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, StepRow, Waiting};
+
+/// A job.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Job {
+    /// Its id.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    /// Name of its provider.
+    pub(crate) provider: String,
+    /// How urgent it is.
+    pub(crate) lane: Lane,
+    /// `submitted`, `running`, `succeeded`, `failed` or `cancelled`; the last three are final.
+    pub(crate) state: &'static str,
+    /// Why it failed or was stopped.
+    pub(crate) reason: Option<String>,
+    /// Unix ms.
+    pub(crate) submitted_at_ms: i64,
+    /// Unix ms.
+    pub(crate) started_at_ms: Option<i64>,
+    /// Unix ms.
+    pub(crate) finished_at_ms: Option<i64>,
+    /// How much there is to do, and how much is done.
+    pub(crate) counts: Counts,
+}
+
+/// Counters of a job; `calls_planned` is always the sum of open, succeeded, skipped, failed and cancelled.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Counts {
+    /// Calls planned so far; more may follow while the job runs.
+    pub(crate) calls_planned: u64,
+    /// Calls that have not ended.
+    pub(crate) calls_open: u64,
+    /// Open calls that are on their way or wait for a limit.
+    pub(crate) calls_released: u64,
+    /// Calls whose page is stored.
+    pub(crate) calls_succeeded: u64,
+    /// Calls for what is not there.
+    pub(crate) calls_skipped: u64,
+    /// Calls that failed for good.
+    pub(crate) calls_failed: u64,
+    /// Failed calls that the job tolerates.
+    pub(crate) calls_tolerated: u64,
+    /// Calls given up by a stop.
+    pub(crate) calls_cancelled: u64,
+    /// Fetches planned so far.
+    pub(crate) fetches_planned: u64,
+    /// Fetches that are not finished.
+    pub(crate) fetches_open: u64,
+    /// Items stored.
+    pub(crate) items: u64,
+    /// Requests sent, repeated and refused ones included.
+    pub(crate) requests: u64,
+}
+
+impl From<JobCounts> for Counts {
+    fn from(counts: JobCounts) -> Self {
+        Self {
+            calls_planned: counts.calls_planned,
+            calls_open: counts.calls_open,
+            calls_released: counts.calls_released,
+            calls_succeeded: counts.calls_succeeded,
+            calls_skipped: counts.calls_skipped,
+            calls_failed: counts.calls_failed,
+            calls_tolerated: counts.calls_tolerated,
+            calls_cancelled: counts.calls_cancelled,
+            fetches_planned: counts.fetches_planned,
+            fetches_open: counts.fetches_open,
+            items: counts.items,
+            requests: counts.requests,
+        }
+    }
+}
+
+impl From<JobRow> for Job {
+    fn from(row: JobRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            name: row.name,
+            provider: row.provider,
+            lane: row.lane,
+            state: row.state.name(),
+            reason: row.reason,
+            submitted_at_ms: row.submitted_at_ms,
+            started_at_ms: row.started_at_ms,
+            finished_at_ms: row.finished_at_ms,
+            counts: row.counts.into(),
+        }
+    }
+}
+
+/// A job with its steps, what it waits for, and what failed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub(crate) job: Job,
+    /// Counters by step.
+    pub(crate) steps: Vec<Step>,
+    /// What its calls wait for, the most first.
+    pub(crate) waiting: Vec<Wait>,
+    /// Failed and skipped calls, those that look alike together.
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// Counters of one step.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Step {
+    /// Its id.
+    pub(crate) step: String,
+    /// Fetches planned.
+    pub(crate) fetches: u64,
+    /// Fetches finished.
+    pub(crate) fetches_done: u64,
+    /// Calls planned.
+    pub(crate) calls_planned: u64,
+    /// Calls that have not ended.
+    pub(crate) calls_open: u64,
+    /// Calls that failed.
+    pub(crate) calls_failed: u64,
+    /// Calls for what is not there.
+    pub(crate) calls_skipped: u64,
+    /// Items stored.
+    pub(crate) items: u64,
+    /// Fetches that a guard ended before their list was known to be whole, by guard.
+    pub(crate) guards: Vec<Guard>,
+}
+
+/// Fetches that one guard ended.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Guard {
+    /// `repeated_pointer`, `repeated_page` or `page_cap`.
+    pub(crate) guard: String,
+    /// How many.
+    pub(crate) fetches: u64,
+}
+
+impl From<StepRow> for Step {
+    fn from(row: StepRow) -> Self {
+        Self {
+            step: row.step,
+            fetches: row.fetches,
+            fetches_done: row.fetches_done,
+            calls_planned: row.calls_planned,
+            calls_open: row.calls_open,
+            calls_failed: row.calls_failed,
+            calls_skipped: row.calls_skipped,
+            items: row.items,
+            guards: row.guards.into_iter().map(|(guard, fetches)| Guard { guard, fetches }).collect(),
+        }
+    }
+}
+
+/// Calls that wait for the same thing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Wait {
+    /// In words: `limit token`, or `back-off after timeout`.
+    pub(crate) reason: String,
+    /// How many calls.
+    pub(crate) calls: u64,
+    /// When the first of them goes on, Unix ms.
+    pub(crate) until_ms: i64,
+}
+
+impl From<Waiting> for Wait {
+    fn from(waiting: Waiting) -> Self {
+        let reason = match waiting.reason {
+            WaitReason::Limit(limit) => format!("limit {limit}"),
+            WaitReason::Backoff(class) => format!("back-off after {class}"),
+        };
+        Self { reason, calls: waiting.calls, until_ms: waiting.until_ms }
+    }
+}
+
+/// Failed or skipped calls that look alike.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Failure {
+    /// Step.
+    pub(crate) step: String,
+    /// `failed` or `skipped`.
+    pub(crate) state: String,
+    /// Failure class.
+    pub(crate) class: String,
+    /// HTTP status of the answer.
+    pub(crate) status: Option<u16>,
+    /// What was said.
+    pub(crate) message: String,
+    /// How many calls.
+    pub(crate) calls: u64,
+    /// Parameters of one of them.
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) example: Box<RawValue>,
+}
+
+impl From<FailureGroup> for Failure {
+    fn from(group: FailureGroup) -> Self {
+        let FailureGroup { step, state, class, status, message, calls, example } = group;
+        Self { step, state, class, status, message, calls, example: raw(example) }
+    }
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct JobList {
+    /// Newest first.
+    pub(crate) jobs: Vec<Job>,
+    /// `after` of the next page; null at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// A job that was taken.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Submitted {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its address.
+    pub(crate) location: String,
+}
+
+/// How a job stands, in a stream of events.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Event {
+    /// The job.
+    #[serde(flatten)]
+    pub(crate) job: Job,
+    /// What its calls wait for, the most first.
+    pub(crate) waiting: Vec<Wait>,
+}
+
+/// A page of fetches.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct FetchList {
+    /// In the order of planning.
+    pub(crate) fetches: Vec<Fetch>,
+    /// `after` of the next page; null at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// A node of a job's tree: one endpoint with one set of parameters, all of its pages.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Fetch {
+    /// Its id: `parent` of those below it.
+    pub(crate) id: String,
+    /// The fetch it is below.
+    pub(crate) parent: Option<String>,
+    /// Step.
+    pub(crate) step: String,
+    /// Parameters of the endpoint.
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) params: Box<RawValue>,
+    /// Items in the whole list, as its pages told.
+    pub(crate) total: Option<u64>,
+    /// What ended its paging.
+    pub(crate) fetch_end: Option<String>,
+    /// Calls planned so far.
+    pub(crate) calls_planned: u64,
+    /// Calls that have not ended.
+    pub(crate) calls_open: u64,
+    /// Calls whose page is stored.
+    pub(crate) calls_succeeded: u64,
+    /// Calls for what is not there.
+    pub(crate) calls_skipped: u64,
+    /// Calls that failed for good.
+    pub(crate) calls_failed: u64,
+    /// Calls given up by a stop.
+    pub(crate) calls_cancelled: u64,
+    /// Fetches below it that are not finished.
+    pub(crate) children_open: u64,
+    /// Items stored.
+    pub(crate) items: u64,
+    /// Unix ms.
+    pub(crate) created_at_ms: i64,
+    /// Unix ms.
+    pub(crate) finished_at_ms: Option<i64>,
+}
+
+impl From<FetchRow> for Fetch {
+    fn from(row: FetchRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            parent: row.parent.map(|parent| parent.to_string()),
+            step: row.step,
+            params: raw(row.params),
+            total: row.total,
+            fetch_end: row.fetch_end,
+            calls_planned: row.calls_planned,
+            calls_open: row.calls_open,
+            calls_succeeded: row.calls_succeeded,
+            calls_skipped: row.calls_skipped,
+            calls_failed: row.calls_failed,
+            calls_cancelled: row.calls_cancelled,
+            children_open: row.children_open,
+            items: row.items,
+            created_at_ms: row.created_at_ms,
+            finished_at_ms: row.finished_at_ms,
+        }
+    }
+}
+
+/// A page of failed and skipped calls.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct FailedCallList {
+    /// In the order of planning.
+    pub(crate) calls: Vec<Failed>,
+    /// `after` of the next page; null at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// A call that failed or was skipped.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Failed {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its fetch.
+    pub(crate) fetch: String,
+    /// Step.
+    pub(crate) step: String,
+    /// Parameters of its fetch.
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) params: Box<RawValue>,
+    /// Which page, in words.
+    pub(crate) page: String,
+    /// `failed` or `skipped`.
+    pub(crate) state: String,
+    /// Failure class.
+    pub(crate) class: String,
+    /// HTTP status of the answer.
+    pub(crate) status: Option<u16>,
+    /// What was said.
+    pub(crate) message: String,
+    /// Attempts spent.
+    pub(crate) attempt: u32,
+}
+
+impl From<FailedCall> for Failed {
+    fn from(call: FailedCall) -> Self {
+        Self {
+            id: call.call.to_string(),
+            fetch: call.fetch.to_string(),
+            step: call.step,
+            params: raw(call.params),
+            // Not the pointer itself: a cursor or an address may carry what should not be shown.
+            page: call.pointer.to_string(),
+            state: call.state,
+            class: call.class,
+            status: call.status,
+            message: call.message,
+            attempt: call.attempt,
+        }
+    }
+}
+
+/// Whether the gateway is ready.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Ready {
+    /// Every check is up.
+    pub(crate) ready: bool,
+    /// The checks.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// A check.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Check {
+    /// Of what.
+    pub(crate) name: &'static str,
+    /// All is well.
+    pub(crate) up: bool,
+    /// What is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// How long it took to find out.
+    pub(crate) ms: u64,
+}
+
+/// JSON as the ledger has it. What is none, which a ledger rules out, is shown as null.
+pub(crate) fn raw(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}

@@ -1,0 +1,16 @@
+//! The gateway over real HTTP, with the in-process bus and SQLite.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod bad_input;
+mod client;
+mod events;
+mod items;
+mod jobs;
+mod limits;
+mod resources;
+mod secrets;
+mod service;
+mod stop;
+mod tenants;
+mod world;
