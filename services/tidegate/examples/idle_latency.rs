@@ -5,15 +5,16 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate::embedded::{Parts, Ring, Settings, State};
 use tidegate_contracts::Lane;
 use tidegate_daemon::Shutdown;
 use tidegate_egress::AllowPrivate;
-use tidegate_executor::Credentials;
+use tidegate_executor::{FixedCredentials, Lanes};
 use tidegate_gateway::{Submission, submit};
-use tidegate_ledger::Sync;
+use tidegate_ledger::{DEFAULT_TENANT, Sync};
 use tidegate_simulator::{EndpointSpec, Simulator, SimulatorSpec};
 
 const JOBS: usize = 500;
@@ -39,21 +40,22 @@ async fn main() -> anyhow::Result<()> {
     let parts = Parts::new(&state).await?;
     let shutdown = Shutdown::new();
     let settings = Settings {
-        provider: "idle".to_owned(),
-        lane: Lane::Normal,
+        lanes: Lanes::Fixed(vec![("idle".to_owned(), Lane::Normal)]),
         max_in_flight: 32,
         connect: Duration::from_secs(5),
         allow_private: AllowPrivate::All,
-        credentials: Credentials::default(),
+        credentials: Arc::new(FixedCredentials::default()),
     };
     let ring = Ring::start(&parts, settings, &shutdown).await?;
     let gateway =
-        tidegate_gateway::Deps { bus: parts.bus.clone(), ledger: parts.ledger.clone(), clock: parts.clock.clone() };
+        tidegate_gateway::Intake { bus: parts.bus.clone(), ledger: parts.ledger.clone(), clock: parts.clock.clone() };
     let mut took_ms = Vec::with_capacity(JOBS);
     for _ in 0..JOBS {
-        let submission = Submission { name: "idle".to_owned(), job: job.clone(), provider: provider.clone() };
+        let (tenant, idempotency) = (DEFAULT_TENANT.to_owned(), None);
+        let submission =
+            Submission { tenant, idempotency, name: "idle".to_owned(), job: job.clone(), provider: provider.clone() };
         let started = Instant::now();
-        let id = submit(&gateway, submission).await?;
+        let id = submit(&gateway, submission).await?.job();
         while parts.ledger.pages_after(id, 0, 1).await?.is_empty() {
             look_again();
         }

@@ -1,20 +1,31 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use tidegate_contracts::JobId;
+use url::Url;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    the job failed: some calls did; what was fetched is kept
-  2    the command line or a file is wrong; nothing was called
+  1    the job failed: some calls did; what was fetched is kept. Or the gateway refused
+  2    the command line, a file or a variable is wrong; nothing was called
   3    the state file can't be used
   4    the output can't be written; what was fetched is in the state file
   70   something else went wrong here
   130  stopped by Ctrl-C; the same command goes on
   143  stopped by SIGTERM; the same command goes on";
+
+const SERVE_HELP: &str = "\
+Settings that hold secrets are variables, or files that variables ending in _FILE name:
+  TIDEGATE_POSTGRES       postgres://USER:PASSWORD@HOST:PORT/DATABASE    all but the arbiter
+  TIDEGATE_RABBITMQ       amqp://USER:PASSWORD@HOST:PORT/VHOST           all but the arbiter
+  TIDEGATE_REDIS          redis://USER:PASSWORD@HOST:PORT/DB             the arbiter
+  TIDEGATE_SERVICE_TOKEN  what executors show the arbiter                executor, arbiter
+  TIDEGATE_SEALING_KEY    seals credentials, as `tidegate keys new-sealing-key` makes it   gateway, executor";
 
 /// Pulls everything you are allowed to pull out of other people's HTTP APIs, as fast as their limits permit, and knows
 /// exactly when it is done.
@@ -30,9 +41,10 @@ pub(crate) struct Cli {
 /// What is logged to standard error.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    /// Which log lines are shown: `warn`, `info`, `tidegate_executor=debug,warn` …
-    #[arg(long, global = true, env = "TIDEGATE_LOG", default_value = "warn", value_name = "FILTER")]
-    pub(crate) log: String,
+    /// Which log lines are shown: `warn`, `info`, `tidegate_executor=debug,warn` … [default: `info` for `serve`, else
+    /// `warn`].
+    #[arg(long, global = true, env = "TIDEGATE_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
     /// How log lines look.
     #[arg(long, global = true, env = "TIDEGATE_LOG_FORMAT", default_value = "pretty", value_enum)]
     pub(crate) log_format: LogFormat,
@@ -49,10 +61,43 @@ pub(crate) enum Command {
     /// Runs a job in this process and writes its items; the same command again goes on where it stopped.
     #[command(after_help = EXIT_CODES)]
     Run(Run),
-    /// Writes the items that a state file holds.
+    /// Writes the items that a state file, or a gateway's job, holds.
     Items(Items),
-    /// Shows the jobs that a state file holds.
+    /// Shows the jobs that a state file holds, or a gateway's job.
     Status(Status),
+    /// Submits a job to a gateway and prints its id.
+    #[command(after_help = EXIT_CODES)]
+    Submit(Submit),
+    /// Lists a gateway's jobs, newest first.
+    Jobs(Jobs),
+    /// Shows how a gateway's job goes until it is finished.
+    Watch(JobOf),
+    /// Cancels a gateway's job: no new call of it goes out.
+    Cancel(JobOf),
+    /// Makes the failed and cancelled calls of a gateway's job again, and nothing else.
+    Retry(JobOf),
+    /// Keeps provider files at a gateway.
+    #[command(subcommand)]
+    Providers(Providers),
+    /// Keeps credentials at a gateway, which never shows them again.
+    #[command(subcommand)]
+    Credentials(Credentials),
+    /// Says what is reachable from here, and what is wrong: the gateway, and the stores that variables name.
+    Doctor(Doctor),
+    /// Runs a service, or the whole ring with its HTTP interface in one process.
+    #[command(after_help = SERVE_HELP)]
+    Serve(Serve),
+    /// Brings the database's schema up to date; waits for the database if need be.
+    Migrate(Stores),
+    /// Makes API keys and sealing keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Says whether a service is ready: 0 if it is, 1 if not. For health checks.
+    Health {
+        /// Where it listens.
+        #[arg(default_value = "127.0.0.1:8080", env = "TIDEGATE_LISTEN")]
+        address: SocketAddr,
+    },
     /// Checks, tries and describes provider files.
     #[command(subcommand)]
     Provider(Provider),
@@ -137,19 +182,33 @@ pub(crate) struct Calls {
 
 #[derive(Debug, Args)]
 pub(crate) struct Items {
-    /// The state file.
+    /// The state file, or the id of a gateway's job.
     pub(crate) state: PathBuf,
     /// The job [default: the newest].
     #[arg(long)]
     pub(crate) job: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) steps: StepsOf,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+/// How far the items of a gateway's job are followed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct StepsOf {
+    /// Of a gateway's job: go on with what is stored while it runs, until it is finished.
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// The state file.
+    /// The state file, or the id of a gateway's job.
     pub(crate) state: PathBuf,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
     /// Only this job.
     #[arg(long)]
     pub(crate) job: Option<String>,
@@ -199,5 +258,257 @@ pub(crate) struct Simulate {
     pub(crate) spec: PathBuf,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8180", value_name = "ADDRESS")]
-    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) listen: SocketAddr,
+}
+
+/// A service of the cluster.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Service {
+    /// Takes jobs over HTTP and answers for them.
+    Gateway,
+    /// Makes plans of outcomes.
+    Planner,
+    /// Makes the calls.
+    Executor,
+    /// Decides when calls may go.
+    Arbiter,
+    /// Commits plans to the tree and releases calls.
+    Tracker,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The service.
+    #[arg(value_enum, required_unless_present = "embedded", conflicts_with = "embedded")]
+    pub(crate) service: Option<Service>,
+    /// All services in this process, over a state file; no other server is needed.
+    #[arg(long)]
+    pub(crate) embedded: bool,
+    /// The state file of --embedded.
+    #[arg(long, value_name = "FILE", default_value = ".tidegate/serve.db")]
+    pub(crate) state: PathBuf,
+    /// Where to listen: for the API of gateway and arbiter, and for /livez and /readyz.
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Before the names of queues and keys, so that deployments can share a broker and a Redis.
+    #[arg(long, env = "TIDEGATE_PREFIX", default_value = "", value_name = "PREFIX")]
+    pub(crate) prefix: String,
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+    /// Addresses of arbiters, for executors.
+    #[arg(
+        long,
+        env = "TIDEGATE_ARBITER",
+        default_value = "http://127.0.0.1:8081",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub(crate) arbiter: Vec<Url>,
+    /// Most requests of an executor on the wire at once.
+    #[arg(long, env = "TIDEGATE_MAX_IN_FLIGHT", default_value_t = 64, value_name = "CALLS",
+        value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) max_in_flight: u16,
+    /// Name of the address that an executor's calls leave from; a factor of limits. Executors behind one address share it.
+    #[arg(long, env = "TIDEGATE_EGRESS", default_value = "default", value_name = "NAME")]
+    pub(crate) egress: String,
+    /// Lets calls go to private addresses: all of them, or only these networks.
+    #[arg(long, env = "TIDEGATE_ALLOW_PRIVATE", value_name = "NET", num_args = 0..=1, require_equals = true,
+        default_missing_value = "all", value_delimiter = ',')]
+    pub(crate) allow_private: Vec<String>,
+    /// For trackers: a call that went to the broker, and that nobody has spoken of for so many seconds, is taken for lost
+    /// and goes out again. Longer than any call takes.
+    #[arg(long, env = "TIDEGATE_LEASE_S", default_value_t = 600, value_name = "SECONDS", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) lease_s: u32,
+}
+
+/// How stores are used.
+#[derive(Debug, Args)]
+pub(crate) struct Stores {
+    /// Most connections to Postgres.
+    #[arg(long, env = "TIDEGATE_POSTGRES_CONNECTIONS", default_value_t = 8, value_name = "CONNECTIONS",
+        value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub(crate) postgres_connections: u32,
+}
+
+/// Which gateway. Its API key is in TIDEGATE_API_KEY, or in the file that TIDEGATE_API_KEY_FILE names.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Gateway {
+    /// Address of the gateway.
+    #[arg(long, env = "TIDEGATE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(crate) url: Url,
+}
+
+/// A gateway's job.
+#[derive(Debug, Args)]
+pub(crate) struct JobOf {
+    /// Its id.
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// The job file, YAML or JSON; `-` for standard input.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) job: PathBuf,
+    /// The same key with the same job is the same submission, however often it is sent: for cron, and for retries.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Waits until the job is finished; a failed job exits with 1.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Sets something that the provider file lets a job configure, as in `host=example.org`.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A folder to look for provider files in, besides that of the job file; may be given several times. A provider that
+    /// is not found is one that the gateway keeps.
+    #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
+    pub(crate) providers: Vec<PathBuf>,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    /// Only jobs in this state.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only jobs of this provider.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// Only jobs of this name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) limit: u32,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Providers {
+    /// Lists them.
+    List(Gateway),
+    /// Stores a provider file, with what it extends, under the name that stands in it.
+    Put {
+        /// The provider file.
+        file: PathBuf,
+        /// A folder to look for files that it extends in.
+        #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
+        providers: Vec<PathBuf>,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Shows one.
+    Show {
+        /// Its name.
+        #[arg(value_parser = stored_name)]
+        name: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Deletes one; jobs that were submitted have their own copy.
+    Delete {
+        /// Its name.
+        #[arg(value_parser = stored_name)]
+        name: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Credentials {
+    /// Lists their names.
+    List(Gateway),
+    /// Stores one, read from standard input: a bare token, or a JSON object of fields.
+    Put {
+        /// Its name.
+        #[arg(value_parser = stored_name)]
+        name: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Deletes one.
+    Delete {
+        /// Its name.
+        #[arg(value_parser = stored_name)]
+        name: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+}
+
+/// A name goes into addresses, so nothing else may.
+fn stored_name(text: &str) -> Result<String, String> {
+    tidegate_provider::file::Name::try_from(text.to_owned())
+        .map(|name| name.to_string())
+        .map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Lists a gateway's API keys, without their secrets.
+    List(Gateway),
+    /// Revokes an API key of a gateway.
+    Revoke {
+        /// Its id, the part after `tg_`.
+        #[arg(value_parser = key_id)]
+        id: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Makes an API key and prints it, once. Makes its tenant if need be.
+    Create(CreateKey),
+    /// Prints a new sealing key, for TIDEGATE_SEALING_KEY.
+    NewSealingKey {
+        /// Its id; several keys may be set at once, the first of them seals.
+        #[arg(long, default_value = "1")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateKey {
+    /// Whose it is.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// For people.
+    #[arg(long, default_value = "made by tidegate keys create")]
+    pub(crate) name: String,
+    /// What it may be used for.
+    #[arg(long, default_value = "submit,read,admin", value_delimiter = ',')]
+    pub(crate) scopes: Vec<String>,
+    /// The state file of a `serve --embedded`; without it, the database that TIDEGATE_POSTGRES names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+}
+
+fn key_id(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { Ok(text.to_owned()) } else { Err("expected letters and digits".to_owned()) }
 }

@@ -9,10 +9,9 @@ use anyhow::Context;
 use async_trait::async_trait;
 use tidegate_arbiter::{Arbiter, MemoryStore};
 use tidegate_bus::{Bus, InProcess, InProcessConfig};
-use tidegate_contracts::Lane;
 use tidegate_daemon::{Clock, Handle, Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
-use tidegate_executor::{Credentials, Gauges, Permits, PermitsError};
+use tidegate_executor::{Credentials, Gauges, Lanes, Permits, PermitsError};
 use tidegate_ledger::{Ledger, SqliteLedger, Sync, Windows};
 use tidegate_limits::{Decision, Question, Report};
 use tidegate_specs::Specs;
@@ -69,10 +68,8 @@ impl State {
 
 /// How the ring runs.
 pub struct Settings {
-    /// Whose calls are made.
-    pub provider: String,
-    /// In which lane.
-    pub lane: Lane,
+    /// Whose calls are made, and in which lanes.
+    pub lanes: Lanes,
     /// Most requests on the wire at once.
     pub max_in_flight: u16,
     /// Longest time to connect.
@@ -80,7 +77,7 @@ pub struct Settings {
     /// Private networks that may be called.
     pub allow_private: AllowPrivate,
     /// Credentials by name.
-    pub credentials: Credentials,
+    pub credentials: Arc<dyn Credentials>,
 }
 
 /// The parts that everything else is made of.
@@ -150,7 +147,7 @@ impl Ring {
             clock: Arc::clone(&clock),
         };
         let config = tidegate_executor::Config {
-            lanes: vec![(settings.provider, settings.lane)],
+            lanes: settings.lanes,
             max_in_flight: settings.max_in_flight,
             egress: "default".to_owned(),
         };

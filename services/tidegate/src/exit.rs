@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use tidegate_client::ClientError;
 use tidegate_daemon::TaskError;
 use tidegate_ledger::LedgerError;
 
 use crate::files::FilesError;
 use crate::output::OutputError;
 use crate::say;
+use crate::serve::SecretError;
 use tidegate::embedded::StateError;
 
 /// How the process ends.
@@ -15,7 +17,7 @@ use tidegate::embedded::StateError;
 pub(crate) enum Exit {
     /// Everything was done.
     Done = 0,
-    /// The job failed: some of its calls did. What was fetched is kept.
+    /// The job failed: some of its calls did. What was fetched is kept. Or the gateway refused.
     JobFailed = 1,
     /// The command line or a file is wrong; nothing was called.
     Usage = 2,
@@ -40,6 +42,9 @@ impl From<Exit> for ExitCode {
 /// Says what went wrong, with its causes, and with which code to end.
 pub(crate) fn explain(error: &anyhow::Error) -> Exit {
     say::error(&text(error));
+    if let Some(ClientError::Reach(..)) = error.downcast_ref() {
+        say::note("TIDEGATE_URL, or --url, says where the gateway listens");
+    }
     code(error).unwrap_or(Exit::Internal)
 }
 
@@ -58,9 +63,18 @@ fn text(error: &anyhow::Error) -> String {
 
 fn code(error: &anyhow::Error) -> Option<Exit> {
     error.chain().find_map(|cause| match cause {
-        _ if cause.is::<FilesError>() => Some(Exit::Usage),
+        _ if cause.is::<FilesError>() || cause.is::<SecretError>() => Some(Exit::Usage),
         _ if cause.is::<OutputError>() => Some(Exit::Output),
         _ if cause.is::<LedgerError>() || cause.is::<StateError>() => Some(Exit::State),
+        _ if cause.is::<ClientError>() => cause.downcast_ref().map(refusal),
         _ => cause.downcast_ref::<TaskError>().and_then(|task| code(task.error())),
     })
+}
+
+fn refusal(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Refused(_) => Exit::JobFailed,
+        ClientError::Key => Exit::Usage,
+        ClientError::Setup(_) | ClientError::Reach(..) | ClientError::Strange(_) => Exit::Internal,
+    }
 }

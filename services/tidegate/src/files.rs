@@ -115,15 +115,16 @@ pub(crate) fn credential(name: &str, calls: &Calls) -> Result<Credential, FilesE
     }
 }
 
-/// Which private networks may be called.
+/// Which private networks may be called. Nothing named is none: a variable that is set but empty allows nothing.
 pub(crate) fn allow_private(nets: &[String]) -> Result<AllowPrivate, FilesError> {
+    let nets: Vec<&String> = nets.iter().filter(|net| !net.trim().is_empty()).collect();
     if nets.is_empty() {
         return Ok(AllowPrivate::None);
     }
     if nets.iter().any(|net| matches!(net.as_str(), "all" | "true" | "1")) {
         return Ok(AllowPrivate::All);
     }
-    let net = |text: &String| {
+    let net = |text: &&String| {
         let address = || text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from);
         text.parse().ok().or_else(address).ok_or_else(|| {
             FilesError::one(format!(
@@ -159,4 +160,16 @@ pub(crate) fn job_name(job: &JobFile, path: &Path) -> String {
 /// Reads a provider file and what it extends.
 pub(crate) fn load_provider(path: &Path, folders: &[PathBuf]) -> Result<Source<ProviderFile>, FilesError> {
     Ok(load::load_provider(path, folders)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_opens_no_private_network() {
+        assert_eq!(allow_private(&[String::new()]).ok(), Some(AllowPrivate::None));
+        let named = allow_private(&["10.0.0.0/8".to_owned(), " ".to_owned()]).ok();
+        assert_eq!(named, Some(AllowPrivate::Nets(vec!["10.0.0.0/8".parse().expect("a network")])));
+    }
 }

@@ -1,6 +1,7 @@
 //! `tidegate`: the command line, and the whole ring in one process.
 
 mod cli;
+mod client;
 mod command;
 mod exit;
 mod files;
@@ -8,6 +9,7 @@ mod live;
 mod output;
 mod report;
 mod say;
+mod serve;
 
 use clap::Parser;
 

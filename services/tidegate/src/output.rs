@@ -70,7 +70,8 @@ enum Target {
     Folder(PathBuf, HashMap<String, Sink>),
 }
 
-struct Sink {
+/// One place that is written to.
+pub(crate) struct Sink {
     name: String,
     /// Where it will stand; `None` once it does, and for what is written where it is.
     path: Option<PathBuf>,
@@ -82,8 +83,7 @@ impl Writer {
     pub(crate) fn open(output: &Output, spec: Arc<Spec>) -> Result<Option<Self>, OutputError> {
         let Some(path) = &output.output else { return Ok(None) };
         let target = if path.as_os_str() == "-" {
-            let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout()));
-            Target::One(Sink { name: "standard output".to_owned(), path: None, out })
+            Target::One(Sink::open(path)?)
         } else if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
             std::fs::create_dir_all(path).map_err(|source| write_error(path, source))?;
             let wanted = |step: &&str| output.steps.is_empty() || output.steps.iter().any(|only| only == step);
@@ -140,18 +140,12 @@ impl Writer {
 
     /// Writes what is buffered, so that a reader sees it.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
-        self.sinks().try_for_each(|sink| sink.out.flush().map_err(|source| sink.error(source)))
+        self.sinks().try_for_each(Sink::flush)
     }
 
     /// Puts the files under their names.
     pub(crate) fn finish(mut self) -> Result<Written, OutputError> {
-        self.flush()?;
-        for sink in self.sinks() {
-            if let Some(path) = &sink.path {
-                std::fs::rename(part(path), path).map_err(|source| sink.error(source))?;
-                sink.path = None;
-            }
-        }
+        self.sinks().try_for_each(Sink::finish)?;
         Ok(self.written)
     }
 
@@ -164,6 +158,15 @@ impl Writer {
 }
 
 impl Sink {
+    /// A file, or `-` for standard output.
+    pub(crate) fn open(path: &Path) -> Result<Self, OutputError> {
+        if path.as_os_str() != "-" {
+            return Self::file(path);
+        }
+        let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout()));
+        Ok(Self { name: "standard output".to_owned(), path: None, out })
+    }
+
     fn file(path: &Path) -> Result<Self, OutputError> {
         let name = path.display().to_string();
         // A link stays what it is: `/dev/stdout` is one.
@@ -176,9 +179,24 @@ impl Sink {
         Ok(Self { name, path: is_plain.then_some(path), out })
     }
 
-    fn write(&mut self, pieces: &[&[u8]]) -> Result<(), OutputError> {
+    pub(crate) fn write(&mut self, pieces: &[&[u8]]) -> Result<(), OutputError> {
         for piece in pieces {
             self.out.write_all(piece).map_err(|source| OutputError::Write { path: self.name.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is buffered, so that a reader sees it.
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
+        self.out.flush().map_err(|source| self.error(source))
+    }
+
+    /// Puts the file under its name.
+    pub(crate) fn finish(&mut self) -> Result<(), OutputError> {
+        self.flush()?;
+        if let Some(path) = &self.path {
+            std::fs::rename(part(path), path).map_err(|source| self.error(source))?;
+            self.path = None;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_contracts::JobId;
-use tidegate_ledger::{JobRow, Ledger, SqliteLedger, Sync};
+use tidegate_ledger::{JobFilter, JobRow, Ledger, SqliteLedger, Sync};
 use tidegate_specs::Specs;
 
 use crate::cli::{Items, Output};
@@ -18,7 +18,7 @@ const PAGES_READ: u32 = 64;
 pub(crate) async fn items(args: Items) -> anyhow::Result<Exit> {
     let ledger: Arc<dyn Ledger> = Arc::new(open(&args.state).await?);
     let job = find_job(&*ledger, &args.state, args.job.as_deref()).await?;
-    let spec = Specs::new(Arc::clone(&ledger)).get(job.id).await?;
+    let spec = Arc::clone(&Specs::new(Arc::clone(&ledger)).get(job.id).await?.spec);
     files::check_steps(&args.output.steps, &spec)?;
     let output = Output { output: Some(args.output.output.unwrap_or_else(|| "-".into())), ..args.output };
     let Some(mut writer) = Writer::open(&output, spec)? else { return Ok(Exit::Done) };
@@ -59,7 +59,7 @@ pub(crate) async fn find_job(ledger: &dyn Ledger, state: &Path, id: Option<&str>
             let id: JobId = text.parse().map_err(|error| FilesError::one(format!("--job {text}: {error}")))?;
             ledger.job(id).await?
         }
-        None => ledger.jobs(1).await?.into_iter().next(),
+        None => ledger.jobs(&JobFilter::newest(1)).await?.into_iter().next(),
     };
     Ok(job.ok_or_else(|| FilesError::one(format!("{} holds no such job", state.display())))?)
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tidegate_contracts::{Call, CallId, FetchId, JobId, Next, Params, Primitive};
 use tidegate_daemon::clock;
 use tidegate_egress::{Egress, EgressConfig};
-use tidegate_executor::{Credentials, Probe, probe};
+use tidegate_executor::{Probe, probe};
 use tidegate_limits::Reading;
 use tidegate_pagination::begin;
 use tidegate_provider::{JobFile, Part, ProviderFile, Spec};
@@ -65,8 +66,7 @@ pub(crate) async fn try_call(args: Try) -> anyhow::Result<Exit> {
         connect: spec.deadlines(step).connect,
         ..EgressConfig::default()
     })?;
-    let credentials = Credentials::new(credential);
-    let probed = probe(&spec, step, &call, &credentials, (&egress, clock::now_ms())).await;
+    let probed = probe(&spec, step, &call, credential.map(Arc::new), (&egress, clock::now_ms())).await;
     let probed = probed.unwrap_or_else(|failure| Probe { answer: None, page: Err(failure) });
     say::answer(&if args.json { as_json(&request, &probed).to_string() } else { as_text(&request, &probed) });
     Ok(if probed.page.is_ok() { Exit::Done } else { Exit::JobFailed })

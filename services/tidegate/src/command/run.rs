@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tidegate_contracts::JobId;
 use tidegate_daemon::{Cause, Shutdown};
-use tidegate_executor::Credentials;
-use tidegate_gateway::{Submission, submit};
-use tidegate_ledger::{JobRow, JobState, Sync};
+use tidegate_executor::{FixedCredentials, Lanes};
+use tidegate_gateway::{Intake, Submission, submit};
+use tidegate_ledger::{DEFAULT_TENANT, JobRow, JobState, Sync};
 use tidegate_provider::Spec;
 use tokio::sync::Notify;
 
@@ -48,18 +48,19 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     let parts = Parts::new(&state).await?;
     let shutdown = Shutdown::on_signals()?;
     let submission = Submission {
+        tenant: DEFAULT_TENANT.to_owned(),
         name: files::job_name(&job_file, &args.job),
         job: job_file.clone(),
         provider: provider_file.clone(),
+        idempotency: None,
     };
     let known = if args.fresh { None } else { resume(&parts, &spec, &args).await? };
     let settings = Settings {
-        provider: provider_file.provider.to_string(),
-        lane: job_file.lane,
+        lanes: Lanes::Fixed(vec![(provider_file.provider.to_string(), job_file.lane)]),
         max_in_flight: args.max_in_flight.unwrap_or_else(|| max_in_flight(&spec)),
         connect: spec.steps().iter().map(|step| spec.deadlines(step).connect).max().unwrap_or(Duration::from_secs(5)),
         allow_private,
-        credentials: Credentials::new(credential),
+        credentials: Arc::new(FixedCredentials::new(credential)),
     };
     let ring = Ring::start(&parts, settings, &shutdown).await?;
     let (job, items_before) = match known {
@@ -107,7 +108,7 @@ async fn resume(parts: &Parts, spec: &Spec, args: &Run) -> anyhow::Result<Option
 
 async fn submit_new(parts: &Parts, submission: Submission) -> anyhow::Result<JobId> {
     let (bus, ledger, clock) = (Arc::clone(&parts.bus), Arc::clone(&parts.ledger), Arc::clone(&parts.clock));
-    Ok(submit(&tidegate_gateway::Deps { bus, ledger, clock }, submission).await?)
+    Ok(submit(&Intake { bus, ledger, clock }, submission).await?.job())
 }
 
 fn max_in_flight(spec: &Spec) -> u16 {

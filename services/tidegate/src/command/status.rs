@@ -1,7 +1,7 @@
 //! `tidegate status`: how the jobs of a state file stand.
 
 use tidegate_daemon::clock;
-use tidegate_ledger::{JobRow, Ledger};
+use tidegate_ledger::{JobFilter, JobRow, Ledger};
 
 use super::items::{find_job, open};
 use crate::cli::Status;
@@ -15,7 +15,7 @@ pub(crate) async fn status(args: Status) -> anyhow::Result<Exit> {
     let ledger = open(&args.state).await?;
     let jobs = match &args.job {
         Some(id) => vec![find_job(&ledger, &args.state, Some(id)).await?],
-        None => ledger.jobs(JOBS_SHOWN).await?,
+        None => ledger.jobs(&JobFilter::newest(JOBS_SHOWN)).await?,
     };
     let mut reports = Vec::with_capacity(jobs.len());
     for job in jobs {

@@ -1,0 +1,76 @@
+//! Jobs of a gateway.
+
+use tidegate_client::{Job, JobDetail, JobQuery};
+
+use crate::cli::{JobOf, Jobs};
+use crate::exit::Exit;
+use crate::say;
+
+/// With which code a finished job ends.
+pub(super) fn exit(job: &Job) -> Exit {
+    if job.state == "succeeded" { Exit::Done } else { Exit::JobFailed }
+}
+
+/// `tidegate jobs`.
+pub(crate) async fn jobs(args: Jobs) -> anyhow::Result<Exit> {
+    let client = super::connect(&args.gateway)?;
+    let states = args.state.into_iter().collect();
+    let query = JobQuery { states, provider: args.provider, name: args.name, after: None, limit: Some(args.limit) };
+    let jobs = client.jobs(&query).await?.jobs;
+    if args.json {
+        say::answer(&serde_json::to_string(&jobs)?);
+    } else {
+        jobs.iter().for_each(|job| say::answer(&line(job)));
+    }
+    Ok(Exit::Done)
+}
+
+/// A job in one line.
+pub(super) fn line(job: &Job) -> String {
+    let Job { id, name, provider, state, counts, .. } = job;
+    let done = counts.calls_planned.saturating_sub(counts.calls_open);
+    format!("{id}  {state:<9}  {done}/{} calls  {} items  {provider}  {name}", counts.calls_planned, counts.items)
+}
+
+/// `tidegate status JOB`.
+pub(crate) async fn status(args: JobOf) -> anyhow::Result<Exit> {
+    let detail = super::connect(&args.gateway)?.job(args.id).await?;
+    say::answer(&if args.json { serde_json::to_string(&detail)? } else { text(&detail) });
+    Ok(Exit::Done)
+}
+
+fn text(detail: &JobDetail) -> String {
+    let mut lines = vec![line(&detail.job)];
+    lines.extend(detail.job.reason.as_ref().map(|reason| format!("  {reason}")));
+    for step in &detail.steps {
+        let (fetches, done) = (step.fetches, step.calls_planned.saturating_sub(step.calls_open));
+        lines.push(format!(
+            "  {:<16} {:>9} items  {:>7}/{fetches} fetches  {done:>7}/{} pages",
+            step.step, step.items, step.fetches_done, step.calls_planned
+        ));
+        let guards = step.guards.iter();
+        lines.extend(guards.map(|guard| format!("    {} fetches ended early: {}", guard.fetches, guard.guard)));
+    }
+    lines.extend(detail.waiting.iter().map(|wait| format!("  {} calls wait: {}", wait.calls, wait.reason)));
+    for group in &detail.failures {
+        let status = group.status.map(|status| format!(" {status}")).unwrap_or_default();
+        let (calls, state, step, class) = (group.calls, &group.state, &group.step, &group.class);
+        lines.push(format!("  {calls} {state} {step}: {class}{status} {}", group.message));
+    }
+    lines.join("\n")
+}
+
+/// `tidegate cancel`.
+pub(crate) async fn cancel(args: JobOf) -> anyhow::Result<Exit> {
+    let job = super::connect(&args.gateway)?.cancel(args.id).await?;
+    say::answer(&if args.json { serde_json::to_string(&job)? } else { line(&job) });
+    Ok(Exit::Done)
+}
+
+/// `tidegate retry`.
+pub(crate) async fn retry(args: JobOf) -> anyhow::Result<Exit> {
+    let retried = super::connect(&args.gateway)?.retry_failed(args.id).await?;
+    let told = || format!("{} calls are made again", retried.calls);
+    say::answer(&if args.json { serde_json::to_string(&retried)? } else { told() });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,34 @@
+//! The commands that talk to a gateway.
+
+mod doctor;
+mod items;
+mod jobs;
+mod patience;
+mod stored;
+mod submit;
+mod watch;
+
+use std::path::Path;
+
+use tidegate_client::Client;
+use tidegate_contracts::JobId;
+
+use crate::cli::Gateway;
+use crate::serve::secret;
+
+pub(crate) use doctor::doctor;
+pub(crate) use items::items;
+pub(crate) use jobs::{cancel, jobs, retry, status};
+pub(crate) use stored::{credentials, list_keys, providers, revoke_key};
+pub(crate) use submit::submit;
+pub(crate) use watch::watch;
+
+/// The job of a gateway that an argument names, if it names no file here.
+pub(crate) fn job_of(argument: &Path) -> Option<JobId> {
+    if argument.exists() { None } else { argument.to_str()?.parse().ok() }
+}
+
+/// A client of the gateway that is named, with the key of the environment.
+fn connect(gateway: &Gateway) -> anyhow::Result<Client> {
+    Ok(Client::new(gateway.url.clone(), Some(secret("TIDEGATE_API_KEY")?))?)
+}

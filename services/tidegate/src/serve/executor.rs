@@ -1,0 +1,48 @@
+//! The executor as a process.
+
+use std::sync::Arc;
+
+use tidegate_egress::{Egress, EgressConfig};
+use tidegate_executor::{Gauges, HttpPermits, HttpPermitsConfig, Lanes};
+use tidegate_registry::{SealingKeys, Vault};
+use tidegate_specs::Specs;
+
+use super::Start;
+use super::parts::{PATIENCE, Parts};
+use super::secret::optional;
+use super::vault_credentials::VaultCredentials;
+use crate::files;
+
+pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
+    let args = start.args;
+    let config = EgressConfig {
+        allow_private: files::allow_private(&args.allow_private)?,
+        max_idle_per_host: usize::from(args.max_in_flight),
+        ..EgressConfig::default()
+    };
+    let egress = Egress::new(config)?;
+    let keys = SealingKeys::load(|name| std::env::var(name).ok())?;
+    let permits = HttpPermitsConfig {
+        token: optional("TIDEGATE_SERVICE_TOKEN")?,
+        ..HttpPermitsConfig::new(args.arbiter.clone())
+    };
+    let _health = start.serve_health("executor").await?;
+    let parts = Parts::reach("executor", start, PATIENCE).await?;
+    let vault = Vault::new(Arc::new(parts.registry()), Arc::new(keys));
+    let deps = tidegate_executor::Deps {
+        bus: Arc::clone(&parts.bus),
+        ledger: Arc::clone(&parts.ledger),
+        specs: Arc::new(Specs::new(Arc::clone(&parts.ledger))),
+        permits: Arc::new(HttpPermits::new(&permits, Arc::clone(&parts.clock))?),
+        egress,
+        credentials: Arc::new(VaultCredentials::new(vault, Arc::clone(&parts.clock))),
+        clock: Arc::clone(&parts.clock),
+    };
+    let config = tidegate_executor::Config {
+        lanes: Lanes::Open,
+        max_in_flight: args.max_in_flight,
+        egress: args.egress.clone(),
+    };
+    let executor = tidegate_executor::start(deps, config, Arc::new(Gauges::default()), &start.shutdown);
+    super::run(executor, parts, start).await
+}

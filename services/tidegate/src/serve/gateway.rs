@@ -1,0 +1,29 @@
+//! The gateway as a process.
+
+use std::sync::Arc;
+
+use tidegate_registry::{SealingKeys, Vault};
+
+use super::parts::{CLIENTS_WAIT, Parts};
+use super::{Start, health};
+
+pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
+    let keys = SealingKeys::load(|name| std::env::var(name).ok())?;
+    let listener = start.listen().await?;
+    start.announce("gateway", listener.local_addr()?);
+    let (listener, meanwhile) = health::meanwhile(listener, start.health.clone(), &start.shutdown)?;
+    let parts = Parts::reach("gateway", start, CLIENTS_WAIT).await?;
+    meanwhile.end().await;
+    let registry = Arc::new(parts.registry());
+    let deps = tidegate_gateway::Deps {
+        bus: Arc::clone(&parts.bus),
+        // Clients are told at once when the database is not there.
+        ledger: Arc::new(parts.postgres.clone()),
+        vault: Vault::new(registry.clone(), Arc::new(keys)),
+        registry,
+        clock: Arc::clone(&parts.clock),
+        health: start.health.clone(),
+    };
+    let gateway = tidegate_gateway::start(deps, tidegate_gateway::Config::default(), listener, &start.shutdown);
+    super::run(gateway, parts, start).await
+}

@@ -1,0 +1,25 @@
+//! The tracker as a process.
+
+use std::sync::Arc;
+
+use tidegate_ledger::Windows;
+
+use super::Start;
+use super::parts::{PATIENCE, Parts};
+
+/// Between two looks for what was lost, in ms. Of several trackers one looks at a time.
+const SWEEP_EVERY_MS: u64 = 5_000;
+
+pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
+    let _health = start.serve_health("tracker").await?;
+    let parts = Parts::reach("tracker", start, PATIENCE).await?;
+    let deps = tidegate_tracker::Deps {
+        bus: Arc::clone(&parts.bus),
+        ledger: Arc::clone(&parts.ledger),
+        clock: Arc::clone(&parts.clock),
+    };
+    let windows = Windows { lease_ms: i64::from(start.args.lease_s) * 1_000, ..Windows::default() };
+    let config = tidegate_tracker::Config { windows, sweep_every_ms: SWEEP_EVERY_MS };
+    let tracker = tidegate_tracker::start(deps, config, &start.shutdown);
+    super::run(tracker, parts, start).await
+}
