@@ -24,6 +24,16 @@ foreign:
 deny:
     cargo deny --all-features check
 
-# The published JSON Schemas, written anew.
+# The published JSON Schemas and the OpenAPI document, written anew.
 schemas:
     cargo run -p tidegate-provider --example schemas
+    cargo run -p tidegate-gateway --example openapi
+
+# What the compiler checks statements for Postgres against, written anew from a database with the migrations applied.
+sqlx server="postgres://postgres@127.0.0.1:5432":
+    crates/ledger/sqlx-prepare {{ server }}
+
+# The cluster of docker-compose.yml, brought up for real with stand-in images. Needs root and Debian; takes minutes.
+compose:
+    cargo build --release --locked -p tidegate
+    integration-tests/compose/run

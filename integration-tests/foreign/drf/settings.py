@@ -1,14 +1,15 @@
 """Settings of the "social graph" application: stock Django REST framework.
 
 Environment: TIDEGATE_DRF_DB (path of the SQLite file, required), THROTTLE_RATE
-and THROTTLE_RATE_ALL (off when unset or empty; see README.md).
+and THROTTLE_RATE_ALL (off when unset or empty; see README.md), DRF_HOST (the
+address that it is called by, if not loopback).
 """
 
 import os
 
 SECRET_KEY = "not-a-secret-loopback-test-server"
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", os.environ.get("DRF_HOST", "")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 ROOT_URLCONF = "social.api"

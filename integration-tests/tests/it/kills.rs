@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate_ledger::Ledger as _;
+use tidegate_ledger::{JobFilter, Ledger as _};
 use tidegate_simulator::{
     EndpointSpec, Faults, Latency, LimitHeaders, LimitSpec, Period, Running, Simulator, SimulatorSpec, Spread,
 };
@@ -129,7 +129,7 @@ impl Ordeal {
         self.world.recount().await;
         let ledger = self.world.ledger().await;
         let asked = self.tap.asked().len();
-        for job in ledger.jobs(10).await.expect("jobs") {
+        for job in ledger.jobs(&JobFilter::newest(10)).await.expect("jobs") {
             for page in ledger.pages_after(job.id, 0, u32::MAX).await.expect("pages") {
                 let lines = String::from_utf8(page.lines.unpack().expect("a page unpacks")).expect("JSON is text");
                 let first = ids(&crate::world::items(lines.lines().next().unwrap_or_default()));

@@ -6,8 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "what is wrong in a test may panic anywhere in it")]
 
 mod bad_input;
+mod client;
+mod cluster;
 mod commands;
 mod credentials;
+mod deploy;
 mod faults;
 mod foreign;
 mod guards;

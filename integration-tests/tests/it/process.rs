@@ -71,6 +71,13 @@ impl Cli {
         self
     }
 
+    /// With a file on its standard input.
+    pub(crate) fn input(mut self, file: &Path) -> Self {
+        let file = std::fs::File::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.command.stdin(file);
+        self
+    }
+
     /// Starts it.
     pub(crate) fn spawn(mut self) -> Process {
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.line));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_ledger::Ledger as _;
+use tidegate_ledger::{JobFilter, Ledger as _};
 use tidegate_simulator::{EndpointSpec, Latency, Period, Running, Simulator, SimulatorSpec};
 
 use crate::process::Process;
@@ -122,7 +122,7 @@ async fn a_job_starts_anew_when_told_to() {
 /// Jobs in the state file.
 async fn jobs(world: &World) -> usize {
     let ledger = world.ledger().await;
-    let jobs = ledger.jobs(10).await.unwrap().len();
+    let jobs = ledger.jobs(&JobFilter::newest(10)).await.unwrap().len();
     ledger.close().await;
     jobs
 }

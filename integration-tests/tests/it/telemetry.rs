@@ -1,6 +1,6 @@
 //! Logs, traces and metrics, as collectors receive them.
 
-mod collector;
+pub(crate) mod collector;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tidegate_ledger::{JobRow, Ledger, SqliteLedger, Sync};
+use tidegate_ledger::{JobFilter, JobRow, Ledger, SqliteLedger, Sync};
 
 use crate::process::{Cli, DEADLINE, Finished};
 
@@ -170,7 +170,7 @@ async fn recount(state: &Path) {
     let path = state.display();
     let ledger = SqliteLedger::open(state, Sync::Full).await.unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(ledger.audit().await.expect("an audit"), Vec::<String>::new(), "{path}");
-    for job in ledger.jobs(1_000).await.expect("jobs") {
+    for job in ledger.jobs(&JobFilter::newest(1_000)).await.expect("jobs") {
         assert!(job.counts.balances(), "{path}: {:?}", job.counts);
         let stored: u64 = stored_pages(&ledger, &job).await.values().sum();
         // A page whose call has not ended is stored before it is counted.

@@ -1,0 +1,15 @@
+//! The services as processes of their own, over the real broker and databases.
+//!
+//! A cluster has a database, a virtual host and a prefix of its own. `TIDEGATE_TEST_POSTGRES`, `TIDEGATE_TEST_REDIS` and
+//! `TIDEGATE_TEST_RABBITMQ` say where the servers are, if not at their usual places here; virtual hosts are made with
+//! `rabbitmqctl`.
+
+mod faults;
+mod fixture;
+mod jobs;
+mod kills;
+mod poison;
+mod secrets;
+mod servers;
+mod starts;
+mod traces;

@@ -1,0 +1,367 @@
+//! A cluster of its own for a test.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tidegate_ledger::{JobFilter, Ledger as _, PostgresConfig, PostgresLedger};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::servers::{Addresses, shared_rabbitmq};
+use crate::process::{Cli, DEADLINE, Finished, Process};
+use crate::world::World;
+
+/// A service that ends when it is asked to has ended in this time.
+const STOPS_WITHIN: Duration = Duration::from_secs(25);
+
+/// All services, in the order in which they are started: who is asked for its address comes first.
+pub(crate) const KINDS: [&str; 5] = ["arbiter", "tracker", "planner", "executor", "gateway"];
+
+/// What executors show the arbiter.
+const SERVICE_TOKEN: &str = "canary-service-token-3b1f";
+
+/// What a service answered over HTTP.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// A service's process.
+struct Service {
+    kind: &'static str,
+    process: Process,
+    /// Where it listens; it gets the same address again when it is started again.
+    address: String,
+}
+
+/// All services, over a database, a virtual host and a prefix of their own.
+///
+/// Every test ends with [`Cluster::finish`], which recounts what the ledger holds.
+#[must_use = "a cluster is finished"]
+pub(crate) struct Cluster {
+    pub(crate) world: World,
+    addresses: Addresses,
+    name: String,
+    services: Vec<Service>,
+    sealing_key: String,
+    api_key: String,
+    settings: Vec<(&'static str, String)>,
+    may_fail_requests: bool,
+}
+
+impl Cluster {
+    /// One of each service, ready.
+    pub(crate) async fn start() -> Self {
+        Self::over(Addresses::usual()).await.started().await
+    }
+
+    /// No service yet, and nothing on the servers.
+    pub(crate) async fn over(addresses: Addresses) -> Self {
+        let name = format!("tidegate_it_{}_{:08x}", std::process::id(), rand());
+        let world = World::new();
+        let sealing_key = world.run(&["keys", "new-sealing-key"]).await.expect(0).stdout.trim().to_owned();
+        let (services, settings, api_key) = (Vec::new(), Vec::new(), String::new());
+        Self { world, addresses, name, services, sealing_key, api_key, settings, may_fail_requests: false }
+    }
+
+    /// With a variable for all processes.
+    pub(crate) fn set(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    /// One of each service, ready.
+    pub(crate) async fn started(mut self) -> Self {
+        self.make_vhost().await;
+        self.make_database().await;
+        self.migrate().await;
+        self.add_all().await;
+        self.are_ready().await;
+        self
+    }
+
+    pub(crate) async fn make_vhost(&self) {
+        if self.addresses.rabbitmq.is_none() {
+            rabbitmqctl(&["add_vhost", &self.name]).await;
+            rabbitmqctl(&["set_permissions", "-p", &self.name, "guest", ".*", ".*", ".*"]).await;
+        }
+    }
+
+    pub(crate) async fn make_database(&self) {
+        self.on_server(&format!("CREATE DATABASE {}", self.name)).await;
+    }
+
+    /// The schema, and a key to use the gateway with.
+    pub(crate) async fn migrate(&mut self) {
+        self.cli(&["migrate"]).run().await.expect(0);
+        self.api_key = self.cli(&["keys", "create"]).run().await.expect(0).stdout.trim().to_owned();
+    }
+
+    pub(crate) async fn add_all(&mut self) {
+        for kind in KINDS {
+            self.add(kind).await;
+        }
+    }
+
+    /// What is started from now on gets these addresses. Returns those from before; a virtual host is none of them.
+    pub(crate) fn replace(&mut self, addresses: Addresses) -> Addresses {
+        std::mem::replace(&mut self.addresses, addresses)
+    }
+
+    /// Requests will fail, and the gateway will say so in its log.
+    pub(crate) fn may_fail_requests(&mut self) {
+        self.may_fail_requests = true;
+    }
+
+    /// `tidegate ARGS…` with all settings of this cluster.
+    pub(crate) fn cli(&self, args: &[&str]) -> Cli {
+        let url = |kind| match self.address(kind) {
+            Some(address) => format!("http://{address}"),
+            None => "http://127.0.0.1:1".to_owned(),
+        };
+        let cli = self
+            .world
+            .tidegate(args)
+            .env("TIDEGATE_POSTGRES", &format!("{}/{}", self.addresses.postgres, self.name))
+            .env("TIDEGATE_RABBITMQ", &self.rabbitmq())
+            .env("TIDEGATE_REDIS", &self.addresses.redis)
+            .env("TIDEGATE_PREFIX", &self.prefix())
+            .env("TIDEGATE_SERVICE_TOKEN", SERVICE_TOKEN)
+            .env("TIDEGATE_SEALING_KEY", &self.sealing_key)
+            .env("TIDEGATE_API_KEY", &self.api_key)
+            .env("TIDEGATE_ARBITER", &url("arbiter"))
+            .env("TIDEGATE_URL", &url("gateway"))
+            .env("TIDEGATE_ALLOW_PRIVATE", "127.0.0.0/8")
+            .env("TIDEGATE_MAX_IN_FLIGHT", "32")
+            .env("TIDEGATE_LOG_FORMAT", "json");
+        self.settings.iter().fold(cli, |cli, (name, value)| cli.env(name, value))
+    }
+
+    /// The broker's address, with the virtual host.
+    pub(crate) fn rabbitmq(&self) -> String {
+        self.addresses.rabbitmq.clone().unwrap_or_else(|| format!("{}/{}", shared_rabbitmq(), self.name))
+    }
+
+    /// Before the names of queues and keys.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}:", self.name)
+    }
+
+    /// The name of the database and of the virtual host.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What nobody is to learn.
+    pub(crate) fn secrets(&self) -> [&str; 3] {
+        [&self.sealing_key, &self.api_key, SERVICE_TOKEN]
+    }
+
+    fn address(&self, kind: &str) -> Option<&str> {
+        Some(&self.services.iter().find(|service| service.kind == kind)?.address)
+    }
+
+    /// What a service said so far.
+    pub(crate) fn said_by(&self, kind: &str) -> String {
+        let service = self.services.iter().find(|service| service.kind == kind);
+        service.unwrap_or_else(|| panic!("no {kind} runs")).process.said()
+    }
+
+    /// Waits until a service has said something.
+    pub(crate) async fn says(&self, kind: &str, text: &str) {
+        let started = Instant::now();
+        while !self.said_by(kind).contains(text) {
+            assert!(started.elapsed() < DEADLINE, "{kind} never says {text}: {}", self.said_by(kind));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Asks a service over HTTP, with the API key.
+    pub(crate) async fn ask(&self, kind: &str, method: &str, path: &str, body: &str) -> Answer {
+        let address = self.address(kind).unwrap_or_else(|| panic!("no {kind} runs"));
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.api_key,
+            body.len(),
+        );
+        let started = Instant::now();
+        loop {
+            if let Some(answer) = exchange(address, &request).await {
+                return answer;
+            }
+            // A service that gets ready hangs up on who asked in the moment before.
+            assert!(started.elapsed() < DEADLINE, "{kind} never answers: {}", self.said_by(kind));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a service says of itself that it is ready, or that it is not.
+    pub(crate) async fn is_ready(&self, kind: &str, ready: bool) -> Answer {
+        let started = Instant::now();
+        loop {
+            let answer = self.ask(kind, "GET", "/readyz", "").await;
+            if (answer.status == 200) == ready {
+                return answer;
+            }
+            let said = self.said_by(kind);
+            assert!(started.elapsed() < DEADLINE, "{kind} stays ready={}: {answer:?}\n{said}", !ready);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// One more of a service.
+    pub(crate) async fn add(&mut self, kind: &'static str) {
+        let service = self.spawn(kind, "127.0.0.1:0").await;
+        self.services.push(service);
+    }
+
+    async fn spawn(&self, kind: &'static str, address: &str) -> Service {
+        let mut process = self.cli(&["serve", kind, "--listen", address]).spawn();
+        process.says("\"address\":\"").await;
+        let said = process.said();
+        let address = said.split("\"address\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        let address = address.expect("a process says where it listens").to_owned();
+        Service { kind, process, address }
+    }
+
+    /// Waits until all services are ready.
+    pub(crate) async fn are_ready(&self) {
+        for service in &self.services {
+            self.is_ready(service.kind, true).await;
+        }
+    }
+
+    /// SIGKILL, and nothing in its place.
+    pub(crate) async fn remove(&mut self, kind: &str) -> Finished {
+        self.take(kind).process.kill().await
+    }
+
+    fn take(&mut self, kind: &str) -> Service {
+        let place = self.services.iter().position(|service| service.kind == kind);
+        self.services.remove(place.unwrap_or_else(|| panic!("no {kind} runs")))
+    }
+
+    /// SIGKILL, and a new process in its place.
+    pub(crate) async fn kill(&mut self, kind: &'static str) {
+        let Service { process, address, .. } = self.take(kind);
+        process.kill().await;
+        let service = self.spawn(kind, &address).await;
+        self.services.push(service);
+    }
+
+    /// SIGTERM, which ends it in order and in time, and a new process in its place.
+    pub(crate) async fn restart(&mut self, kind: &'static str) {
+        let Service { process, address, .. } = self.take(kind);
+        let ended = stop(kind, process).await;
+        assert!(!has_errors(&ended), "{kind}: {}", ended.stderr);
+        let service = self.spawn(kind, &address).await;
+        self.services.push(service);
+    }
+
+    /// Submits the job file of this name, and returns its id.
+    pub(crate) async fn submit(&self, job: &str) -> String {
+        self.cli(&["submit", job]).run().await.expect(0).stdout.trim().to_owned()
+    }
+
+    /// Waits until a job is finished, and returns what it says of itself then.
+    pub(crate) async fn ended(&self, job: &str) -> Finished {
+        self.cli(&["watch", job, "--json"]).run().await
+    }
+
+    /// Items of a step of a job.
+    pub(crate) async fn items(&self, job: &str, step: &str) -> Vec<serde_json::Value> {
+        crate::world::items(&self.cli(&["items", job, "--step", step]).run().await.expect(0).stdout)
+    }
+
+    /// How a job stands.
+    pub(crate) async fn status(&self, job: &str) -> serde_json::Value {
+        self.cli(&["status", job, "--json"]).run().await.expect(0).json()
+    }
+
+    /// The ledger, to look into.
+    pub(crate) async fn ledger(&self) -> PostgresLedger {
+        let url = format!("{}/{}", self.addresses.postgres, self.name);
+        PostgresLedger::connect(&PostgresConfig::new(url)).await.expect("the ledger")
+    }
+
+    /// All services end in order when they are asked to, and every account balances.
+    pub(crate) async fn finish(mut self) {
+        for Service { kind, process, .. } in self.services.drain(..) {
+            let ended = stop(kind, process).await;
+            let may_fail = self.may_fail_requests && kind == "gateway";
+            assert!(may_fail || !has_errors(&ended), "{kind}: {}", ended.stderr);
+        }
+        let ledger = self.ledger().await;
+        assert_eq!(ledger.audit().await.expect("an audit"), Vec::<String>::new());
+        for job in ledger.jobs(&JobFilter::newest(1_000)).await.expect("jobs") {
+            assert!(job.counts.balances(), "{:?}", job.counts);
+        }
+        ledger.close().await;
+        self.tidy().await;
+        let Self { world, .. } = self;
+        world.finish().await;
+    }
+
+    async fn tidy(&self) {
+        if self.addresses.rabbitmq.is_none() {
+            rabbitmqctl(&["delete_vhost", &self.name]).await;
+        }
+        self.on_server(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+    }
+
+    /// Runs a statement in the cluster's database.
+    pub(crate) async fn sql(&self, sql: &str) {
+        self.on(&self.name, sql).await;
+    }
+
+    async fn on_server(&self, sql: &str) {
+        self.on("postgres", sql).await;
+    }
+
+    async fn on(&self, database: &str, sql: &str) {
+        let url = format!("{}/{database}", self.addresses.postgres);
+        let mut server = PgConnection::connect(&url).await.expect("PostgreSQL answers");
+        server.execute(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+async fn stop(kind: &str, process: Process) -> Finished {
+    process.signal("TERM").await;
+    let asked = Instant::now();
+    let ended = process.wait().await.expect(0);
+    assert!(asked.elapsed() < STOPS_WITHIN, "{kind} took {:?} to end", asked.elapsed());
+    ended
+}
+
+/// One request, and its answer if there is one.
+async fn exchange(address: &str, request: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
+}
+
+fn has_errors(ended: &Finished) -> bool {
+    ended.stderr.contains("\"level\":\"error\"")
+}
+
+pub(super) async fn rabbitmqctl(args: &[&str]) -> String {
+    let done = tokio::process::Command::new("rabbitmqctl").arg("-q").args(args).output().await;
+    let done = done.unwrap_or_else(|error| panic!("rabbitmqctl {args:?}: {error}"));
+    assert!(done.status.success(), "rabbitmqctl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// Enough to tell two tests of one process apart.
+fn rand() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() >> 32
+}

@@ -1,0 +1,130 @@
+//! Secrets stay where they belong: in no log, message, table or key.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::options::BasicConsumeOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+
+use super::fixture::{Cluster, KINDS, rabbitmqctl};
+use super::servers::{Addresses, Postgres, Redis};
+use crate::hostile::{Hostile, Trick, page};
+use crate::process::DEADLINE;
+use crate::world::JOB;
+
+const TOKEN: &str = "canary-token-58c1d0e4";
+const POSTGRES: &str = "canary-postgres-91ab";
+const REDIS: &str = "canary-redis-7e02";
+
+const PROVIDER: &str = "retry: { attempts: 3, base: 5ms, cap: 20ms }
+auth: { bearer: '{{ credential.token }}' }
+limits:
+  - { id: quota, key: [provider, credential], window: { calls: 1000, per: 1s } }
+endpoints:
+  items: { get: /items, items: '$.items[*]', key: $.id, pages: { offset: offset, size: { param: limit, max: 10 } } }
+  child: { get: '/items/{id}' }
+";
+const STEPS: &str = "credential: alice
+steps:
+  - { id: items, call: items }
+  - { id: more, call: child, for_each: items, with: { id: '{{ item.id }}' }, on_failure: continue }
+";
+
+/// Twenty pages of items; of those behind them, some fail for good, all of them with the token in their answer.
+async fn third_party() -> Hostile {
+    Hostile::start(|seen| match seen.target.strip_prefix("/items/") {
+        Some(id) if id.ends_with('3') => Trick::answer("403 Forbidden", "", format!("{{\"error\":\"no {TOKEN}\"}}")),
+        Some(id) if id.ends_with('7') => Trick::answer("500 Oh", "", format!("the token {TOKEN} is no good")),
+        Some(_) => Trick::json(r#"{"id":0}"#),
+        None if seen.number("offset") >= 200 => Trick::json(page(0, 0, "")),
+        None => Trick::json(page(seen.number("offset"), seen.number("offset") + 10, "")),
+    })
+    .await
+}
+
+/// How long a queue may take to deliver what is in it.
+const DELIVERED_WITHIN: Duration = Duration::from_millis(300);
+
+/// All messages that the broker has and nobody takes, with their headers. They are put back.
+async fn messages(cluster: &Cluster) -> (usize, String) {
+    // The broker counts what is in a quorum queue now and then only; so all are looked into, but for parked calls'.
+    let queues = rabbitmqctl(&["list_queues", "--no-table-headers", "-p", cluster.name(), "name"]).await;
+    let queues = queues.lines().map(str::trim);
+    let connection = Connection::connect(&cluster.rabbitmq(), ConnectionProperties::default()).await.expect("connects");
+    let (mut count, mut all) = (0, String::new());
+    for queue in queues.filter(|queue| ![".events.", ".delay."].iter().any(|other| queue.contains(other))) {
+        let channel = connection.create_channel().await.expect("a channel");
+        let options = BasicConsumeOptions::default();
+        let taking = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await;
+        let mut taking = taking.expect("a queue");
+        while let Ok(Some(delivery)) = tokio::time::timeout(DELIVERED_WITHIN, taking.next()).await {
+            let delivery = delivery.expect("a message");
+            all.push_str(&format!("{} {:?}\n", String::from_utf8_lossy(&delivery.data), delivery.properties));
+            count += 1;
+        }
+        channel.close(200, "read".into()).await.expect("closes");
+    }
+    connection.close(200, "read".into()).await.expect("closes");
+    (count, all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_found_in_logs_messages_tables_or_keys() {
+    let (postgres, redis, hostile) = (Postgres::start(POSTGRES).await, Redis::start(Some(REDIS)), third_party().await);
+    let cluster = Cluster::over(Addresses::usual().postgres(&postgres).redis(&redis)).await;
+    let mut cluster = cluster.set("TIDEGATE_LOG", "debug,sqlx=info").started().await;
+    let stored = cluster.ask("gateway", "PUT", "/v1/credentials/alice", &format!("{{\"token\":\"{TOKEN}\"}}")).await;
+    assert_eq!(stored.status, 201, "{stored:?}");
+    cluster.world.provider(hostile.origin(), PROVIDER);
+    cluster.world.write(JOB, &format!("provider: ./sim.yaml\n{STEPS}"));
+    let job = cluster.submit(JOB).await;
+    let going_on = async {
+        while hostile.seen().len() < 60 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, going_on).await.expect("the job goes on");
+    // Who takes messages is gone, so what is under way stands in the queues.
+    let mut places: Vec<(String, String)> = Vec::new();
+    const AWAY: [&str; 3] = ["tracker", "executor", "planner"];
+    for kind in AWAY {
+        places.push((format!("the log of the first {kind}"), cluster.remove(kind).await.stderr));
+    }
+    let (count, under_way) = messages(&cluster).await;
+    assert!(count > 0, "nothing is under way");
+    for kind in AWAY {
+        cluster.add(kind).await;
+    }
+    // Somebody knocks with a wrong key, and with a right one at the wrong door.
+    assert_eq!(cluster.ask("gateway", "GET", "/v1/credentials/alice/nothing", "").await.status, 404);
+    let ended = cluster.ended(&job).await.json();
+    assert_eq!((&ended["counts"]["calls_failed"], &ended["counts"]["items"]), (&40.into(), &360.into()), "{ended}");
+    assert!(hostile.seen().iter().all(|seen| seen.head.contains(TOKEN)), "the third party got the token");
+    let failures = cluster.ask("gateway", "GET", &format!("/v1/jobs/{job}/failures"), "").await;
+    assert_eq!(failures.status, 200, "{failures:?}");
+    let tables = postgres.dump(cluster.name()).await;
+    assert!(tables.contains("alice") && tables.contains("403"), "the dump holds credentials and failures");
+    let keys = redis.dump().await;
+    assert!(keys.contains("quota"), "{keys}");
+    places.extend(KINDS.map(|kind| (format!("the log of the {kind}"), cluster.said_by(kind))));
+    places.extend([
+        ("messages under way".to_owned(), under_way),
+        ("messages left".to_owned(), messages(&cluster).await.1),
+        ("tables".to_owned(), tables),
+        ("keys".to_owned(), keys),
+        ("failures that are shown".to_owned(), failures.body),
+        ("what the job says".to_owned(), ended.to_string()),
+    ]);
+    // Ids of keys and checksums are no secrets; what stands between them is.
+    let secret = |text: &str| text.split(['_', ':']).max_by_key(|part| part.len()).unwrap_or(text).to_owned();
+    let secrets = cluster.secrets().map(secret).into_iter().chain([TOKEN, POSTGRES, REDIS].map(str::to_owned));
+    for secret in secrets {
+        assert!(secret.len() >= 12, "too short to look for: {secret}");
+        for (place, text) in &places {
+            let found = text.lines().find(|line| line.contains(&secret));
+            assert!(found.is_none(), "{secret} stands in {place}: {found:?}");
+        }
+    }
+    cluster.finish().await;
+}
