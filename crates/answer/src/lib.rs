@@ -9,6 +9,8 @@
 //! | [`ErrorRule`] | [`Classifier`] | a page, or a failure of a class |
 //! | `items`, `key`, [`Pages`] | [`Reader`] | the items as lines, and the facts that pagination needs |
 //!
+//! Items that stand on two pages are left out by [`Seen`] when they are read back.
+//!
 //! What cannot be read for sure is [`Unreadable`], never an empty page: an answer without the items field, HTML
 //! or broken JSON must not pass for the end of a list.
 //!
@@ -35,6 +37,7 @@ mod pattern;
 mod problem;
 mod raw;
 mod reader;
+mod seen;
 mod selector;
 mod statuses;
 mod told;
@@ -47,11 +50,12 @@ pub use error_rule::{BodyKind, ErrorRule};
 pub use expected::{Expected, ScalarValue};
 pub use json_path::{JSON_PATH_MAX_BYTES, JsonPath, ParseJsonPathError};
 pub use lines::ITEMS_MAX;
-pub use pages::{PageSize, Pages};
+pub use pages::{CountCall, PageSize, Pages, SliceForm, Slices};
 pub use pattern::{PATTERN_MAX_BYTES, ParsePatternError, Pattern};
 pub use problem::Problem;
 pub use raw::DEPTH_MAX;
 pub use reader::{PageRead, Reader};
+pub use seen::Seen;
 pub use selector::{HeaderField, ParseHeaderFieldError, Selector};
 pub use statuses::{ParseStatusesError, Statuses};
 pub use told::CURSOR_MAX_BYTES;

@@ -62,14 +62,77 @@ pub struct Pages {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub parallel: Option<u32>,
-    /// With `offset` or `page`: whether a page with fewer items than asked for is the last one. Default: false, since
-    /// many providers filter a page after cutting it.
+    /// With `size`: whether a page with fewer items than asked for is the last one. Default: false, since many providers
+    /// filter a page after cutting it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub short_page_ends: Option<bool>,
     /// With `cursor`, `link` or `next_url`: whether a page without items is the last one even if it names a next one.
     /// Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blank_page_ends: Option<bool>,
+    /// With `cursor`, `link` or `next_url`: whether a page begins with the item that ended the page before, as where the
+    /// last item's id is the cursor and counts itself. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlaps: Option<bool>,
+    /// With `offset` or `page`: whether to ask for one page after the other even if the total is known. Needed where new
+    /// items appear at the top of the list and none may be lost: they move items on to pages that were read already.
+    /// Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_order: Option<bool>,
+    /// With `offset` or `page`: a call of its own that tells how many items there are, where pages do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<CountCall>,
+    /// A range, such as of time, of which the provider shows only so many items: it is read in slices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices: Option<Slices>,
+}
+
+/// A call that tells how many items there are. It has the endpoint's parameters and headers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountCall {
+    /// Its path, with placeholders as the endpoint's own. It is sent with the endpoint's method.
+    pub path: String,
+    /// Where its answer says how many.
+    pub total: Selector,
+}
+
+/// How a range is read in slices: each is asked for like a list of its own, and split while it holds more items than can
+/// be reached. Slices have no gap and no overlap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slices {
+    /// The endpoint's parameter with the beginning of the range, which belongs to it. A step has to give it.
+    pub from: String,
+    /// The endpoint's parameter with the end of the range, which does not belong to it; the time at which the job was
+    /// submitted unless a step gives it.
+    pub until: String,
+    /// Most items that can be reached in one slice, such as 10000.
+    #[schemars(range(min = 1))]
+    pub cap: u64,
+    /// How both are written.
+    #[serde(default, rename = "as")]
+    pub form: SliceForm,
+    /// Whether the provider takes the end as part of the range: it is then told the last unit before. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_included: bool,
+}
+
+/// How the bounds of a range are written. Its unit is the width of the thinnest slice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SliceForm {
+    /// `2024-01-31T12:00:00Z`, in UTC; whole seconds.
+    #[default]
+    Iso8601,
+    /// `2024-01-31`, in UTC; whole days.
+    Date,
+    /// Unix time in seconds.
+    EpochS,
+    /// Unix time in milliseconds.
+    EpochMs,
+    /// Any whole numbers, such as ids.
+    Number,
 }
 
 /// How many items to ask for on each page.
@@ -81,6 +144,22 @@ pub struct PageSize {
     /// What to ask for, from 1: the most that the provider grants.
     #[schemars(range(min = 1))]
     pub max: u32,
+    /// Fewest items to ask for, from 1. With it, a page that is too large for the provider (an error of class
+    /// `too_much_data` or `too_large`, or a second timeout) is asked for again in smaller ones; without, it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub min: Option<u32>,
+    /// With `min`, and `cursor`, `link` or `next_url`: a page that took longer makes the next one smaller, such as `20s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<String>,
+}
+
+impl PageSize {
+    /// `slow` in ms; `None` where it is not said, or is no duration.
+    fn slow_ms(&self) -> Option<u32> {
+        let slow = humantime::parse_duration(self.slow.as_deref()?).ok()?;
+        u32::try_from(slow.as_millis()).ok().filter(|ms| *ms > 0)
+    }
 }
 
 impl Pages {
@@ -109,27 +188,34 @@ impl Pages {
             parallel: self.parallel.unwrap_or(defaults.parallel).clamp(1, Self::PARALLEL_MAX),
             short_page_ends: self.short_page_ends.unwrap_or(defaults.short_page_ends),
             blank_page_ends: self.blank_page_ends.unwrap_or(defaults.blank_page_ends),
+            size: self.size.as_ref().map(|size| size.max.max(1)),
+            min_size: self.size.as_ref().and_then(|size| size.min),
+            slow_ms: self.size.as_ref().and_then(PageSize::slow_ms),
+            overlaps: self.overlaps.unwrap_or(defaults.overlaps),
+            in_order: self.in_order.unwrap_or(defaults.in_order),
+            counted: self.count.is_some(),
+            slice_cap: self.slices.as_ref().map(|slices| slices.cap.max(1)),
             ..defaults
         }
     }
 
     /// The query parameters that ask for the page at `pointer`: names and values, neither encoded.
     ///
-    /// None for an address, which is whole. Offset and number bring their own size, which may be smaller than the
-    /// declared one. A pointer of a kind that is not declared here names no parameter but the size's.
+    /// None for an address, which is whole, but for a size that differs from the declared one, and none for a count.
+    /// Offset and number bring their own size, which may be smaller than the declared one. A pointer of a kind that is not
+    /// declared here names no parameter but the size's.
     #[must_use]
     pub fn query(&self, pointer: &PagePointer) -> Vec<(&str, String)> {
         let declared = self.size.as_ref().map(|size| size.max);
-        let (place, size) = match (pointer, Way::of(self)) {
-            (PagePointer::Url { .. }, _) => return Vec::new(),
-            (PagePointer::Offset { offset, size }, Some(Way::Offset(param))) => {
-                (Some((param, offset.to_string())), Some(*size))
-            }
-            (PagePointer::Number { page, size }, Some(Way::Number(param))) => {
-                (Some((param, page.to_string())), Some(*size))
-            }
-            (PagePointer::Cursor { cursor }, Some(Way::Cursor(param))) => (Some((param, cursor.clone())), declared),
-            _ => (None, declared),
+        let size = pointer.size().or(declared);
+        let (place, size) = match (pointer.place(), Way::of(self)) {
+            (PagePointer::Count, _) => return Vec::new(),
+            (PagePointer::Url { .. }, _) => (None, pointer.size()),
+            (PagePointer::Offset { offset, .. }, Some(Way::Offset(param))) => (Some((param, offset.to_string())), size),
+            (PagePointer::Number { page, .. }, Some(Way::Number(param))) => (Some((param, page.to_string())), size),
+            (PagePointer::Cursor { cursor }, Some(Way::Cursor(param))) => (Some((param, cursor.clone())), size),
+            (PagePointer::Offset { .. } | PagePointer::Number { .. }, _) => (None, declared),
+            _ => (None, size),
         };
         let size = self.size.as_ref().zip(size).map(|(param, size)| (param.param.as_str(), size.to_string()));
         place.into_iter().chain(size).collect()
@@ -160,7 +246,8 @@ mod tests {
             (json!({"next_url": {"header": "Next-Page"}}), Kind::Chain),
         ];
         for (json, kind) in table {
-            assert_eq!(pages(json.clone()).paging(), Paging::new(kind), "{json}");
+            let size = json.get("size").map(|_| 50);
+            assert_eq!(pages(json.clone()).paging(), Paging { size, ..Paging::new(kind) }, "{json}");
         }
     }
 
@@ -183,6 +270,7 @@ mod tests {
         let cursor = pages(json!({"cursor": "after", "next": "$.n", "size": size}));
         let bare = pages(json!({"cursor": "after", "next": "$.n"}));
         let link = pages(json!({"link": "next", "size": size}));
+        let resized = |at: At| at.along(tidegate_contracts::Trail { size: Some(7), ..Default::default() });
         let cursor_at = || At::Cursor { cursor: "a b&c".to_owned() };
         let table = [
             (&offset, At::Offset { offset: 100, size: 25 }, vec![("skip", "100"), ("limit", "25")]),
@@ -193,6 +281,11 @@ mod tests {
             (&bare, cursor_at(), vec![("after", "a b&c")]),
             (&link, At::First, vec![("limit", "50")]),
             (&link, At::Url { url: "https://api.example/?page=2".to_owned() }, vec![]),
+            (&link, resized(At::Url { url: "https://api.example/?page=2".to_owned() }), vec![("limit", "7")]),
+            (&cursor, resized(cursor_at()), vec![("after", "a b&c"), ("limit", "7")]),
+            (&cursor, resized(At::First).within(1, 5, 9), vec![("limit", "7")]),
+            (&number, At::Number { page: 3, size: 9 }.within(1, 5, 9), vec![("page", "3"), ("per_page", "9")]),
+            (&number, At::Count, vec![]),
             (&Pages::default(), At::First, vec![]),
         ];
         for (pages, pointer, query) in table {

@@ -13,6 +13,7 @@ use crate::lines::Lines;
 use crate::message::{self, Places};
 use crate::pages::Pages;
 use crate::raw::{self, Scalar};
+use crate::selector::Selector;
 use crate::told::{Context, Sources};
 use crate::unreadable::Unreadable;
 
@@ -26,6 +27,8 @@ pub struct Reader {
     errors: (Finder, Places),
     /// An answer without a body is right: one item, `null`.
     bodiless: bool,
+    /// It tells a total, and has no items.
+    counts: bool,
 }
 
 /// A page that was read.
@@ -35,6 +38,19 @@ pub struct PageRead {
     pub lines: Vec<u8>,
     /// What the page says; never `repeated`, which one page alone can't know.
     pub facts: PageFacts,
+}
+
+impl PageRead {
+    /// Keeps the first `items`, and leaves the rest out.
+    pub fn keep(&mut self, items: u32) {
+        if items >= self.facts.items {
+            return;
+        }
+        let ends = self.lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let end = if items == 0 { 0 } else { ends.clone().nth(items as usize - 1).unwrap_or(self.lines.len()) };
+        self.lines.truncate(end);
+        self.facts.items = items;
+    }
 }
 
 impl Reader {
@@ -52,7 +68,17 @@ impl Reader {
         let key = key.map(|key| Finder::new(Items::Unwanted, vec![key.clone()]));
         let mut usual = Vec::new();
         let places = Places::add(&mut usual);
-        Self { body, sources, key, errors: (Finder::new(Items::Unwanted, usual), places), bodiless }
+        Self { body, sources, key, errors: (Finder::new(Items::Unwanted, usual), places), bodiless, counts: false }
+    }
+
+    /// Compiles a call that tells how many items there are.
+    #[must_use]
+    pub fn of_count(total: &Selector) -> Self {
+        let mut values = Vec::new();
+        let pages = Pages { total: Some(total.clone()), ..Pages::default() };
+        let sources = Sources::of(&pages, &mut values);
+        let body = Finder::new(Items::Unwanted, values);
+        Self { body, sources, counts: true, ..Self::new(None, None, None) }
     }
 
     /// Reads the answer that a call of `url` (where redirects ended) brought.
@@ -66,6 +92,7 @@ impl Reader {
     /// The answer can't be read for sure; see [`Unreadable`].
     pub fn read(&self, headers: &HeaderMap, body: &[u8], url: &Url) -> Result<PageRead, Unreadable> {
         let found = match body::json_text(body) {
+            Err(Unreadable::Empty) if self.counts => Found::default(),
             Err(Unreadable::Empty) if self.bodiless => nothing()?,
             text => self.body.find(text?)?,
         };
@@ -75,16 +102,33 @@ impl Reader {
             return Err(Unreadable::ErrorBeside { message });
         }
         let told = self.sources.read(&Context { headers, found: &found, url })?;
+        if self.counts && told.total.is_none() {
+            return Err(Unreadable::NoTotal);
+        }
         let Lines { bytes, count, .. } = found.lines;
         let facts = PageFacts {
             items: count,
             total: told.total,
             next: told.next,
             has_more: told.has_more,
-            fingerprint: Fingerprint(xxh3_64(&bytes).cast_signed()),
-            repeated: false,
+            fingerprint: self.fingerprint(&bytes, told.total),
+            ..PageFacts::default()
         };
         Ok(PageRead { lines: bytes, facts })
+    }
+
+    /// The same for pages of the same items: by their keys, however else they differ, where the list's size is not known and
+    /// nothing else would end it; else by all that they hold.
+    fn fingerprint(&self, lines: &[u8], total: Option<u64>) -> Fingerprint {
+        let items = || lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let by_key = || items().map(|item| self.item_key(item)).collect::<Option<Vec<_>>>();
+        let keys = if self.has_key() && total.is_none() { by_key() } else { None };
+        let hash = match keys {
+            // In any order.
+            Some(keys) => keys.iter().fold(keys.len() as u64, |sum, key| sum.wrapping_add(xxh3_64(key.as_bytes()))),
+            None => xxh3_64(lines),
+        };
+        Fingerprint(hash.cast_signed())
     }
 
     /// The message in `error`, `errors` or `error_description`.

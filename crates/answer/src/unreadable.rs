@@ -51,6 +51,9 @@ pub enum Unreadable {
         /// The items selector.
         path: String,
     },
+    /// A call that asks how many items there are is not told.
+    #[error("the answer does not say how many items there are")]
+    NoTotal,
     /// There is something else where the items should be.
     #[error("the body has {found} at `{path}`, where a list of items should be")]
     NotItems {

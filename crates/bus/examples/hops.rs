@@ -55,7 +55,7 @@ fn envelope(queue: &Queue, number: usize) -> Envelope {
         _ => {
             let (items, total, next, has_more, fingerprint, repeated) =
                 (100, Some(100_000), None, Some(true), Fingerprint(7), false);
-            let facts = PageFacts { items, total, next, has_more, fingerprint, repeated };
+            let facts = PageFacts { items, total, next, has_more, fingerprint, repeated, took_ms: None };
             Message::Outcome(Outcome::Page { call, facts })
         }
     };

@@ -25,6 +25,10 @@ pub struct Job {
     pub submitted_at_ms: i64,
     pub started_at_ms: Option<i64>,
     pub finished_at_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_at_ms: Option<i64>,
     pub counts: Counts,
 }
 
@@ -41,6 +45,8 @@ pub struct Counts {
     pub calls_planned: u64,
     pub calls_open: u64,
     pub calls_released: u64,
+    #[serde(default)]
+    pub calls_held: u64,
     pub calls_succeeded: u64,
     pub calls_skipped: u64,
     pub calls_failed: u64,
@@ -56,9 +62,24 @@ pub struct Counts {
 pub struct JobDetail {
     #[serde(flatten)]
     pub job: Job,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     pub steps: Vec<Step>,
     pub waiting: Vec<Wait>,
     pub failures: Vec<Failure>,
+    #[serde(default)]
+    pub notifications: Vec<Notification>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    pub event: String,
+    pub finished_at_ms: i64,
+    pub state: String,
+    pub attempts: u32,
+    pub next_at_ms: Option<i64>,
+    pub ended_at_ms: Option<i64>,
+    pub last: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +92,8 @@ pub struct Step {
     pub calls_failed: u64,
     pub calls_skipped: u64,
     pub items: u64,
+    #[serde(default)]
+    pub left_out: u64,
     #[serde(default)]
     pub guards: Vec<Guard>,
 }
@@ -105,11 +128,86 @@ pub struct JobPage {
     pub next: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobEvent {
     #[serde(flatten)]
     pub job: Job,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     pub waiting: Vec<Wait>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub fraction: f64,
+    pub eta_ms: Option<i64>,
+    pub eta_low_ms: Option<i64>,
+    pub eta_high_ms: Option<i64>,
+    pub basis: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    pub sentence: String,
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    pub calls: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_due_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_due_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<Value>,
+    pub words: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FetchPage {
+    pub fetches: Vec<Fetch>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fetch {
+    pub id: String,
+    pub parent: Option<String>,
+    pub step: String,
+    pub params: Value,
+    pub total: Option<u64>,
+    pub fetch_end: Option<String>,
+    pub calls_planned: u64,
+    pub calls_open: u64,
+    pub calls_failed: u64,
+    pub calls_skipped: u64,
+    pub children_open: u64,
+    pub items: u64,
+    pub finished_at_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedPage {
+    pub calls: Vec<Failed>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    pub id: String,
+    pub fetch: String,
+    pub step: String,
+    pub params: Value,
+    pub page: String,
+    pub state: String,
+    pub class: String,
+    pub status: Option<u16>,
+    pub message: String,
+    pub attempt: u32,
 }
 
 /// How many calls are made again.

@@ -11,7 +11,8 @@ use tidegate_contracts::JobId;
 use url::Url;
 
 use crate::answer::{
-    Credential, Job, JobDetail, JobPage, Key, MadeKey, Provider, Ready, Retried, StoredCredential, Submitted,
+    Credential, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey, Provider, Ready, Retried,
+    StoredCredential, Submitted,
 };
 use crate::error::{ClientError, Problem};
 use crate::events::Events;
@@ -104,12 +105,57 @@ impl Client {
         self.answer(self.ask(Method::GET, &["v1", "jobs", &job.to_string()])).await
     }
 
+    /// Why a job, or a fetch of it, is not finished.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn explain(&self, job: JobId, fetch: Option<&str>) -> Result<Explanation, ClientError> {
+        let job = job.to_string();
+        let ask = match fetch {
+            None => self.ask(Method::GET, &["v1", "jobs", &job, "explain"]),
+            Some(fetch) => self.ask(Method::GET, &["v1", "jobs", &job, "fetches", fetch, "explain"]),
+        };
+        self.answer(ask).await
+    }
+
+    /// A page of one level of a job's tree.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tree(&self, job: JobId, query: &[(&str, String)]) -> Result<FetchPage, ClientError> {
+        self.answer(self.ask_with(Method::GET, &["v1", "jobs", &job.to_string(), "tree"], query)).await
+    }
+
+    /// A page of a job's failed and skipped calls.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn failures(&self, job: JobId, query: &[(&str, String)]) -> Result<FailedPage, ClientError> {
+        self.answer(self.ask_with(Method::GET, &["v1", "jobs", &job.to_string(), "failures"], query)).await
+    }
+
     /// Cancels a job.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn cancel(&self, job: JobId) -> Result<Job, ClientError> {
         self.answer(self.ask(Method::DELETE, &["v1", "jobs", &job.to_string()])).await
+    }
+
+    /// Pauses a job.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pause(&self, job: JobId) -> Result<Job, ClientError> {
+        self.answer(self.ask(Method::POST, &["v1", "jobs", &job.to_string(), "pause"])).await
+    }
+
+    /// Goes on with a paused job.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&self, job: JobId) -> Result<Job, ClientError> {
+        self.answer(self.ask(Method::POST, &["v1", "jobs", &job.to_string(), "resume"])).await
     }
 
     /// Has the failed and cancelled calls of a finished job made again.

@@ -11,8 +11,9 @@ mod events;
 mod items;
 
 pub use answer::{
-    Check, Counts, Credential, Failure, Guard, Job, JobDetail, JobEvent, JobPage, Key, MadeKey, Provider, Ready,
-    Retried, Step, StoredCredential, Submitted, Wait,
+    Check, Counts, Credential, Explanation, Failed, FailedPage, Failure, Fetch, FetchPage, Guard, Job, JobDetail,
+    JobEvent, JobPage, Key, MadeKey, Progress, Provider, Ready, Reason, Retried, Step, StoredCredential, Submitted,
+    Wait,
 };
 pub use client::{Client, JobQuery};
 pub use error::{ClientError, FieldProblem, Problem};

@@ -42,6 +42,12 @@ pub enum Class {
 }
 
 impl Class {
+    /// Less of the same may go well: a page of such a failure is asked for again in smaller ones, where it can be.
+    #[must_use]
+    pub fn may_fit_smaller(self) -> bool {
+        matches!(self, Self::TooMuchData | Self::TooLarge | Self::Timeout)
+    }
+
     /// The class's name as in files, messages and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -18,6 +18,12 @@ pub enum FetchEnd {
     RepeatedPage,
     /// Guard: as many pages as allowed (`max_pages`).
     PageCap,
+    /// As many items as were wanted (a step's `limit`).
+    Limit,
+    /// Guard: all items that were told of are there, and nearly empty pages go on and on.
+    TinyPages,
+    /// Guard: a slice of a range holds more than can be reached in one, and is too thin to be split.
+    DepthCap,
 }
 
 impl FetchEnd {
@@ -30,13 +36,19 @@ impl FetchEnd {
             Self::RepeatedPointer => "repeated_pointer",
             Self::RepeatedPage => "repeated_page",
             Self::PageCap => "page_cap",
+            Self::Limit => "limit",
+            Self::TinyPages => "tiny_pages",
+            Self::DepthCap => "depth_cap",
         }
     }
 
     /// A guard stopped it: the list may not be whole.
     #[must_use]
     pub fn is_guard(self) -> bool {
-        matches!(self, Self::RepeatedPointer | Self::RepeatedPage | Self::PageCap)
+        match self {
+            Self::LastPage | Self::BlankPage | Self::Limit => false,
+            Self::RepeatedPointer | Self::RepeatedPage | Self::PageCap | Self::TinyPages | Self::DepthCap => true,
+        }
     }
 }
 

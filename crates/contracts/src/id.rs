@@ -113,6 +113,13 @@ impl JobId {
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// When the id was made, which is when the job was submitted: Unix ms. `None` for an id that was made otherwise.
+    #[must_use]
+    pub fn made_at_ms(&self) -> Option<i64> {
+        let (seconds, nanos) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
+        i64::try_from(seconds).ok()?.checked_mul(1_000)?.checked_add(i64::from(nanos / 1_000_000))
+    }
 }
 
 impl Default for JobId {

@@ -25,6 +25,6 @@ pub use id::{CallId, FetchId, JobId, ParseIdError};
 pub use lane::Lane;
 pub use message::{Call, Envelope, Event, JobSubmitted, Message, MessageError, VERSION};
 pub use outcome::{Failure, Outcome, Wait, WaitReason};
-pub use page::{Fingerprint, Next, PageFacts, PagePointer};
+pub use page::{Fingerprint, Next, PageFacts, PagePointer, Trail};
 pub use params::{Params, Primitive};
 pub use plan::{CallEnd, End, NewFetch, NewPages, Plan};

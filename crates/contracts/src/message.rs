@@ -66,6 +66,16 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
+    /// No new call of the job may go out until it is resumed.
+    JobPaused {
+        /// The job.
+        job: JobId,
+    },
+    /// Calls of a paused job may go out again.
+    JobResumed {
+        /// The job.
+        job: JobId,
+    },
     /// The job is done, whatever came of it.
     JobFinished {
         /// The job.

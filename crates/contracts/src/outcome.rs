@@ -36,6 +36,11 @@ pub enum Outcome {
         /// The call.
         call: Call,
     },
+    /// The call was not made, because its job is paused; it stays open, and goes out again when the job goes on.
+    Returned {
+        /// The call.
+        call: Call,
+    },
 }
 
 impl Outcome {
@@ -46,7 +51,8 @@ impl Outcome {
             Self::Page { call, .. }
             | Self::Failed { call, .. }
             | Self::Deferred { call, .. }
-            | Self::Cancelled { call } => call,
+            | Self::Cancelled { call }
+            | Self::Returned { call } => call,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Plans: what the planner made of an outcome.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{CallId, Failure, FetchEnd, FetchId, JobId, PagePointer, Params, Wait};
@@ -29,6 +31,9 @@ pub struct Plan {
     /// No new call of this job may go out: it fails with this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fail_job: Option<String>,
+    /// Items for which a step was not done, because its `when` did not hold, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u32>,
 }
 
 impl Plan {
@@ -36,8 +41,8 @@ impl Plan {
     /// no more than that.
     #[must_use]
     pub fn nothing(job: JobId) -> Self {
-        let (pages, fetches) = (Vec::new(), Vec::new());
-        Self { job, ended: None, pages, fetches, fetch_end: None, total: None, fail_job: None }
+        let (pages, fetches, left_out) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { job, ended: None, pages, fetches, fetch_end: None, total: None, fail_job: None, left_out }
     }
 }
 
@@ -81,6 +86,8 @@ pub enum End {
     },
     /// It was not made, because its job was stopped.
     Cancelled,
+    /// It was not made, because its job is paused; not an end, the call is planned again.
+    Returned,
     /// It waits; not an end, the call stays open.
     Deferred {
         /// Until when and why.
@@ -121,6 +128,17 @@ pub enum NewPages {
         /// Place of the first one, from 0.
         ordinal: u32,
     },
+    /// Pages of one slice of a range ([`PagePointer::Slice`]).
+    Sliced {
+        /// First unit.
+        from: i64,
+        /// End, exclusive.
+        until: i64,
+        /// Slices that this one may become, itself included.
+        budget: u32,
+        /// Which, within the slice.
+        within: Box<NewPages>,
+    },
 }
 
 impl NewPages {
@@ -135,6 +153,9 @@ impl NewPages {
             Self::Numbers { from, until, size, ordinal } => {
                 Box::new((from..until).zip(ordinal..).map(move |(page, n)| (PagePointer::Number { page, size }, n)))
             }
+            Self::Sliced { from, until, budget, ref within } => {
+                Box::new(within.pointers().map(move |(pointer, n)| (pointer.within(from, until, budget), n)))
+            }
         }
     }
 
@@ -145,6 +166,7 @@ impl NewPages {
             Self::One { .. } => 1,
             Self::Offsets { from, until, size, .. } => until.saturating_sub(from).div_ceil(u64::from(size.max(1))),
             Self::Numbers { from, until, .. } => until.saturating_sub(from),
+            Self::Sliced { ref within, .. } => within.count(),
         }
     }
 }
@@ -169,6 +191,10 @@ pub struct NewFetch {
     /// The job may still succeed without it (`on_failure: continue`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tolerated: bool,
+    /// Fetches that must have finished, with all below them, before its first page is asked for. Those that nobody
+    /// planned hold nobody up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<FetchId>,
 }
 
 #[cfg(test)]

@@ -30,6 +30,19 @@ fn call() -> Call {
     }
 }
 
+/// A page that knows all that one can know of others.
+fn along() -> PagePointer {
+    let part_of = Some(Box::new(PagePointer::Offset { offset: 100, size: 100 }));
+    let trail =
+        Trail { size: Some(50), before: 7, calm: 1, patience: 16, tiny: 2, total: Some(250), last: true, part_of };
+    PagePointer::Cursor { cursor: "abc".into() }.along(trail).within(-5, 60, 9)
+}
+
+fn sliced() -> NewPages {
+    let within = NewPages::Numbers { from: 2, until: 5, size: 100, ordinal: 1 };
+    NewPages::Sliced { from: -5, until: 60, budget: 9, within: Box::new(within) }
+}
+
 fn failure() -> Failure {
     Failure { class: Class::Invalid, status: Some(422), message: "limit must be at most 40".into() }
 }
@@ -41,7 +54,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         next: Some(Next::Cursor("abc".into())),
         has_more: Some(true),
         fingerprint: Fingerprint(42),
-        repeated: false,
+        ..PageFacts::default()
     };
     let wait = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Limit("token".into()) };
     let ended = |end| {
@@ -63,11 +76,24 @@ fn messages() -> Vec<(&'static str, Message)> {
             pages: vec![NewPages::One { pointer: PagePointer::First, ordinal: 0 }],
             failure: None,
             tolerated: false,
+            after: Vec::new(),
         }],
         fetch_end: Some(FetchEnd::PageCap),
         total: Some(250),
         fail_job,
+        left_out: std::collections::BTreeMap::new(),
     };
+    let waiting = NewFetch {
+        fetch: FetchId::derive(job(), None, "digest", &Params::default()),
+        parent: None,
+        step: "digest".into(),
+        params: Params::default(),
+        pages: vec![NewPages::One { pointer: PagePointer::First, ordinal: 0 }],
+        failure: None,
+        tolerated: false,
+        after: vec![call().fetch],
+    };
+    let left_out = [("likes".to_owned(), 3)].into_iter().collect();
     vec![
         ("job_submitted", Message::JobSubmitted(JobSubmitted { job: job() })),
         ("call", Message::Call(call())),
@@ -75,6 +101,8 @@ fn messages() -> Vec<(&'static str, Message)> {
             "call_again",
             Message::Call(Call { again: true, attempt: 2, requests: 3, failing_since_ms: Some(1), ..call() }),
         ),
+        ("call_along", Message::Call(Call { pointer: along(), ..call() })),
+        ("plan_sliced", Message::Plan(Plan { pages: vec![sliced()], ..Plan::nothing(job()) })),
         ("outcome_page", Message::Outcome(Outcome::Page { call: call(), facts })),
         ("outcome_failed", Message::Outcome(Outcome::Failed { call: call(), failure: failure() })),
         ("outcome_deferred", Message::Outcome(Outcome::Deferred { call: call(), wait: wait.clone() })),
@@ -87,7 +115,12 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("plan_skipped", Message::Plan(plan(ended(End::Skipped { failure: failure() }), None))),
         ("plan_deferred", Message::Plan(plan(ended(End::Deferred { wait: wait.clone() }), None))),
         ("plan_cancelled", Message::Plan(plan(ended(End::Cancelled), None))),
+        ("outcome_returned", Message::Outcome(Outcome::Returned { call: call() })),
+        ("plan_returned", Message::Plan(plan(ended(End::Returned), None))),
+        ("event_paused", Message::Event(Event::JobPaused { job: job() })),
+        ("event_resumed", Message::Event(Event::JobResumed { job: job() })),
         ("plan_first", Message::Plan(plan(None, None))),
+        ("plan_after", Message::Plan(Plan { fetches: vec![waiting], left_out, ..Plan::nothing(job()) })),
         ("event_waiting", Message::Event(Event::CallWaiting { job: job(), wait })),
         ("event_progressed", Message::Event(Event::JobProgressed { job: job() })),
         ("event_stopped", Message::Event(Event::JobStopped { job: job() })),

@@ -16,8 +16,8 @@ use tidegate_contracts::{
     Call, CallEnd, End, FetchId, Fingerprint, JobId, Lane, NewFetch, NewPages, PageFacts, PagePointer, Params, Plan,
 };
 use tidegate_ledger::{
-    DEFAULT_TENANT, Ledger, LedgerError, NewJob, NewPage, Packed, PostgresConfig, PostgresLedger, SqliteLedger, Sync,
-    Windows,
+    Bounds, DEFAULT_TENANT, Ledger, LedgerError, NewJob, NewPage, Packed, PostgresConfig, PostgresLedger, SqliteLedger,
+    Sync, Windows,
 };
 
 const CALLS: u64 = 100_000;
@@ -133,6 +133,7 @@ async fn run(ledger: &dyn Ledger, tree: bool, batch_of: Batch) -> Result<(), Led
         provider: "mastodon".into(),
         lane: Lane::Normal,
         idempotency: None,
+        bounds: Bounds::default(),
     };
     ledger.submit(&job, 0).await?;
     let [mut begin, mut put, mut commit, mut all] = std::array::from_fn(|_| Spent::default());
@@ -172,7 +173,7 @@ fn first(job: JobId, tree: bool) -> Plan {
 fn fetch(job: JobId, parent: Option<FetchId>, step: &str, n: u64, pages: Vec<NewPages>) -> NewFetch {
     let params: Params = [("id", n as i64)].into_iter().collect();
     let fetch = FetchId::derive(job, parent, step, &params);
-    NewFetch { fetch, parent, step: step.into(), params, pages, failure: None, tolerated: false }
+    NewFetch { fetch, parent, step: step.into(), params, pages, failure: None, tolerated: false, after: Vec::new() }
 }
 
 fn plan(call: &Call, tree: bool) -> Plan {
@@ -191,7 +192,7 @@ fn plan(call: &Call, tree: bool) -> Plan {
 }
 
 fn empty(job: JobId) -> Plan {
-    Plan { job, ended: None, pages: Vec::new(), fetches: Vec::new(), fetch_end: None, total: None, fail_job: None }
+    Plan::nothing(job)
 }
 
 /// A page of bytes that don't pack.
@@ -207,7 +208,7 @@ fn page(call: &Call, seq: &mut u64) -> Result<NewPage, LedgerError> {
         next: None,
         has_more: None,
         fingerprint: Fingerprint(*seq as i64),
-        repeated: false,
+        ..PageFacts::default()
     };
     Ok(NewPage { call: call.call, fetch: call.fetch, job: call.job, step: call.step.clone(), facts, lines })
 }

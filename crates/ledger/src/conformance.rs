@@ -19,6 +19,8 @@
 //!
 //! *To add a check*: a function in the file of its subject, its name in [`conformance_checks!`](crate::conformance_checks).
 
+mod barriers;
+mod bounds;
 mod chance;
 mod children;
 mod ends;
@@ -26,6 +28,10 @@ mod finish;
 mod jobs;
 mod keys;
 mod new_pages;
+mod notices;
+mod out;
+mod pause;
+mod prune;
 mod release;
 mod report;
 mod retry;
@@ -37,12 +43,18 @@ mod tree;
 
 use std::sync::Arc;
 
+pub use barriers::*;
+pub use bounds::*;
 pub use children::*;
 pub use ends::*;
 pub use finish::*;
 pub use jobs::*;
 pub use keys::*;
 pub use new_pages::*;
+pub use notices::*;
+pub use out::*;
+pub use pause::*;
+pub use prune::*;
 pub use release::*;
 pub use report::*;
 pub use retry::*;
@@ -105,6 +117,11 @@ macro_rules! conformance_checks {
             a_job_is_cancelled_before_it_was_planned
             a_finished_job_is_not_cancelled
             jobs_finish_apart_from_each_other
+            a_paused_job_sends_out_nothing_until_it_is_resumed
+            a_call_that_comes_back_to_a_job_that_goes_on_is_released_again
+            a_paused_job_may_finish_and_is_paused_no_more
+            a_paused_job_is_cancelled
+            a_job_is_paused_before_it_was_planned
             failed_calls_are_tried_again
             tolerated_failures_are_tried_again
             a_cancelled_job_is_taken_up_where_it_was
@@ -127,7 +144,43 @@ macro_rules! conformance_checks {
             failed_calls_are_shown_one_by_one
             a_guard_that_stopped_a_fetch_is_remembered
             waits_are_told_by_reason
+            what_is_out_is_told_by_what_it_waits_for
+            a_fetch_is_shown_by_its_id
+            the_pace_is_that_of_the_last_pages
+            the_tree_of_a_job_that_finished_long_ago_is_pruned
+            a_job_is_pruned_whole_with_its_key
+            only_finished_jobs_are_pruned
+            a_prune_that_was_interrupted_goes_on
+            what_waits_is_held_until_its_blocker_finishes
+            what_waits_for_nothing_open_goes_out_at_once
+            what_waits_for_several_waits_for_the_last
+            a_failure_below_a_blocker_gives_up_what_comes_after
+            a_tolerated_failure_holds_nobody
+            what_was_given_up_gets_its_chance_after_a_retry
+            what_comes_after_what_cannot_begin_is_not_tried_again
+            what_is_held_is_given_up_by_a_stop_and_held_again
+            a_barrier_may_span_the_whole_job
+            a_job_makes_no_more_calls_than_it_may
+            a_job_that_needs_all_calls_it_may_make_succeeds
+            a_job_whose_time_is_over_fails
+            a_job_whose_time_is_over_ends_wherever_it_stands
+            what_is_left_out_is_counted_by_step
+            a_call_that_comes_back_unmade_is_none_of_those_a_job_may_make
+            a_paused_job_stops_when_its_time_is_over
+            what_a_paused_job_holds_no_more_goes_out_when_it_goes_on
+            what_waited_for_what_is_pruned_with_the_tree
             whatever_happens_the_account_balances
+        }
+    };
+}
+
+/// The same for checks of a ledger that keeps notices too ([`Notices`](crate::Notices)).
+#[macro_export]
+macro_rules! notice_checks {
+    ($with:ident) => {
+        $with! {
+            a_finished_job_is_told_of_until_it_is_taken
+            each_finishing_of_a_job_is_told_of
         }
     };
 }

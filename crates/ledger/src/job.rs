@@ -1,7 +1,7 @@
 //! Jobs as the ledger shows them.
 
 use serde::Serialize;
-use tidegate_contracts::{JobId, Lane, WaitReason};
+use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, WaitReason};
 
 /// Where a job stands. `docs/states.md` has the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -54,6 +54,8 @@ pub struct JobCounts {
     pub calls_open: u64,
     /// Open calls that are out with an executor or parked.
     pub calls_released: u64,
+    /// Open calls that are planned, and wait for another fetch to finish (`after`).
+    pub calls_held: u64,
     /// Calls whose page is stored.
     pub calls_succeeded: u64,
     /// Calls for what is not there.
@@ -106,6 +108,12 @@ pub struct JobRow {
     pub started_at_ms: Option<i64>,
     /// Unix ms.
     pub finished_at_ms: Option<i64>,
+    /// Since when no new call of it may go out, until it is resumed, Unix ms. Never of a finished job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_at_ms: Option<i64>,
+    /// Since when its pages and tree are being deleted, or are gone, Unix ms. Its counters stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned_at_ms: Option<i64>,
     /// Counters.
     #[serde(flatten)]
     pub counts: JobCounts,
@@ -143,18 +151,20 @@ pub struct SpecRow {
     pub spec: String,
     /// Whose it is.
     pub tenant: String,
-    /// No new call of it may go out, as of now.
+    /// No new call of it may go out, as of now, nor later unless it is tried again.
     pub stopped: bool,
+    /// No new call of it may go out until it is resumed.
+    pub paused: bool,
 }
 
-/// Failed or skipped calls that look alike.
+/// Failed or skipped calls that look alike, or that were not made because of what they come after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailureGroup {
     /// Step.
     pub step: String,
-    /// `failed` or `skipped`.
+    /// `failed`, `skipped` or `cancelled`.
     pub state: String,
-    /// Failure class.
+    /// Failure class; `cancelled` where it was not made.
     pub class: String,
     /// HTTP status.
     pub status: Option<u16>,
@@ -175,6 +185,8 @@ pub struct StepRow {
     pub fetches: u64,
     /// Fetches finished.
     pub fetches_done: u64,
+    /// Fetches without an open call; something below them may be open.
+    pub fetches_paged: u64,
     /// Calls planned.
     pub calls_planned: u64,
     /// Calls open.
@@ -183,10 +195,36 @@ pub struct StepRow {
     pub calls_failed: u64,
     /// Calls skipped.
     pub calls_skipped: u64,
+    /// Calls of fetches without an open call.
+    pub calls_paged: u64,
     /// Items stored.
     pub items: u64,
+    /// Fetches that were not made, because the step's `when` did not hold; of an item met twice, each time.
+    pub left_out: u64,
     /// Fetches that a guard stopped, by guard.
     pub guards: Vec<(String, u64)>,
+}
+
+impl StepRow {
+    /// A step of which nothing was made.
+    pub(crate) fn of_none(step: String, left_out: u64) -> Self {
+        let (fetches, fetches_done, fetches_paged, calls_planned, calls_open) = (0, 0, 0, 0, 0);
+        let (calls_failed, calls_skipped, calls_paged, items, guards) = (0, 0, 0, 0, Vec::new());
+        Self {
+            step,
+            fetches,
+            fetches_done,
+            fetches_paged,
+            calls_planned,
+            calls_open,
+            calls_failed,
+            calls_skipped,
+            calls_paged,
+            items,
+            left_out,
+            guards,
+        }
+    }
 }
 
 /// Parked calls that wait for the same thing.
@@ -198,4 +236,43 @@ pub struct Waiting {
     pub calls: u64,
     /// When the first of them is due, Unix ms.
     pub until_ms: i64,
+    /// When the last of them is due, Unix ms.
+    pub last_until_ms: i64,
+}
+
+/// Calls of a job that are out, and wait for the same thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutGroup {
+    /// For what they are parked; `None`: they are with executors, or on their way there.
+    pub reason: Option<WaitReason>,
+    /// How many.
+    pub calls: u64,
+    /// When the first of them is due, Unix ms, if they are parked.
+    pub first_due_ms: Option<i64>,
+    /// When the last of them is due, Unix ms, if they are parked.
+    pub last_due_ms: Option<i64>,
+    /// One of them.
+    pub example: Option<OutCall>,
+}
+
+/// A call that is out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutCall {
+    /// Its id.
+    pub call: CallId,
+    /// Its fetch.
+    pub fetch: FetchId,
+    /// Its step.
+    pub step: String,
+    /// Where it stands in its fetch. May carry what should not be shown; its `Display` does not.
+    pub pointer: PagePointer,
+}
+
+/// How fast pages of a job come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// So many pages were stored,
+    pub pages: u64,
+    /// since then, Unix ms.
+    pub since_ms: i64,
 }

@@ -7,14 +7,18 @@
 //! * `planned = open + succeeded + skipped + failed + cancelled`, for each fetch and each job;
 //! * a fetch is finished exactly when neither a call nor a child of it is open;
 //! * what follows from a call is inserted in the transaction that ends it, so an open count never reaches zero early;
+//! * a held call is open, so nobody above it finishes, and it is released or given up in the transaction that finishes the
+//!   last fetch it waits for;
 //! * everything is keyed by deterministic ids: committing a plan or storing a page twice changes nothing.
 
 pub mod conformance;
 mod error;
 mod job;
+mod notices;
 mod packed;
 mod patient;
 mod postgres;
+mod prune;
 mod sqlite;
 mod submit;
 mod tally;
@@ -25,12 +29,16 @@ use async_trait::async_trait;
 use tidegate_contracts::{Call, CallId, FetchId, JobId, Lane, PageFacts, Plan};
 
 pub use error::LedgerError;
-pub use job::{FailureGroup, JobCounts, JobFilter, JobRow, JobState, SpecRow, StepRow, Waiting};
+pub use job::{
+    FailureGroup, JobCounts, JobFilter, JobRow, JobState, OutCall, OutGroup, Pace, SpecRow, StepRow, Waiting,
+};
+pub use notices::{Notice, NoticeRow, Notices, Then, Tried};
 pub use packed::{PACKED_MAX_BYTES, Packed};
 pub use patient::Patient;
 pub use postgres::{PostgresConfig, PostgresLedger};
+pub use prune::{PRUNE_ROWS, Prunable, PruneFilter, PrunePart, Pruned, PrunedRows, prune};
 pub use sqlite::{SqliteLedger, Sync};
-pub use submit::{DEFAULT_TENANT, Idempotency, NewJob, Submitted};
+pub use submit::{Bounds, DEFAULT_TENANT, Idempotency, NewJob, Submitted};
 pub use tree::{FailedCall, FetchFilter, FetchRow};
 pub use window::Windows;
 
@@ -59,6 +67,9 @@ pub trait Ledger: Send + std::marker::Sync {
     /// Those of these jobs of which no new call may go out: stopped or finished ones, and those that are not there.
     async fn stopped(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError>;
 
+    /// Those of these jobs that are paused.
+    async fn paused(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError>;
+
     /// Commits plans in one transaction, rolls their counts up, and releases calls into the windows that have room.
     /// The page of a call that succeeded is stored before ([`Ledger::put_pages`]).
     ///
@@ -71,17 +82,25 @@ pub trait Ledger: Send + std::marker::Sync {
 
     /// Calls that were released and are due (by their lease or wait) at `now_ms`, released again; planned calls whose
     /// job's window has room, as after [`Ledger::retry_failed`], released; also jobs that were submitted and never
-    /// planned. `everything`: all released calls, due or not, because the bus is known to be empty; those that wait keep
+    /// planned. Jobs whose time is over are stopped before, and their parked calls given up. `everything`: all released calls, due or not, because the bus is known to be empty; those that wait keep
     /// their due time.
     async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError>;
 
     /// Plans the failed and cancelled calls of a finished job again; the next [`Ledger::sweep`] releases them. Returns
-    /// how many. Fetches that could not begin stay failed: nothing is known to call anybody with.
+    /// how many. Fetches that could not begin stay failed: nothing is known to call anybody with; so does what waits for
+    /// them. The job has its time and its calls ([`Bounds`]) anew.
     async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError>;
 
     /// No new call of the job may go out; it ends as cancelled when the released ones have come back, or here if none
     /// are out. What those that come back lead to is planned and given up at once, for [`Ledger::retry_failed`] to find.
     async fn cancel(&self, job: JobId, reason: &str, now_ms: i64) -> Result<(), LedgerError>;
+
+    /// No new call of the job may go out until it is resumed: what is out comes back and is planned, what waits stays.
+    /// Whether it is paused now: not, when it is finished, being stopped, or not there. Idempotent.
+    async fn pause(&self, job: JobId, now_ms: i64) -> Result<bool, LedgerError>;
+
+    /// The opposite of [`Ledger::pause`]; the next commit or sweep releases what is planned. Idempotent.
+    async fn resume(&self, job: JobId) -> Result<(), LedgerError>;
 
     /// Stores pages in one transaction. Idempotent by call: the first one stays. Answers, in order, with the facts as
     /// stored, `repeated` filled in.
@@ -113,6 +132,25 @@ pub trait Ledger: Send + std::marker::Sync {
 
     /// What the job's parked calls wait for at `now_ms`, and until when: what most wait for first, then what is due last.
     async fn waiting(&self, job: JobId, now_ms: i64) -> Result<Vec<Waiting>, LedgerError>;
+
+    /// What of the job, or of one fetch of it, is out at `now_ms`, by what it waits for: the most calls first.
+    async fn out(&self, job: JobId, fetch: Option<FetchId>, now_ms: i64) -> Result<Vec<OutGroup>, LedgerError>;
+
+    /// A fetch of the job.
+    async fn fetch(&self, job: JobId, fetch: FetchId) -> Result<Option<FetchRow>, LedgerError>;
+
+    /// Since when the job's last pages were stored, at most `pages` of them; `None` before there is one.
+    async fn pace(&self, job: JobId, pages: u32) -> Result<Option<Pace>, LedgerError>;
+
+    /// Jobs to prune, those that finished first first.
+    async fn prunable(&self, filter: &PruneFilter) -> Result<Vec<Prunable>, LedgerError>;
+
+    /// From now on the pages and trees of these jobs are gone, as far as anybody is told. Returns those of them that are
+    /// finished. Idempotent.
+    async fn prune_mark(&self, jobs: &[JobId], now_ms: i64) -> Result<Vec<JobId>, LedgerError>;
+
+    /// Deletes at most about `rows` rows of marked jobs, in one transaction. Idempotent.
+    async fn prune_rows(&self, jobs: &[JobId], part: PrunePart, rows: u32) -> Result<PrunedRows, LedgerError>;
 
     /// Recounts every counter from the rows it counts, and looks for rows that belong to nothing. Returns what differs,
     /// for people: nothing, in a sound ledger. Reads everything; not for while work goes on at speed.
@@ -148,6 +186,10 @@ pub struct Swept {
     pub calls: Vec<(Call, i64)>,
     /// Jobs that no planner has seen.
     pub unplanned: Vec<JobId>,
+    /// Jobs that it stopped, since their time is over.
+    pub stopped: Vec<JobId>,
+    /// Those of them that are done with that.
+    pub finished: Vec<JobId>,
 }
 
 /// A page to store.

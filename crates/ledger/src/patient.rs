@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_contracts::{CallId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{CallId, FetchId, JobId, Lane, PageFacts, Plan};
 use tidegate_daemon::{Flag, Status};
 use tokio::time::Instant;
 
 use crate::{
     Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, Packed, PageRow, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    NewPage, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
+    Submitted, Swept, Waiting, Windows,
 };
 
 /// The first pause before asking again; doubles with each further one.
@@ -83,11 +84,14 @@ ask_patiently! {
     job_like(fingerprint: &str) -> Option<JobRow>;
     spec(id: JobId) -> Option<SpecRow>;
     stopped(jobs: &[JobId]) -> Vec<JobId>;
+    paused(jobs: &[JobId]) -> Vec<JobId>;
     commit(plans: &[Plan], windows: &Windows, now_ms: i64) -> Committed;
     published(receipt: i64) -> ();
     sweep(everything: bool, windows: &Windows, now_ms: i64) -> Swept;
     retry_failed(job: JobId, now_ms: i64) -> u64;
     cancel(job: JobId, reason: &str, now_ms: i64) -> ();
+    pause(job: JobId, now_ms: i64) -> bool;
+    resume(job: JobId) -> ();
     put_pages(pages: &[NewPage], now_ms: i64) -> Vec<PageFacts>;
     page_facts(call: CallId) -> Option<PageFacts>;
     page_lines(call: CallId) -> Option<Packed>;
@@ -97,6 +101,12 @@ ask_patiently! {
     fetches(job: JobId, filter: &FetchFilter) -> Vec<FetchRow>;
     steps(job: JobId) -> Vec<StepRow>;
     waiting(job: JobId, now_ms: i64) -> Vec<Waiting>;
+    out(job: JobId, fetch: Option<FetchId>, now_ms: i64) -> Vec<OutGroup>;
+    fetch(job: JobId, fetch: FetchId) -> Option<FetchRow>;
+    pace(job: JobId, pages: u32) -> Option<Pace>;
+    prunable(filter: &PruneFilter) -> Vec<Prunable>;
+    prune_mark(jobs: &[JobId], now_ms: i64) -> Vec<JobId>;
+    prune_rows(jobs: &[JobId], part: PrunePart, rows: u32) -> PrunedRows;
     audit() -> Vec<String>;
     keep(name: &str, value: &str, now_ms: i64) -> ();
     kept(name: &str) -> Option<String>;

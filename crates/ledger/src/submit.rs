@@ -24,6 +24,28 @@ pub struct NewJob {
     pub lane: Lane,
     /// What makes submitting it twice one submission.
     pub idempotency: Option<Idempotency>,
+    /// What it may take.
+    pub bounds: Bounds,
+}
+
+/// What a job may take, before it ends as failed. Trying it again gives it all anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Time since it was submitted, in ms, from 1.
+    pub deadline_ms: Option<i64>,
+    /// Calls that may be released, from 1: never more. One that is lost and released again is one.
+    pub max_calls: Option<i64>,
+}
+
+/// Why a job ends whose time is over.
+pub(crate) fn overdue(deadline_ms: i64) -> String {
+    let allowed = std::time::Duration::from_millis(deadline_ms.unsigned_abs());
+    format!("deadline: not done within {allowed:?}")
+}
+
+/// Why a job ends that has made all calls it may.
+pub(crate) fn exhausted(max_calls: i64) -> String {
+    format!("max_calls: the {max_calls} calls that it may make are made, and more are planned")
 }
 
 /// A submission's key, and what was submitted under it.

@@ -45,6 +45,8 @@ pub struct FetchRow {
     pub calls_cancelled: u64,
     /// Fetches below it that are not finished.
     pub children_open: u64,
+    /// Fetches it waits for (`after`) that are not finished.
+    pub blockers_open: u64,
     /// Items on stored pages of ended calls.
     pub items: u64,
     /// Unix ms.

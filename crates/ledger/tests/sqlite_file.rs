@@ -9,7 +9,7 @@ use tidegate_contracts::{
     CallId, FetchId, Fingerprint, JobId, Lane, NewFetch, NewPages, PageFacts, PagePointer, Params, Plan,
 };
 use tidegate_ledger::{
-    DEFAULT_TENANT, JobFilter, Ledger, LedgerError, NewJob, NewPage, Packed, SqliteLedger, Sync, Windows,
+    Bounds, DEFAULT_TENANT, JobFilter, Ledger, LedgerError, NewJob, NewPage, Packed, SqliteLedger, Sync, Windows,
 };
 
 const MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -24,6 +24,7 @@ fn job() -> NewJob {
         provider: "mastodon".into(),
         lane: Lane::Normal,
         idempotency: None,
+        bounds: Bounds::default(),
     }
 }
 
@@ -39,16 +40,9 @@ async fn begin(ledger: &SqliteLedger) -> JobId {
         pages: vec![NewPages::Numbers { from: 0, until: 300, size: 1, ordinal: 0 }],
         failure: None,
         tolerated: false,
+        after: vec![],
     };
-    let plan = Plan {
-        job: new.id,
-        ended: None,
-        pages: vec![],
-        fetches: vec![fetch],
-        fetch_end: None,
-        total: None,
-        fail_job: None,
-    };
+    let plan = Plan { fetches: vec![fetch], ..Plan::nothing(new.id) };
     ledger.commit(&[plan], &Windows::default(), 1).await.expect("begins");
     new.id
 }
@@ -62,7 +56,7 @@ fn page(job: JobId, n: u64, bytes: usize) -> NewPage {
         next: None,
         has_more: None,
         fingerprint: Fingerprint(n as i64),
-        repeated: false,
+        ..PageFacts::default()
     };
     let mut number = n + 1;
     let noise: Vec<u8> = std::iter::repeat_with(|| {

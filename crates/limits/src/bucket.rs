@@ -126,7 +126,7 @@ impl Meter for Bucket {
         self.full_at_us = us(now_ms).saturating_add(backlog_us).saturating_add(self.to_restore_us(cost));
     }
 
-    fn refund(&mut self, held: Held) {
+    fn refund(&mut self, held: Held, _now_ms: i64) {
         if held.granted_ms >= self.refunds_from_ms {
             self.full_at_us -= self.to_restore_us(held.cost);
         }

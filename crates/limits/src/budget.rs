@@ -5,12 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::block::Block;
 use crate::charge::{Charge, Report, Told};
 use crate::in_flight::{Held, InFlight};
+use crate::learn::Outcome;
 use crate::limiter::Usage;
 use crate::meter::{Heard, Ready, State};
 use crate::rate::Rate;
-
-/// After this time without a call, a budget that is full again is forgotten, with what it was told.
-const IDLE_MS: i64 = 600_000;
 
 /// A budget's state. Times are Unix ms.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,8 +85,11 @@ impl Budget {
         let meter = self.state.meter_mut();
         match held {
             Some(held) if report.sent => meter.landed(&self.in_flight, held, report.answer.is_some(), now_ms),
-            Some(held) => meter.refund(held),
+            Some(held) => meter.refund(held, now_ms),
             None => {}
+        }
+        if let Some(held) = held.filter(|_| report.sent) {
+            meter.learn(held, outcome(key, report), now_ms);
         }
         if let (true, Some(told)) = (report.sent, &report.answer) {
             self.hear(key, told, held, report.permit.id, now_ms);
@@ -114,8 +115,17 @@ impl Budget {
 
     /// The call of permit `id` was refused because of this limit.
     pub(crate) fn refuse(&mut self, id: u64, next_id: u64, until_ms: Option<i64>, now_ms: i64) {
-        self.block.refuse(id, next_id, until_ms, now_ms);
+        if !self.learns() {
+            self.block.refuse(id, next_id, until_ms, now_ms);
+        } else if let Some(until_ms) = until_ms {
+            self.block.pause_until(until_ms, now_ms);
+        }
         self.touched_ms = now_ms;
+    }
+
+    /// Whether its limit is learnt.
+    pub(crate) fn learns(&self) -> bool {
+        self.state.learns()
     }
 
     /// What people see.
@@ -130,6 +140,7 @@ impl Budget {
             used: gauge.used,
             size: meter.size(),
             resets_at_ms: gauge.resets_at_ms,
+            learnt: meter.learnt(),
             blocked_until_ms: Some(budget.block.until_ms()).filter(|&until_ms| until_ms > now_ms),
         }
     }
@@ -139,11 +150,23 @@ impl Budget {
         self.advance(now_ms);
         let gauge = self.state.meter().gauge(&self.in_flight, now_ms);
         let rests = gauge.used == 0 && self.block.until_ms() <= now_ms;
-        rests && now_ms - self.touched_ms >= IDLE_MS
+        rests && now_ms - self.touched_ms >= self.state.meter().kept_ms()
     }
 
     /// As after a restart.
     pub(crate) fn at_rest(self) -> Self {
-        Self { in_flight: InFlight::default(), ..self }
+        Self { in_flight: InFlight::default(), state: self.state.at_rest(), ..self }
+    }
+}
+
+/// What became of a call, as far as one limit is concerned.
+fn outcome(key: &str, report: &Report) -> Outcome {
+    let Some(told) = &report.answer else { return Outcome::Other };
+    match &told.refused {
+        None => Outcome::Accepted,
+        Some(refused) if refused.keys.iter().any(|refused| refused == key) => {
+            Outcome::Refused { until_ms: refused.until_ms.map(|ms| ms as f64) }
+        }
+        Some(_) => Outcome::Other,
     }
 }

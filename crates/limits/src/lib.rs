@@ -6,7 +6,7 @@
 //!
 //! **Invariants.** A refusal leaves no trace. No limit is ever exceeded by what was granted, as far as the
 //! limit is known. A reading that arrives late or out of order never makes a budget larger than it is.
-//! Nothing here waits, retries or learns a limit that nobody told.
+//! Nothing here waits or retries. A limit that nobody tells is learnt only where a provider file says so ([`learn`]).
 //!
 //! *To add a kind of limit*: a variant in [`Rate`] with its checks, a file with an `impl Meter`, a line in
 //! `meter.rs`, and an arm in the oracle of `limiter/tests/exactness.rs`.
@@ -22,14 +22,17 @@ pub mod human_duration;
 mod ietf;
 mod in_flight;
 mod instant;
+pub mod learn;
 pub mod limiter;
 mod meter;
+mod pace;
 pub mod rate;
 pub mod terms;
 mod window;
 
 pub use charge::{Charge, Decision, Permit, Question, Refused, Report, Told};
 pub use headers::{HeaderNames, Reading, ResetAs};
-pub use limiter::{Limiter, Snapshot, Usage};
+pub use learn::Learn;
+pub use limiter::{Learnt, Limiter, Snapshot, Usage};
 pub use rate::{Aligned, Rate, RateError};
 pub use terms::Terms;

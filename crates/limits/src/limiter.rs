@@ -40,6 +40,20 @@ pub struct Usage {
     pub resets_at_ms: Option<i64>,
     /// Unix time in ms until which the provider's refusal or wish for a pause blocks the budget.
     pub blocked_until_ms: Option<i64>,
+    /// What is known of a limit that is learnt; none of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<Learnt>,
+}
+
+/// What is known of a limit that nobody told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// The pace, in units of cost an hour.
+    pub per_hour: u64,
+    /// Whether it was ever held for as long as the provider remembers.
+    pub is_proven: bool,
+    /// Unix time in ms at which a call was last refused, which is how old the pace is as a ceiling; none before the first.
+    pub refused_at_ms: Option<i64>,
 }
 
 impl Default for Limiter {
@@ -113,8 +127,11 @@ impl Limiter {
             }
         }
         let Some(refused) = report.answer.as_ref().and_then(|told| told.refused.as_ref()) else { return };
+        let is_learnt = |key: &String| self.budgets.get(key).is_some_and(Budget::learns);
+        let teaches = refused.until_ms.is_none() && refused.keys.iter().any(is_learnt);
         for key in &refused.keys {
-            if let Some(budget) = self.budgets.get_mut(key) {
+            // Where a limit is learnt, a refusal that names no time is its business alone.
+            if let Some(budget) = self.budgets.get_mut(key).filter(|budget| budget.learns() || !teaches) {
                 budget.refuse(id, next_id, refused.until_ms, now_ms);
             }
         }

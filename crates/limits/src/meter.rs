@@ -6,6 +6,8 @@ use crate::bucket::Bucket;
 use crate::concurrency::Concurrency;
 use crate::headers::Reading;
 use crate::in_flight::{Held, InFlight};
+use crate::learn::{Learner, Outcome};
+use crate::limiter::Learnt;
 use crate::rate::Rate;
 use crate::window::Window;
 
@@ -14,6 +16,8 @@ use crate::window::Window;
 pub(crate) const LANDS_WITHIN_MS: i64 = 30_000;
 /// How long an unreported call can still be refunded; afterwards nobody will report it.
 const HELD_MS: i64 = 300_000;
+/// After this time without a call, a budget that is full again is forgotten, with what it was told.
+const IDLE_MS: i64 = 600_000;
 
 /// Counts what one limit has granted. All times are Unix ms; `cost` never exceeds [`Meter::size`].
 pub(crate) trait Meter {
@@ -30,17 +34,30 @@ pub(crate) trait Meter {
     fn spend(&mut self, _in_flight: &InFlight, _cost: u64, _now_ms: i64) {}
 
     /// Gives back what a call cost that was never sent.
-    fn refund(&mut self, _held: Held) {}
+    fn refund(&mut self, _held: Held, _now_ms: i64) {}
 
     /// A call that was sent is over: the provider has counted it by now, if ever, and surely when it was answered.
     /// `in_flight` is without it.
     fn landed(&mut self, _in_flight: &InFlight, _held: Held, _answered: bool, _now_ms: i64) {}
+
+    /// What came of a call, where a limit is learnt from that.
+    fn learn(&mut self, _held: Held, _outcome: Outcome, _now_ms: i64) {}
 
     /// Believes what an answer told; `in_flight` is without that call.
     fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>);
 
     /// What people see.
     fn gauge(&self, in_flight: &InFlight, now_ms: i64) -> Gauge;
+
+    /// What was learnt, if anything is.
+    fn learnt(&self) -> Option<Learnt> {
+        None
+    }
+
+    /// After this time without a call the budget is forgotten, once it is full.
+    fn kept_ms(&self) -> i64 {
+        IDLE_MS
+    }
 
     /// After this time without a report a call is forgotten.
     fn held_ms(&self) -> i64 {
@@ -111,6 +128,7 @@ pub(crate) enum State {
     Window(Window),
     Bucket(Bucket),
     Concurrency(Concurrency),
+    Learn(Box<Learner>),
 }
 
 impl State {
@@ -119,6 +137,7 @@ impl State {
             Rate::Window { calls, per, aligned } => Self::Window(Window::new(calls, per, aligned)),
             Rate::Bucket { calls, restore_per_s } => Self::Bucket(Bucket::new(calls, restore_per_s)),
             Rate::Concurrency { calls, lease } => Self::Concurrency(Concurrency::new(calls, lease)),
+            Rate::Learn(ref learn) => Self::Learn(Box::new(Learner::new(learn))),
             Rate::Told {} => Self::Window(Window::told()),
         }
     }
@@ -128,6 +147,7 @@ impl State {
         match (self, Self::new(rate)) {
             (Self::Window(old), Self::Window(new)) => Self::Window(new.counting_on(old)),
             (Self::Bucket(old), Self::Bucket(new)) => Self::Bucket(new.counting_on(old)),
+            (Self::Learn(old), Self::Learn(new)) => Self::Learn(Box::new(old.as_ref().clone().under(&new))),
             (_, new) => new,
         }
     }
@@ -137,6 +157,7 @@ impl State {
             Self::Window(window) => window,
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
+            Self::Learn(learner) => learner.as_ref(),
         }
     }
 
@@ -145,6 +166,20 @@ impl State {
             Self::Window(window) => window,
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
+            Self::Learn(learner) => learner.as_mut(),
         }
+    }
+
+    /// As after a restart.
+    pub(crate) fn at_rest(self) -> Self {
+        match self {
+            Self::Learn(learner) => Self::Learn(Box::new(learner.at_rest())),
+            told => told,
+        }
+    }
+
+    /// Whether refusals teach it, and so are nobody else's business unless they name a time.
+    pub(crate) fn learns(&self) -> bool {
+        matches!(self, Self::Learn(_))
     }
 }

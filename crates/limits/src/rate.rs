@@ -6,12 +6,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::learn::Learn;
+
 /// The most calls (or units of cost) that a limit may name; more is no limit.
 const MOST_CALLS: u32 = 1_000_000_000;
 /// The longest window, lease, or time for a bucket to fill.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 /// The quickest bucket. State is kept in whole microseconds for each call, so up to here the error is below 1 %.
 const QUICKEST_PER_S: f64 = 10_000.0;
+/// The slowest pace that may be a floor.
+const SLOWEST_PER_S: f64 = 0.0001;
 
 /// How much a limit allows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +49,8 @@ pub enum Rate {
         #[schemars(with = "String")]
         lease: Duration,
     },
+    /// Nobody tells: learnt from which calls are refused. `{}` for the defaults.
+    Learn(Learn),
     /// No number of our own: unlimited until an answer's headers say otherwise.
     Told {},
 }
@@ -97,9 +103,22 @@ impl Rate {
                 within("concurrency.calls", calls, 1..=MOST_CALLS)?;
                 within_duration("concurrency.lease", lease, SHORTEST..=LONGEST)
             }
+            Self::Learn(learn) => check_learn(&learn),
             Self::Told {} => Ok(()),
         }
     }
+}
+
+fn check_learn(learn: &Learn) -> Result<(), RateError> {
+    let Learn { start_per_s, floor_per_s, cap_per_s, refused_share } = *learn;
+    let pace = |field, per_s: f64, least: f64, most: f64, expected: &str| {
+        let expected = expected.to_owned();
+        if (least..=most).contains(&per_s) { Ok(()) } else { Err(RateError { field, expected }) }
+    };
+    pace("learn.cap_per_s", cap_per_s, SLOWEST_PER_S, QUICKEST_PER_S, "from 0.0001 to 10000")?;
+    pace("learn.floor_per_s", floor_per_s, SLOWEST_PER_S, cap_per_s, "from 0.0001 to cap_per_s")?;
+    pace("learn.start_per_s", start_per_s, floor_per_s, cap_per_s, "from floor_per_s to cap_per_s")?;
+    pace("learn.refused_share", refused_share, 0.0001, 0.1, "from 0.0001 to 0.1")
 }
 
 /// As long as a call may take with all its deadlines, and some.
@@ -145,6 +164,8 @@ mod tests {
             (r#"{"bucket":{"calls":40,"restore_per_s":2}}"#, Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
             (r#"{"concurrency":{"calls":100}}"#, Rate::Concurrency { calls: 100, lease: minutes(5) }),
             (r#"{"told":{}}"#, Rate::Told {}),
+            (r#"{"learn":{}}"#, Rate::Learn(Learn::default())),
+            (r#"{"learn":{"start_per_s":5}}"#, Rate::Learn(Learn { start_per_s: 5.0, ..Learn::default() })),
         ] {
             let read = rate(json).unwrap();
             assert_eq!(read, expected, "{json}");
@@ -170,6 +191,7 @@ mod tests {
     fn a_field_out_of_range_is_named_with_what_was_expected() {
         let day = Duration::from_hours(24);
         let window = |calls, per| Rate::Window { calls, per, aligned: Aligned::Epoch };
+        let learn = Rate::Learn;
         let bucket = |restore_per_s| Rate::Bucket { calls: 40, restore_per_s };
         for (rate, message) in [
             (window(0, day), "`window.calls` must be from 1 to 1000000000"),
@@ -180,6 +202,8 @@ mod tests {
             (bucket(0.0), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
             (bucket(1e-6), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
             (bucket(f64::NAN), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
+            (learn(Learn { cap_per_s: 0.5, ..Learn::default() }), "`learn.start_per_s` must be from floor_per_s to"),
+            (learn(Learn { refused_share: f64::NAN, ..Learn::default() }), "`learn.refused_share` must be from 0.0001"),
             (Rate::Concurrency { calls: 0, lease: day }, "`concurrency.calls` must be from 1 to 1000000000"),
             (Rate::Concurrency { calls: 1, lease: 400 * day }, "`concurrency.lease` must be from 1ms to 366 days"),
         ] {

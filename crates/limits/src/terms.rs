@@ -2,10 +2,11 @@
 
 use crate::bucket::every_us;
 use crate::concurrency::whole_ms;
+use crate::learn::Learn;
 use crate::rate::{Aligned, Rate};
 
 /// What a [`Rate`] comes down to. Numbers are at least 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Terms {
     /// So many units of cost in each window.
     Window {
@@ -30,6 +31,8 @@ pub enum Terms {
         /// How long an unreported call holds its slot.
         lease_ms: i64,
     },
+    /// Whatever is learnt.
+    Learn(Learn),
     /// Whatever answers say.
     Told,
 }
@@ -49,6 +52,7 @@ impl Rate {
             Self::Concurrency { calls, lease } => {
                 Terms::Concurrency { calls: at_least_one(calls), lease_ms: whole_ms(lease) }
             }
+            Self::Learn(learn) => Terms::Learn(learn),
             Self::Told {} => Terms::Told,
         }
     }

@@ -176,7 +176,7 @@ impl Meter for Window {
         self.used += cost;
     }
 
-    fn refund(&mut self, held: Held) {
+    fn refund(&mut self, held: Held, _now_ms: i64) {
         let counts = |open: &Span| self.counts(*open, held) && held.granted_ms > self.landed_ms;
         let Some(open) = self.open.filter(counts) else { return };
         self.used = self.used.saturating_sub(held.cost);

@@ -29,7 +29,7 @@ impl List {
 
     fn serve(&self, paging: &Paging, pointer: &PagePointer) -> (BTreeSet<u64>, PageFacts) {
         let granted = |size: u32| u64::from(size.min(self.cap));
-        let (start, size) = match pointer {
+        let (start, size) = match pointer.place() {
             PagePointer::First => (0, u64::from(self.cap)),
             PagePointer::Offset { offset, size } => (*offset, granted(*size)),
             PagePointer::Number { page, size } => {
@@ -37,7 +37,7 @@ impl List {
                 ((page - first) * granted(*size), granted(*size))
             }
             PagePointer::Cursor { cursor } => (cursor.parse().expect("our cursor"), u64::from(self.cap)),
-            PagePointer::Url { .. } => panic!("no addresses here"),
+            other => panic!("none of {other:?} here"),
         };
         let end = (start + size).min(self.items);
         let items: BTreeSet<u64> = (start.min(end)..end).collect();
@@ -53,7 +53,7 @@ impl List {
             next,
             has_more: self.tells_more.then_some(more),
             fingerprint: Fingerprint(i64::try_from(start).expect("small")),
-            repeated: false,
+            ..PageFacts::default()
         };
         (items, facts)
     }
@@ -166,7 +166,7 @@ fn an_answer_that_names_a_next_page_beyond_its_total_is_believed() {
         next: None,
         has_more: Some(true),
         fingerprint: Fingerprint(1),
-        repeated: false,
+        ..PageFacts::default()
     };
     let next = advance(&paging, &at, 1, &facts);
     assert_eq!(next.pages[0].pointers().next(), Some((PagePointer::Offset { offset: 200, size: 100 }, 2)));
@@ -192,7 +192,7 @@ fn a_page_with_an_item_more_than_was_counted_leads_no_further() {
         next: None,
         has_more: None,
         fingerprint: Fingerprint(1),
-        repeated: false,
+        ..PageFacts::default()
     };
     assert_eq!(advance(&offset(10), &at, 2, &facts).end, Some(FetchEnd::LastPage));
 }
@@ -225,6 +225,7 @@ fn a_chain_of_pages_that_repeat_ends_though_its_cursors_are_new() {
         has_more: None,
         fingerprint: Fingerprint(1),
         repeated: true,
+        ..PageFacts::default()
     };
     let next = advance(&Paging::new(Kind::Chain), &PagePointer::Cursor { cursor: "old".into() }, 7, &facts);
     assert_eq!((next.pages.len(), next.end), (0, Some(FetchEnd::RepeatedPage)));
@@ -238,7 +239,7 @@ fn a_cursor_on_a_page_that_says_it_is_the_last_is_not_followed() {
         next: Some(Next::Cursor("more".into())),
         has_more: Some(false),
         fingerprint: Fingerprint(1),
-        repeated: false,
+        ..PageFacts::default()
     };
     assert_eq!(advance(&Paging::new(Kind::Chain), &PagePointer::First, 0, &facts).end, Some(FetchEnd::LastPage));
 }
@@ -264,7 +265,7 @@ fn a_total_beyond_all_reason_plans_no_more_than_the_cap() {
         next: None,
         has_more: None,
         fingerprint: Fingerprint(1),
-        repeated: false,
+        ..PageFacts::default()
     };
     let next = advance(&offset(100), &PagePointer::Offset { offset: 0, size: 100 }, 0, &facts);
     assert!(

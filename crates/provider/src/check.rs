@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use tidegate_contracts::Primitive;
 
 use crate::access::Access;
+use crate::barrier::barriers;
 use crate::compile::Compiler;
 use crate::endpoint::Endpoints;
 use crate::file::{JobFile, ProviderFile};
 use crate::limit::Limits;
 use crate::problem::{FieldPath, Part, Problem, choices};
-use crate::step::{check_order, compile_template};
+use crate::step::{check_order, compile_template, compile_when};
 
 /// All that is wrong with a provider file, every endpoint of it. A file that extends another is checked for what does
 /// not depend on the other; one without endpoints, which is there to be extended, needs no address.
@@ -33,8 +34,14 @@ pub fn check_job(job: &JobFile) -> Vec<Problem> {
     let (declared, config) = (BTreeMap::new(), BTreeMap::new());
     let mut compiler = Compiler::new(Part::Job, &declared, &config);
     check_order(&job.steps, &mut compiler);
+    check_notify(job, &mut compiler);
+    barriers(&job.steps, &mut compiler);
     for (index, step) in job.steps.iter().enumerate() {
-        let at = FieldPath::root().key("steps").index(index).key("with");
+        let at = FieldPath::root().key("steps").index(index);
+        if let Some(when) = &step.when {
+            compiler.take(&at.key("when"), compile_when(when, step));
+        }
+        let at = at.key("with");
         for (name, value) in &step.with {
             if let Primitive::Text(source) = value {
                 compiler.take(&at.key(name), compile_template(source, step));
@@ -44,9 +51,17 @@ pub fn check_job(job: &JobFile) -> Vec<Problem> {
     compiler.into_problems()
 }
 
+/// Who is told, if anybody.
+fn check_notify(job: &JobFile, compiler: &mut Compiler<'_>) {
+    if let Some(notify) = &job.notify {
+        notify.check(&FieldPath::root().key("notify"), compiler);
+    }
+}
+
 /// Whether a job is one for this provider, and sets what it has to.
 pub(crate) fn job_fits(job: &JobFile, provider: &ProviderFile, compiler: &mut Compiler<'_>) {
     let root = FieldPath::root();
+    check_notify(job, compiler);
     if job.steps.is_empty() {
         compiler.add(&root.key("steps"), "expected at least 1 of them, found 0");
     }

@@ -54,14 +54,19 @@ impl<'a> Compiler<'a> {
     /// The template, if it was read and all config that it names may be set.
     pub(crate) fn known(&mut self, template: Result<Template, SyntaxError>, field: &FieldPath) -> Option<Template> {
         let template = self.take(field, template)?;
-        for name in template.fields(Root::Config) {
+        self.known_config(template.fields(Root::Config), field).then_some(template)
+    }
+
+    /// Whether all these fields of `config` may be set.
+    pub(crate) fn known_config(&mut self, names: Vec<String>, field: &FieldPath) -> bool {
+        for name in names {
             if !self.declared.contains_key(&name) {
                 let known = choices(&name, self.declared.keys().map(String::as_str));
                 self.add(field, format!("unknown config.{name}; expected {known}"));
-                return None;
+                return false;
             }
         }
-        Some(template)
+        true
     }
 
     /// What sees nothing that varies.

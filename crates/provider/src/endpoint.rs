@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use tidegate_answer::{Classifier, ErrorRule, Pages, Reader};
+use tidegate_answer::{Classifier, CountCall, ErrorRule, Pages, Reader, Slices};
 use tidegate_contracts::{PagePointer, Primitive};
 use tidegate_pagination::{Kind, Paging};
 
@@ -26,13 +26,21 @@ pub struct Endpoint {
     reader: Reader,
     classifier: Arc<Classifier>,
     pages: Option<Pages>,
+    count: Option<Count>,
     pub(crate) method: Method,
-    pub(crate) path: PathTemplate,
+    path: PathTemplate,
     pub(crate) placement: Placement,
     pub(crate) headers: Headers,
     pub(crate) query: Vec<Arc<QueryField>>,
     /// Parameters that a step may give.
     pub(crate) params: BTreeMap<String, Known>,
+}
+
+/// The call that tells how many items there are.
+#[derive(Debug)]
+struct Count {
+    path: PathTemplate,
+    reader: Reader,
 }
 
 /// What is known of a parameter.
@@ -99,6 +107,28 @@ impl Endpoint {
         &self.reader
     }
 
+    /// Reads the answer for a pointer: a page, or how many items there are.
+    #[must_use]
+    pub fn reader_of(&self, pointer: &PagePointer) -> &Reader {
+        match (&self.count, pointer.place()) {
+            (Some(count), PagePointer::Count) => &count.reader,
+            _ => &self.reader,
+        }
+    }
+
+    /// The path that a pointer is asked for at.
+    pub(crate) fn path_of(&self, pointer: &PagePointer) -> &PathTemplate {
+        match (&self.count, pointer.place()) {
+            (Some(count), PagePointer::Count) => &count.path,
+            _ => &self.path,
+        }
+    }
+
+    /// The range that it is read in slices of.
+    pub(crate) fn slices(&self) -> Option<&Slices> {
+        self.pages.as_ref()?.slices.as_ref()
+    }
+
     /// Tells its pages from failures.
     #[must_use]
     pub fn classifier(&self) -> &Classifier {
@@ -112,7 +142,8 @@ impl Endpoint {
     }
 
     /// Items that each of its pages is asked for; 0 where the provider decides.
-    pub(crate) fn page_size(&self) -> u32 {
+    #[must_use]
+    pub fn page_size(&self) -> u32 {
         self.pages.as_ref().and_then(|pages| pages.size.as_ref()).map_or(0, |size| size.max)
     }
 
@@ -163,6 +194,11 @@ impl<'a> Endpoints<'a> {
         self.check_rules(&declared.errors, &at.key("errors"), compiler);
         let path = path?;
         let params = params(declared, &path, &at, compiler);
+        let count = declared.pages.as_ref().and_then(|pages| pages.count.as_ref());
+        let count = count.and_then(|count| compile_count(count, &params, &at.key("pages").key("count"), compiler));
+        if let Some(slices) = declared.pages.as_ref().and_then(|pages| pages.slices.as_ref()) {
+            check_slices(slices, declared, &params, &at.key("pages"), compiler);
+        }
         let method = declared.route.method();
         let is_safe = matches!(method, Method::GET | Method::HEAD);
         if is_safe && declared.send != Placement::Query {
@@ -175,6 +211,7 @@ impl<'a> Endpoints<'a> {
             reader: Reader::new(declared.items.as_ref(), declared.key.as_ref(), declared.pages.as_ref()),
             classifier: self.classifier(declared, compiler.complete),
             pages: declared.pages.clone(),
+            count,
             method,
             path,
             placement: declared.send,
@@ -251,6 +288,39 @@ fn params(
         compiler.add(&at.key("params"), format!("expected names of parameters, found {name:?}"));
     }
     params
+}
+
+fn compile_count(
+    count: &CountCall,
+    params: &BTreeMap<String, Known>,
+    at: &FieldPath,
+    compiler: &mut Compiler<'_>,
+) -> Option<Count> {
+    let path = compiler.take(&at.key("path"), PathTemplate::parse(&count.path))?;
+    for name in path.params().filter(|name| !params.contains_key(*name)) {
+        let known = choices(name, params.keys().map(String::as_str));
+        compiler.add(&at.key("path"), format!("unknown parameter {name}; expected {known}"));
+    }
+    Some(Count { path, reader: Reader::of_count(&count.total) })
+}
+
+/// Bounds are parameters; and where no page tells the total, what is split comes again and is known by its key.
+fn check_slices(
+    slices: &Slices,
+    declared: &file::Endpoint,
+    params: &BTreeMap<String, Known>,
+    at: &FieldPath,
+    compiler: &mut Compiler<'_>,
+) {
+    for (field, name) in [("from", &slices.from), ("until", &slices.until)] {
+        if !params.contains_key(name) {
+            let known = choices(name, params.keys().map(String::as_str));
+            compiler.add(&at.key("slices").key(field), format!("unknown parameter {name}; expected {known}"));
+        }
+    }
+    if declared.key.is_none() && declared.pages.as_ref().is_some_and(|pages| pages.total.is_none()) {
+        compiler.add(&at.key("total"), "expected a total, or a key of the endpoint's items, needed with slices");
+    }
 }
 
 /// `size.max` below a path.

@@ -109,6 +109,11 @@ impl Hole {
         Self::compile(&LENIENT, source, allowed)
     }
 
+    /// Reads the condition of a step. Anything but asking whether it is there fails on what is not there.
+    pub(crate) fn of_condition(source: &str, allowed: &[Root]) -> Result<Self, SyntaxError> {
+        Self::compile_expression(&STRICT, source, allowed)
+    }
+
     /// Reads an expression of a template.
     pub(crate) fn of_template(source: &str, allowed: &[Root]) -> Result<Self, SyntaxError> {
         Self::compile(&STRICT, source, allowed)
@@ -119,6 +124,15 @@ impl Hole {
         if let Some((root, path)) = as_path(written, allowed) {
             return Ok(Self { source: written.to_owned(), roots: vec![root], plan: Plan::Path(root, path) });
         }
+        Self::compile_expression(engine, source, allowed)
+    }
+
+    fn compile_expression(
+        engine: &'static Environment<'static>,
+        source: &str,
+        allowed: &[Root],
+    ) -> Result<Self, SyntaxError> {
+        let written = source.trim();
         let expression =
             engine.compile_expression_owned(written.to_owned()).map_err(|error| SyntaxError::Expression {
                 expression: source.to_owned(),
@@ -152,6 +166,20 @@ impl Hole {
                     _ => RenderError::Compound(name()),
                 })
             }
+        }
+    }
+
+    /// Whether a condition of a step holds; what needs something that is not there does not.
+    pub(crate) fn holds_if_there(&self, scope: &Scope<'_>) -> Result<bool, RenderError> {
+        match self.holds(scope) {
+            Err(RenderError::Missing(_)) => Ok(false),
+            // Of arithmetic the engine says it so: "… on unsupported types undefined and number".
+            Err(RenderError::Failed { reason, .. })
+                if reason.contains("types undefined and") || reason.contains("and undefined") =>
+            {
+                Ok(false)
+            }
+            known => known,
         }
     }
 
@@ -248,6 +276,43 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn a_condition_of_a_step_does_not_hold_for_what_is_not_there() {
+        let item = serde_json::json!({
+            "n": 7, "zero": 0, "none": null, "text": "ab", "list": [1], "empty": [], "owner": { "bot": false },
+        });
+        let scope = Scope { item: Some(&item), ..Scope::default() };
+        let holds = |source: &str| Hole::of_condition(source, &[Root::Item]).unwrap().holds_if_there(&scope);
+        for (source, expected) in [
+            ("item.n", true),
+            ("item.n > 5", true),
+            ("item.n < 5", false),
+            ("item.zero", false),
+            ("item.none", false),
+            ("item.none == 7", false),
+            ("item.list", true),
+            ("item.empty", false),
+            ("item.owner", true),
+            ("not item.owner.bot", true),
+            ("'a' in item.text", true),
+            ("item.text == 'ab' and item.n == 7", true),
+            ("item.gone", false),
+            ("not item.gone", true),
+            ("item.gone is defined", false),
+            ("item.gone < 5", false),
+            ("item.gone + 1 > 0", false),
+            ("1 - item.gone < 5", false),
+            ("item.gone != 5", false),
+            ("item.gone.more == 5", false),
+            ("item.gone | default(1) == 1", true),
+        ] {
+            assert_eq!(holds(source), Ok(expected), "{source}");
+        }
+        for source in ["item.text + 1 > 5", "item.list | int > 0", "'x' * 1000000000"] {
+            assert!(holds(source).is_err(), "{source}: {:?}", holds(source));
+        }
+    }
 
     #[test]
     fn a_condition_holds_for_what_is_true_and_there() {

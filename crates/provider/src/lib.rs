@@ -16,6 +16,7 @@
 //! `cargo run -p tidegate-provider --example schemas` writes.
 
 mod access;
+mod barrier;
 mod check;
 mod compile;
 mod credential;
@@ -30,6 +31,7 @@ pub mod load;
 mod node;
 mod path;
 mod problem;
+mod range;
 mod redact;
 mod request;
 mod schema;
@@ -40,6 +42,7 @@ mod spec;
 mod step;
 mod template;
 
+pub use barrier::{Barrier, FOR_EACH_DEPTH_MAX};
 pub use check::{check_job, check_provider, is_path};
 pub use credential::{Credential, CredentialError};
 pub use endpoint::{Deadlines, Endpoint};
@@ -51,10 +54,11 @@ pub use limit::{CallShape, Caller, ChargeError};
 pub use node::FILE_MAX_BYTES;
 pub use path::PathError;
 pub use problem::{FieldPath, FileError, Part, Problem};
+pub use range::RangeError;
 pub use redact::{redact, redact_credential};
 pub use request::{RequestError, RequestParts};
 pub use schema::{job_schema, provider_schema};
 pub use source::{JobWithProvider, Source, parse_job, parse_job_with_provider, parse_provider};
 pub use spec::{BodyLimits, RetryPolicy, Spec};
-pub use step::{Step, TemplateError};
+pub use step::{Step, TemplateError, WhenError};
 pub use template::OUTPUT_MAX_BYTES;

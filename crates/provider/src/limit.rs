@@ -122,7 +122,8 @@ impl Limits {
             headers.extend(limit.headers.clone().map(|names| (limit.id.to_string(), names)));
         }
         if headers.is_empty() {
-            let readable = provider.limits.iter().find(|limit| !matches!(limit.rate, Rate::Concurrency { .. }));
+            let readable =
+                provider.limits.iter().find(|limit| !matches!(limit.rate, Rate::Concurrency { .. } | Rate::Learn(_)));
             if readable.is_none() {
                 if let Some(index) = provider.limits.iter().position(|limit| limit.id.as_str() == TOLD) {
                     let field = FieldPath::root().key("limits").index(index).key("id");
@@ -199,6 +200,10 @@ impl Budgeted {
         })
     }
 
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     fn applies_to(&self, endpoint: &str) -> bool {
         self.endpoints.is_empty() || self.endpoints.iter().any(|pattern| glob(pattern, endpoint))
     }
@@ -264,6 +269,13 @@ impl Budgeted {
                 },
             };
             push_factor(&value, &mut key);
+            // Tenants give their credentials names for themselves: two of one name are two.
+            if let (Factor::Credential, Some(_), Some(tenant)) = (factor, caller.credential, caller.tenant)
+                && !self.factors.contains(&Factor::Tenant)
+            {
+                key.push_str(",of=");
+                push_factor(tenant, &mut key);
+            }
         }
         key
     }
@@ -271,9 +283,9 @@ impl Budgeted {
 
 /// Items that a call asks for; 0 where the provider decides.
 fn size_of(pointer: &PagePointer, endpoint: &Endpoint) -> u32 {
-    match pointer {
-        PagePointer::Offset { size, .. } | PagePointer::Number { size, .. } => *size,
-        _ => endpoint.page_size(),
+    match pointer.place() {
+        PagePointer::Count => 0,
+        _ => pointer.size().unwrap_or_else(|| endpoint.page_size()),
     }
 }
 

@@ -68,8 +68,8 @@ impl Ask<'_> {
     pub(crate) fn request(&self) -> Result<RequestParts, RequestError> {
         let endpoint = self.endpoint;
         let page = endpoint.page_query(self.pointer);
-        let (url, secret_query) = match self.pointer {
-            PagePointer::Url { url } => self.url_of_pointer(url)?,
+        let (url, secret_query) = match self.pointer.place() {
+            PagePointer::Url { url } => self.url_of_pointer(url, &page)?,
             _ => self.url(&page)?,
         };
         let mut headers = endpoint.headers.render(&self.scope)?;
@@ -86,7 +86,7 @@ impl Ask<'_> {
         let mut url = self.base_url.clone();
         let mut path = String::with_capacity(128);
         path.push_str(url.path().trim_end_matches('/'));
-        self.endpoint.path.render_to(self.params, &mut path)?;
+        self.endpoint.path_of(self.pointer).render_to(self.params, &mut path)?;
         url.set_path(&path);
         let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::new();
         for field in &self.endpoint.query {
@@ -103,8 +103,9 @@ impl Ask<'_> {
         Ok((url, secret.collect()))
     }
 
-    /// The address stands as it is; only what authenticates is added, where the provider left it out.
-    fn url_of_pointer(&self, pointer: &str) -> Result<(Url, Vec<String>), RequestError> {
+    /// The address stands as it is, but for another page size; only what authenticates is added, where the provider left
+    /// it out.
+    fn url_of_pointer(&self, pointer: &str, page: &[(&str, String)]) -> Result<(Url, Vec<String>), RequestError> {
         let mut url = Url::parse(pointer).map_err(RequestError::Pointer)?;
         let (expected, found) = (self.base_url.origin(), url.origin());
         if found != expected || !url.username().is_empty() || url.password().is_some() {
@@ -112,6 +113,9 @@ impl Ask<'_> {
             return Err(RequestError::ForeignOrigin { expected, found });
         }
         url.set_fragment(None);
+        for (name, value) in page {
+            replace_query(&mut url, name, value);
+        }
         let mut names = Vec::new();
         for field in self.endpoint.query.iter().filter(|field| field.secret) {
             names.push(field.name.clone());
@@ -133,14 +137,17 @@ impl Ask<'_> {
                 Some(form.finish().into_bytes())
             }
             Placement::Json => {
-                let params = self.params_beside(page).map(|(name, value)| (name.to_owned(), json(value)));
+                let params = self.params_beside(page).map(|(name, value)| (name, json(value)));
                 // A cursor is text, however it looks; offsets, page numbers and sizes are numbers.
-                let is_cursor = |place| place == 0 && matches!(self.pointer, PagePointer::Cursor { .. });
+                let is_cursor = |place| place == 0 && matches!(self.pointer.place(), PagePointer::Cursor { .. });
                 let page = page.iter().enumerate().map(|(place, (name, value))| {
                     let number = value.parse::<u64>().ok().filter(|_| !is_cursor(place));
-                    ((*name).to_owned(), number.map_or_else(|| Value::String(value.clone()), Value::from))
+                    (*name, number.map_or_else(|| Value::String(value.clone()), Value::from))
                 });
-                let body = Value::Object(params.chain(page).collect::<Map<_, _>>());
+                let mut body = Value::Object(Map::new());
+                for (name, value) in params.chain(page) {
+                    put(&mut body, name, value);
+                }
                 Some(body.to_string().into_bytes())
             }
         }
@@ -152,6 +159,27 @@ impl Ask<'_> {
         let beside = move |name: &str| !in_path(name) && !page.iter().any(|(of_page, _)| *of_page == name);
         self.params.0.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| beside(name))
     }
+}
+
+/// Puts a value into a JSON object; dots in its name lead inwards, as in `variables.after`.
+fn put(object: &mut Value, name: &str, value: Value) {
+    if !object.is_object() {
+        *object = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = object else { return };
+    match name.split_once('.').filter(|(outer, inner)| !outer.is_empty() && !inner.is_empty()) {
+        Some((outer, inner)) => put(fields.entry(outer).or_insert(Value::Null), inner, value),
+        None => {
+            fields.insert(name.to_owned(), value);
+        }
+    }
+}
+
+/// Gives a query parameter of an address another value.
+fn replace_query(url: &mut Url, name: &str, value: &str) {
+    let kept: Vec<(String, String)> =
+        url.query_pairs().filter(|(other, _)| other != name).map(|(name, value)| (name.into(), value.into())).collect();
+    url.query_pairs_mut().clear().extend_pairs(kept).append_pair(name, value);
 }
 
 fn text(value: &Primitive) -> Cow<'_, str> {

@@ -13,15 +13,17 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Credential;
 use crate::access::Access;
+use crate::barrier::barriers;
 use crate::check;
 use crate::compile::Compiler;
 use crate::endpoint::{Deadlines, Endpoint, Endpoints};
 use crate::file::{JobFile, Period, ProviderFile, Size};
 use crate::limit::{Budgeted, CallShape, Caller, ChargeError, Limits};
 use crate::problem::{FieldPath, Part, Problem, choices};
+use crate::range::sliced;
 use crate::request::{Ask, RequestError, RequestParts, strip_secrets};
 use crate::scope::Scope;
-use crate::step::{Step, TemplateError, check_order};
+use crate::step::{Step, TemplateError, WhenError, check_order};
 
 /// A job and its provider, compiled. It never changes; share it by [`Arc`].
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl Spec {
         let mut of_job = Compiler::new(Part::Job, &provider.config, &config);
         check::job_fits(&job, &provider, &mut of_job);
         check_order(&job.steps, &mut of_job);
+        let mut barriers = barriers(&job.steps, &mut of_job);
         if provider.extends.is_some() {
             of_provider.add(&FieldPath::root().key("extends"), "expected what it extends to be merged in before");
         }
@@ -90,8 +93,8 @@ impl Spec {
                 }
                 continue;
             };
-            let limits = limits.of_endpoint(endpoint.name());
-            steps.push(Step::compile(step, Arc::clone(endpoint), limits, (&at, &mut of_job)));
+            let beside = (limits.of_endpoint(endpoint.name()), std::mem::take(&mut barriers[index]));
+            steps.push(Step::compile(step, Arc::clone(endpoint), beside, (&at, &mut of_job)));
         }
         let problems = [of_job.into_problems(), of_provider.into_problems()].concat();
         let base_url = match access.base_url {
@@ -154,6 +157,15 @@ impl Spec {
         step.params(&Scope { item, parent, config: Some(&self.config), ..Scope::default() })
     }
 
+    /// Whether a fetch of `step` is to be made, as its `when` says: for `item`, found by a fetch with the parameters
+    /// `parent`. What needs a field that is not there does not hold.
+    ///
+    /// # Errors
+    /// When it can't be told: an operation that the values do not have, too much work.
+    pub fn is_wanted(&self, step: &Step, item: Option<&Value>, parent: Option<&Params>) -> Result<bool, WhenError> {
+        step.is_wanted(&Scope { item, parent, config: Some(&self.config), ..Scope::default() })
+    }
+
     /// The request that makes a call.
     ///
     /// # Errors
@@ -165,6 +177,12 @@ impl Spec {
         pointer: &PagePointer,
         credential: Option<&Credential>,
     ) -> Result<RequestParts, RequestError> {
+        // Of a slice, its own bounds stand for those of the whole range.
+        let of_slice = match (pointer, step.endpoint().slices()) {
+            (PagePointer::Slice { from, until, .. }, Some(slices)) => Some(sliced(slices, params, *from, *until)),
+            _ => None,
+        };
+        let params = of_slice.as_ref().unwrap_or(params);
         let scope = Scope { config: Some(&self.config), credential, params: Some(params), ..Scope::default() };
         Ask { base_url: &self.base_url, endpoint: step.endpoint(), pointer, params, scope }.request()
     }
@@ -178,9 +196,21 @@ impl Spec {
         step.limits.iter().filter_map(charge).collect()
     }
 
+    /// As [`Spec::charges`], limit by limit: for those who ask before all parameters are known. `None` within: the limit
+    /// does not apply to the call.
+    pub fn charges_each<'a>(
+        &self,
+        step: &'a Step,
+        call: &CallShape<'_>,
+        caller: &Caller<'_>,
+    ) -> Vec<(&'a str, Result<Option<Charge>, ChargeError>)> {
+        let charge = |limit: &'a Arc<Budgeted>| (limit.id(), limit.charge(step.endpoint(), call, caller, &self.app));
+        step.limits.iter().map(charge).collect()
+    }
+
     /// The headers of answers that speak of a limit. Where no limit of the provider declares any, the usual ones
-    /// speak of the first that is not a concurrency limit; where there is none such, of a limit `told` that is
-    /// added to every call.
+    /// speak of the first that is neither a concurrency limit nor learnt; where there is none such, of a limit `told`
+    /// that is added to every call.
     #[must_use]
     pub fn header_names(&self, limit: &str) -> Option<&HeaderNames> {
         self.limits.header_names(limit)
@@ -239,8 +269,8 @@ fn configure(job: &JobFile, provider: &ProviderFile) -> BTreeMap<String, Primiti
 }
 
 fn fingerprint(job: &JobFile, provider: &ProviderFile) -> String {
-    // The provider's file name is not what the job asks for.
-    let job = JobFile { provider: provider.provider.to_string(), ..job.clone() };
+    // The provider's file name is not what the job asks for, and who is told changes nothing of what is fetched.
+    let job = JobFile { provider: provider.provider.to_string(), notify: None, ..job.clone() };
     // Declarations always serialise, their maps in order of name; were they not to, the hash would still be a
     // function of its input.
     let canonical = serde_json::to_vec(&(job, provider)).unwrap_or_default();

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use tidegate_contracts::{Params, Primitive};
-use tidegate_pagination::Paging;
+use tidegate_contracts::{Class, NewPages, PagePointer, Params, Primitive};
+use tidegate_pagination::{Paging, begin, begin_range, shrink};
 
+use crate::barrier::Barrier;
 use crate::compile::Compiler;
 use crate::endpoint::Endpoint;
-use crate::expression::{RenderError, SyntaxError};
+use crate::expression::{Hole, RenderError, SyntaxError};
 use crate::file::{self, OnFailure};
 use crate::limit::Budgeted;
 use crate::problem::{FieldPath, choices};
+use crate::range::{RangeError, range};
 use crate::scope::{Root, Scope};
 use crate::template::Template;
 
@@ -32,14 +34,28 @@ pub struct TemplateError {
     pub source: RenderError,
 }
 
+/// Whether a step is to be done could not be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("when of step {step} can't be told")]
+pub struct WhenError {
+    /// The step.
+    pub step: String,
+    /// Why.
+    #[source]
+    pub source: RenderError,
+}
+
 /// One kind of call of a job, ready to use.
 #[derive(Debug)]
 pub struct Step {
     id: String,
     endpoint: Arc<Endpoint>,
     for_each: Option<String>,
+    after: Vec<Barrier>,
+    when: Option<Hole>,
     on_failure: OnFailure,
     max_pages: Option<u32>,
+    limit: Option<u64>,
     with: Vec<(String, With)>,
     pub(crate) limits: Vec<Arc<Budgeted>>,
 }
@@ -70,6 +86,12 @@ impl Step {
         self.for_each.as_deref()
     }
 
+    /// What its fetches wait for.
+    #[must_use]
+    pub fn after(&self) -> &[Barrier] {
+        &self.after
+    }
+
     /// What a failed call means for the job.
     #[must_use]
     pub fn on_failure(&self) -> OnFailure {
@@ -80,16 +102,39 @@ impl Step {
     #[must_use]
     pub fn paging(&self) -> Paging {
         let paging = self.endpoint.paging();
-        Paging { max_pages: self.max_pages.unwrap_or(paging.max_pages), ..paging }
+        Paging { max_pages: self.max_pages.unwrap_or(paging.max_pages), limit: self.limit, ..paging }
+    }
+
+    /// The pages that a fetch with these parameters begins with; none where its range is empty. `made_at_ms`: when the job
+    /// was submitted, Unix ms.
+    ///
+    /// # Errors
+    /// The parameters give no range where one is read in slices.
+    pub fn first_pages(&self, params: &Params, made_at_ms: Option<i64>) -> Result<Vec<NewPages>, RangeError> {
+        let Some(slices) = self.endpoint.slices() else { return Ok(vec![begin(&self.paging())]) };
+        let (from, until) = range(slices, params, made_at_ms)?;
+        Ok(begin_range(&self.paging(), from, until).into_iter().collect())
+    }
+
+    /// The pages to ask for in place of one that failed by this class: the same items in smaller ones. `None`: that would be
+    /// no help, can't be, or the third party may have acted on the call and must not twice.
+    #[must_use]
+    pub fn smaller(&self, class: Class, pointer: &PagePointer, ordinal: u32) -> Option<Vec<NewPages>> {
+        let is_safe = class == Class::TooMuchData || self.endpoint.is_idempotent();
+        if class.may_fit_smaller() && is_safe { shrink(&self.paging(), pointer, ordinal) } else { None }
     }
 
     /// Reads a step; what it calls is `endpoint`.
     pub(crate) fn compile(
         step: &file::Step,
         endpoint: Arc<Endpoint>,
-        limits: Vec<Arc<Budgeted>>,
+        (limits, after): (Vec<Arc<Budgeted>>, Vec<Barrier>),
         (at, compiler): (&FieldPath, &mut Compiler<'_>),
     ) -> Self {
+        let when = step.when.as_ref().and_then(|source| {
+            let hole = compiler.take(&at.key("when"), compile_when(source, step))?;
+            compiler.known_config(hole.fields(Root::Config), &at.key("when")).then_some(hole)
+        });
         let at_with = at.key("with");
         let mut with = Vec::new();
         for (name, value) in &step.with {
@@ -114,15 +159,26 @@ impl Step {
                 None => {}
             }
         }
+        if step.limit.is_some() && endpoint.slices().is_some() {
+            compiler.add(&at.key("limit"), format!("expected none, since {} is read in slices", endpoint.name()));
+        }
         Self {
             id: step.id.to_string(),
             endpoint,
             for_each: step.for_each.as_ref().map(ToString::to_string),
+            after,
+            when,
             on_failure: step.on_failure,
             max_pages: step.max_pages,
+            limit: step.limit,
             with,
             limits,
         }
+    }
+
+    pub(crate) fn is_wanted(&self, scope: &Scope<'_>) -> Result<bool, WhenError> {
+        let Some(when) = &self.when else { return Ok(true) };
+        when.holds_if_there(scope).map_err(|source| WhenError { step: self.id.clone(), source })
     }
 
     pub(crate) fn params(&self, scope: &Scope<'_>) -> Result<Params, TemplateError> {
@@ -173,11 +229,23 @@ pub(crate) fn check_order(steps: &[file::Step], compiler: &mut Compiler<'_>) {
 
 /// Reads a template among a step's parameters.
 pub(crate) fn compile_template(source: &str, step: &file::Step) -> Result<Template, SyntaxError> {
-    let roots = if step.for_each.is_some() { ITEM_ROOTS } else { PLAIN_ROOTS };
-    Template::compile(source, roots).map_err(|error| match error {
+    Template::compile(source, roots(step)).map_err(without_item)
+}
+
+/// Reads a step's condition.
+pub(crate) fn compile_when(source: &str, step: &file::Step) -> Result<Hole, SyntaxError> {
+    Hole::of_condition(source, roots(step)).map_err(without_item)
+}
+
+fn roots(step: &file::Step) -> &'static [Root] {
+    if step.for_each.is_some() { ITEM_ROOTS } else { PLAIN_ROOTS }
+}
+
+fn without_item(error: SyntaxError) -> SyntaxError {
+    match error {
         SyntaxError::Variable { name, allowed } if ITEM_ROOTS.iter().any(|root| root.name() == name) => {
             SyntaxError::Variable { name, allowed: format!("{allowed} in a step without for_each") }
         }
         error => error,
-    })
+    }
 }

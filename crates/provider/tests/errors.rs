@@ -93,15 +93,15 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
         (
             "endpoints:\n  search:\n    get: /s\n    pages:\n      offset: o\n      sise: { param: l, max: 3 }\n",
             &[
-                "p.yaml:9:7: endpoints.search.pages.sise: unknown field; expected one of blank_page_ends, cursor, first, \
-              has_more, link, max_pages, next, next_url, offset, page, parallel, short_page_ends, size, total; did you \
-              mean size?",
+                "p.yaml:9:7: endpoints.search.pages.sise: unknown field; expected one of blank_page_ends, count, cursor, first, \
+              has_more, in_order, link, max_pages, next, next_url, offset, overlaps, page, parallel, short_page_ends, \
+              size, slices, total; did you mean size?",
             ],
         ),
         (
             "limits:\n  - id: a\n    windw: { calls: 1, per: 1m }\n",
             &["p.yaml:6:5: limits[0].windw: unknown field; expected one of bucket, concurrency, cost, endpoints, \
-              headers, id, key, told, when, window; did you mean window?"],
+              headers, id, key, learn, told, when, window; did you mean window?"],
         ),
         (
             "auth: { baerer: x }\n",

@@ -129,6 +129,14 @@ fn charges_name_every_limit_that_applies() {
         keys(1),
         ["{social}/paging/credential=alice", "{social}/host/egress=eu-1", "{social}/token/credential=alice"]
     );
+    let of = |tenant| {
+        let call = CallShape { params: &params, pointer: &PagePointer::First, ordinal: 0 };
+        let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: Some(tenant) };
+        spec.charges(step, &call, &caller).unwrap().into_iter().map(|charge| charge.key).collect::<Vec<_>>()
+    };
+    // What counts by the address counts for all; alice of one tenant is not alice of another.
+    assert_eq!(of("acme"), ["{social}/host/egress=eu-1", "{social}/token/credential=alice,of=acme"]);
+    assert_eq!(of("other"), ["{social}/host/egress=eu-1", "{social}/token/credential=alice,of=other"]);
     assert!(spec.header_names("token").unwrap().remaining.is_some());
     assert!(spec.header_names("paging").is_none(), "another one has headers of its own");
 }

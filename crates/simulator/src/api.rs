@@ -15,7 +15,7 @@ use crate::route::Route;
 use crate::shape::Envelope;
 use crate::spec::ENDPOINTS_MAX;
 use crate::{
-    Cursors, EndpointSpec, Faults, HeaderNames, Items, Latency, LimitSpec, Method, Paging, Shape, SimulatorSpec,
+    Cursors, EndpointSpec, Faults, HeaderNames, Items, Latency, LimitSpec, Method, Paging, Range, Shape, SimulatorSpec,
     SpecError, Style, Whose,
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Endpoint {
     pub(crate) envelope: Envelope,
     pub(crate) headers: ShapeHeaders,
     pub(crate) paging: Paging,
+    pub(crate) range: Option<Range>,
     pub(crate) gaps: Gaps,
     pub(crate) latency: Option<Latency>,
     pub(crate) faults: Faults,
@@ -193,6 +194,7 @@ impl Endpoint {
             headers: ShapeHeaders::of(&shape).map_err(|why| SpecError::field(at("shape"), why))?,
             gaps: gaps(given, &paging).map_err(|(field, why)| SpecError::field(at(field), why))?,
             paging,
+            range: given.range.clone(),
             latency,
             bomb: bomb.map_err(|why| SpecError::field(at("faults.gzip_bomb_bytes"), why))?,
             faults,
@@ -209,7 +211,7 @@ impl Endpoint {
         let len = if self.faults.loses(draw) { 0 } else { self.items.len(draw) };
         let alone = self.envelope.is_single();
         let len = if alone { len.min(1) } else { len };
-        List { len, parent: parent.to_owned(), alone, gaps: self.gaps, draw }
+        List { len, first: 0, parent: parent.to_owned(), alone, gaps: self.gaps, draw }
     }
 }
 

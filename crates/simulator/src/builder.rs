@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     Aligned, Bucket, By, Cursors, EndpointSpec, Faults, Items, Latency, LimitHeaders, LimitSpec, Method, Paging,
-    Period, Shape, SimulatorSpec, Sliding, Style, Whose, Window,
+    Period, Range, Shape, SimulatorSpec, Sliding, Style, Whose, Window,
 };
 
 impl SimulatorSpec {
@@ -105,6 +105,22 @@ impl EndpointSpec {
     pub fn last_id(mut self, param: &str) -> Self {
         self = self.style(Style::Cursor, param);
         self.paging_mut().cursors = Cursors::LastId;
+        self
+    }
+
+    /// The same, and each page begins with the item that ended the one before.
+    #[must_use]
+    pub fn last_id_again(mut self, param: &str) -> Self {
+        self = self.last_id(param);
+        self.paging_mut().cursors = Cursors::LastIdAgain;
+        self
+    }
+
+    /// Calls ask for a part of a range: items made from `from` until `until`, `per_second` of them in each second of 1970,
+    /// of which `reach` can be reached.
+    #[must_use]
+    pub fn range(mut self, (from, until): (&str, &str), per_second: u64, reach: u64) -> Self {
+        self.range = Some(Range { from: from.to_owned(), until: until.to_owned(), per_second, reach: Some(reach) });
         self
     }
 

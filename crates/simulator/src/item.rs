@@ -146,7 +146,7 @@ mod tests {
 
     fn list(parent: &str) -> List {
         let gaps = Gaps { short: 0.0, blank: 0.0, block: 10 };
-        List { len: 1000, parent: parent.to_owned(), alone: false, gaps, draw: Draw::seeded(7) }
+        List { len: 1000, first: 0, parent: parent.to_owned(), alone: false, gaps, draw: Draw::seeded(7) }
     }
 
     fn written(item: &Value, parent: &str, position: u64) -> (usize, Value) {

@@ -79,6 +79,8 @@ pub(crate) struct Gaps {
 pub(crate) struct List {
     /// Positions, counting those that are never served.
     pub(crate) len: u64,
+    /// Positions before it, where it is a part of a longer list.
+    pub(crate) first: u64,
     /// The parent's id; empty where the endpoint has none.
     pub(crate) parent: String,
     /// The answer is the item itself, and so bears its parent's id.
@@ -98,17 +100,30 @@ pub(crate) enum Id {
 impl List {
     /// Id of the item at `position` (from 0).
     pub(crate) fn id(&self, position: u64) -> Id {
+        let number = self.first + position + 1;
         match self.parent.as_str() {
-            "" => Id::Number(position + 1),
+            "" => Id::Number(number),
             parent if self.alone => parent.parse().map_or_else(|_| Id::Text(parent.to_owned()), Id::Number),
-            parent => Id::Text(format!("{parent}.{}", position + 1)),
+            parent => Id::Text(format!("{parent}.{number}")),
         }
     }
 
     /// The position after the item called `id`.
     pub(crate) fn after(&self, id: &str) -> Option<u64> {
         let number: u64 = id.rsplit('.').next().and_then(|number| number.parse().ok())?;
+        let number = number.checked_sub(self.first)?;
         (number <= self.len && number > 0 && self.id(number - 1).to_string() == id).then_some(number)
+    }
+
+    /// The part from position `from` up to, but not including, `until`, as a list of its own.
+    pub(crate) fn part(&self, from: u64, until: u64) -> Self {
+        let (from, until) = (from.min(self.len), until.min(self.len));
+        Self {
+            len: until.saturating_sub(from),
+            first: self.first + from,
+            draw: self.draw.with_text("part").with(from).with(until),
+            ..self.clone()
+        }
     }
 
     /// Positions from `start` up to, but not including, `end` that are served.
@@ -151,7 +166,7 @@ mod tests {
     use super::*;
 
     fn list(len: u64, parent: &str, gaps: Gaps) -> List {
-        List { len, parent: parent.to_owned(), alone: false, gaps, draw: Draw::seeded(7).with_text(parent) }
+        List { len, first: 0, parent: parent.to_owned(), alone: false, gaps, draw: Draw::seeded(7).with_text(parent) }
     }
 
     const NO_GAPS: Gaps = Gaps { short: 0.0, blank: 0.0, block: 10 };

@@ -140,7 +140,7 @@ mod tests {
 
     fn list() -> List {
         let gaps = Gaps { short: 0.0, blank: 0.0, block: 10 };
-        List { len: 25, parent: String::new(), alone: false, gaps, draw: Draw::seeded(7) }
+        List { len: 25, first: 0, parent: String::new(), alone: false, gaps, draw: Draw::seeded(7) }
     }
 
     /// First positions of the pages that a client sees who follows `next`, for at most `pages` of them.

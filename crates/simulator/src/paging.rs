@@ -73,6 +73,8 @@ pub enum Cursors {
     Opaque,
     /// The id of the last item of the page before.
     LastId,
+    /// The same, and the page that it leads to begins with that item again.
+    LastIdAgain,
 }
 
 impl Default for Paging {
@@ -146,6 +148,7 @@ impl Paging {
                 let (start, round) = match self.cursors {
                     Cursors::Opaque => read_cursor(list.draw, &pointer),
                     Cursors::LastId => list.after(&pointer).map(|start| (start, 0)),
+                    Cursors::LastIdAgain => list.after(&pointer).map(|start| (start - 1, 0)),
                 }
                 .ok_or_else(|| BadPage(format!("{name}: not a cursor of this list")))?;
                 at(start, round)
@@ -175,7 +178,9 @@ impl Paging {
             Style::Page => (self.first_page + position.start / u64::from(position.size)).to_string(),
             Style::Cursor | Style::Link | Style::NextUrl => match self.cursors {
                 Cursors::Opaque => write_cursor(list.draw, position),
-                Cursors::LastId => list.id(position.start.clamp(1, list.len.max(1)) - 1).to_string(),
+                Cursors::LastId | Cursors::LastIdAgain => {
+                    list.id(position.start.clamp(1, list.len.max(1)) - 1).to_string()
+                }
             },
         }
     }
@@ -205,7 +210,7 @@ mod tests {
 
     fn list() -> List {
         let gaps = Gaps { short: 0.0, blank: 0.0, block: 10 };
-        List { len: 95, parent: String::new(), alone: false, gaps, draw: Draw::seeded(7) }
+        List { len: 95, first: 0, parent: String::new(), alone: false, gaps, draw: Draw::seeded(7) }
     }
 
     #[test]

@@ -103,7 +103,14 @@ async fn read(site: &Site, request: Request) -> Option<Call> {
     let endpoint = &site.api.endpoints[index];
     values.extend(endpoint.parent_param.as_ref().map(|name| params.get(name).unwrap_or_default()));
     let list = endpoint.list(&values.join("/"));
-    let at = endpoint.paging.position(&list, |name| params.get(name));
+    let part = endpoint.range.as_ref().map(|range| range.part(&list, |name| params.get(name)));
+    let (list, wrong) = match part {
+        None => (list, None),
+        Some(Ok(part)) => (part, None),
+        Some(Err(wrong)) => (list, Some(wrong)),
+    };
+    let at = wrong.map_or_else(|| endpoint.paging.position(&list, |name| params.get(name)), Err);
+    let at = at.and_then(|at| endpoint.range.as_ref().map_or(Ok(at), |range| range.reaches(at)));
     Some(Call { parts, params, endpoint: index, list, at })
 }
 

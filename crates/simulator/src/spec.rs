@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_provider::load::{LoadError, load_provider};
 
-use crate::{Faults, Items, Latency, LimitSpec, Paging, Shape};
+use crate::{Faults, Items, Latency, LimitSpec, Paging, Range, Shape};
 
 /// The version of the format that this crate reads.
 pub const VERSION: u32 = 1;
@@ -85,6 +85,8 @@ pub struct EndpointSpec {
     pub shape: Option<Shape>,
     /// How it pages.
     pub paging: Option<Paging>,
+    /// A range, such as of time, that calls ask for a part of; all is served unless given.
+    pub range: Option<Range>,
     /// Share of the pages between the first and the last that come short though more follow, from 0 to 1: the list
     /// counts items that it never serves.
     pub short_pages: Option<f64>,
@@ -268,6 +270,7 @@ impl EndpointSpec {
             item_bytes: self.item_bytes.or(other.item_bytes),
             shape: self.shape.or(other.shape),
             paging: self.paging.or(other.paging),
+            range: self.range.or(other.range),
             short_pages: self.short_pages.or(other.short_pages),
             blank_pages: self.blank_pages.or(other.blank_pages),
             limits: self.limits.or(other.limits),

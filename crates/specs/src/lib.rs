@@ -50,6 +50,8 @@ pub struct JobSpec {
     pub tenant: String,
     /// When it was read no new call of the job might go out.
     pub was_stopped: bool,
+    /// When it was read the job was paused.
+    pub was_paused: bool,
 }
 
 impl std::ops::Deref for JobSpec {
@@ -86,7 +88,8 @@ impl Specs {
         let stored: StoredSpec = serde_json::from_str(&row.spec).map_err(|error| unusable(error.to_string()))?;
         let spec = Spec::compile(stored.job, stored.provider)
             .map_err(|problems| unusable(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-        let spec = Arc::new(JobSpec { spec: Arc::new(spec), tenant: row.tenant, was_stopped: row.stopped });
+        let (was_stopped, was_paused) = (row.stopped, row.paused);
+        let spec = Arc::new(JobSpec { spec: Arc::new(spec), tenant: row.tenant, was_stopped, was_paused });
         let mut kept = self.kept();
         if kept.len() >= SPECS_MAX {
             kept.clear();

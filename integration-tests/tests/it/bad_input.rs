@@ -4,7 +4,7 @@
 mod answers;
 mod files;
 mod lies;
-mod mount;
+pub(crate) mod mount;
 mod outputs;
 mod states;
 mod targets;

@@ -1,6 +1,6 @@
 //! The command line against a gateway: `tidegate serve --embedded`, which needs no other server.
 
-mod fixture;
+pub(crate) mod fixture;
 mod jobs;
 mod kills;
 mod stored;

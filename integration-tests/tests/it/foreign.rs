@@ -14,14 +14,14 @@ const TOKEN: &str = "5eeded70ca5e5eeded70ca5e5eeded70ca5e0001";
 const PORTS: [u16; 6] = [18_301, 18_302, 18_303, 18_304, 18_305, 18_306];
 
 /// A foreign server. Dropped, it is stopped.
-struct Server {
+pub(crate) struct Server {
     name: &'static str,
     port: u16,
     base_url: String,
 }
 
 impl Server {
-    async fn start(name: &'static str, port: u16, settings: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) async fn start(name: &'static str, port: u16, settings: &[(&'static str, &'static str)]) -> Self {
         let settings = settings.to_vec();
         let start = move || {
             // One that an earlier run of the tests, killed in the middle, has left.
@@ -32,6 +32,10 @@ impl Server {
         let base_url =
             started.unwrap_or_else(|error| panic!("{error}\nIs it installed? Run integration-tests/run once."));
         Self { name, port, base_url: base_url.trim().to_owned() }
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
     }
 }
 

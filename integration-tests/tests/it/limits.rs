@@ -75,6 +75,14 @@ async fn a_window_from_the_first_call_that_is_declared_is_kept_and_used_up() {
 }
 
 #[tokio::test]
+async fn a_limit_that_nobody_tells_is_learnt_with_few_refusals() {
+    let limit = LimitSpec { retry_after: false, ..LimitSpec::bucket(20, 40.0).headers(LimitHeaders::NONE) };
+    let ran = run(400, limit, &declare("learn: { start_per_s: 20 }")).await;
+    ran.assert_took(SECOND * 380 / 40);
+    assert!((1..=40).contains(&ran.limit.refused), "{:?}", ran.limit);
+}
+
+#[tokio::test]
 async fn a_window_aligned_to_the_clock_that_is_declared_is_kept_and_used_up() {
     let limit = LimitSpec::window(40, 1_000).aligned_to_epoch().headers(LimitHeaders::NONE);
     run(150, limit, &declare("window: { calls: 40, per: 1s, aligned: epoch }")).await.assert_ideal(3 * SECOND);

@@ -6,18 +6,24 @@
 #![expect(clippy::unwrap_used, reason = "what is wrong in a test may panic anywhere in it")]
 
 mod bad_input;
+mod barriers;
 mod client;
 mod cluster;
 mod commands;
 mod credentials;
 mod deploy;
+mod export;
 mod faults;
 mod foreign;
+mod formats;
 mod guards;
 mod hostile;
 mod kills;
 mod limits;
+mod notify;
+mod page_kinds;
 mod pagination;
+mod plan;
 mod process;
 mod stops;
 mod tap;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_limits::{Aligned, Charge, Decision, Permit, Question, Rate, Reading, Refused, Report, Told};
+use tidegate_limits::{Aligned, Charge, Decision, Learn, Permit, Question, Rate, Reading, Refused, Report, Told};
 
 use crate::{LimitStore, StoreError};
 
@@ -27,6 +27,7 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     a_refusal_by_the_provider_blocks(&Case(make().await)).await;
     what_is_saved_can_be_restored(&Case(make().await), &Case(make().await)).await;
     what_is_idle_is_forgotten(&Case(make().await)).await;
+    a_limit_that_nobody_tells_is_learnt(&Case(make().await)).await;
     a_race_overspends_nothing(&make().await).await;
 }
 
@@ -200,6 +201,34 @@ async fn what_is_idle_is_forgotten(case: &Case) {
     case.granted(0, &[charge("slow", &bucket(9, 1.0 / 3_600.0), 1)]).await;
     expect(case.0.forget_idle(START_MS + 30 * MINUTE_MS).await);
     assert_eq!(case.used(30 * MINUTE_MS).await, used([("slow", 1)]));
+}
+
+/// A provider that accepts ten calls a second, a burst of ten, and answers after 50 ms.
+async fn a_limit_that_nobody_tells_is_learnt(case: &Case) {
+    let call = [charge("learnt", &Rate::Learn(Learn::default()), 1)];
+    let (mut left, mut at_ms, mut now_ms, mut accepted) = (10.0_f64, 0, 0, 0);
+    while now_ms < 300_000 {
+        let permit = match case.ask(now_ms, &call).await {
+            Decision::Granted(permit) => permit,
+            Decision::Wait { until_ms, .. } => {
+                now_ms = until_ms - START_MS;
+                continue;
+            }
+        };
+        left = (left + (now_ms - at_ms) as f64 / 100.0).min(10.0);
+        at_ms = now_ms;
+        let refused = (left < 1.0).then(|| Refused { keys: vec!["learnt".to_owned()], until_ms: None });
+        if refused.is_none() {
+            left -= 1.0;
+            accepted += i32::from(now_ms >= 200_000);
+        }
+        case.report(now_ms + 50, &permit, true, Some(Told { readings: BTreeMap::new(), refused })).await;
+        now_ms += 50;
+    }
+    assert!((930..=1_010).contains(&accepted), "{accepted} of 1,000 that are allowed in the last 100 s");
+    let usage = expect(case.0.usage(START_MS + now_ms).await);
+    let learnt = usage[0].learnt.unwrap_or_else(|| unreachable!("it is learnt"));
+    assert!(learnt.is_proven && (34_000..=37_000).contains(&learnt.per_hour), "{learnt:?}");
 }
 
 /// Eight callers at once, on limits that overlap in part.

@@ -12,6 +12,7 @@ use tidegate_egress::Answer;
 use tidegate_ledger::{NewPage, Packed};
 use tidegate_limits::headers::read as read_headers;
 use tidegate_limits::{Permit, Reading, Refused, Report, Told};
+use tidegate_pagination::keep;
 use tidegate_provider::{Spec, redact_credential};
 use tracing::Instrument as _;
 
@@ -82,16 +83,21 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     tracing::debug!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
         attempt = call.attempt, class, duration_ms = started.elapsed().as_millis(), "called");
     match judged {
-        Judged::Page(page) => Ok(After::Page(page)),
+        Judged::Page(mut page) => {
+            if spec.step(&call.step).is_some_and(|step| step.paging().slow_ms.is_some()) {
+                page.facts.took_ms = u32::try_from(started.elapsed().as_millis()).ok();
+            }
+            Ok(After::Page(page))
+        }
         Judged::Trouble(trouble) => Ok(after_trouble(shared, spec, prepared, call, trouble, now_ms)),
     }
 }
 
 /// Classifies and reads an answer; a large one elsewhere.
 async fn read(spec: &Arc<Spec>, call: &Call, answer: Answer, now_ms: i64) -> anyhow::Result<Judged> {
-    let (spec, step) = (Arc::clone(spec), call.step.clone());
+    let (spec, step, pointer) = (Arc::clone(spec), call.step.clone(), call.pointer.clone());
     let large = answer.body.len() > READ_HERE_MAX_BYTES;
-    let read = move || spec.step(&step).map(|step| judge(step.endpoint(), &answer, now_ms));
+    let read = move || spec.step(&step).map(|step| judge(step.endpoint(), &pointer, &answer, now_ms));
     let judged = if large { tokio::task::spawn_blocking(read).await? } else { read() };
     judged.with_context(|| format!("the job has no step {}", call.step))
 }
@@ -124,8 +130,12 @@ pub(crate) async fn store(
     shared: &Shared,
     (spec, prepared): (&Spec, &Prepared),
     call: &Call,
-    page: PageRead,
+    mut page: PageRead,
 ) -> anyhow::Result<Outcome> {
+    if let Some(step) = spec.step(&call.step) {
+        let kept = keep(&step.paging(), &call.pointer, call.ordinal, &page.facts);
+        page.keep(kept);
+    }
     let mut facts: PageFacts = page.facts;
     if let Some((NextPage::Url(url), step)) = facts.next.as_mut().zip(spec.step(&call.step)) {
         // Some providers put the token into the next page's address.
@@ -162,6 +172,7 @@ fn after_trouble(
     let failed = Failed {
         class,
         may_have_acted: trouble.sent && !prepared.idempotent,
+        can_shrink: can_shrink(spec, call, class),
         attempt: call.attempt,
         since_ms: *call.failing_since_ms.get_or_insert(now_ms),
         told_until_ms: trouble.told_until_ms,
@@ -180,4 +191,9 @@ fn after_trouble(
         Next::AskAgain => After::AskAgain,
         Next::GiveUp => After::Failed(failure),
     }
+}
+
+/// Whether the planner asks for the same in smaller pages when a call fails by this class.
+pub(crate) fn can_shrink(spec: &Spec, call: &Call, class: Class) -> bool {
+    spec.step(&call.step).is_some_and(|step| step.smaller(class, &call.pointer, call.ordinal).is_some())
 }

@@ -13,7 +13,7 @@ use tidegate_specs::SpecsError;
 use tidegate_telemetry::{inject, span_link};
 use tracing::Instrument as _;
 
-use crate::attempt::{After, Permitted, attempt, store};
+use crate::attempt::{After, Permitted, attempt, can_shrink, store};
 use crate::permits::pause_ms;
 use crate::prepare::{By, Prepared, failure, prepare};
 use crate::retry::stops_job;
@@ -69,7 +69,7 @@ async fn make_and_tell(shared: &Shared, delivery: Delivery, mut call: Call) -> a
     Ok(or_redelivered(delivery.ack().await)?)
 }
 
-/// The outcome of a call that needs no request: its page is there, its job is stopped, or it kills its handlers.
+/// The outcome of a call that needs no request: its page is there, its job is stopped or paused, or it kills its handlers.
 async fn end_without_request(shared: &Shared, delivery: &Delivery, call: &Call) -> anyhow::Result<Option<Outcome>> {
     let came_before = call.again || delivery.redelivered > 0;
     if came_before && let Some(facts) = shared.deps.ledger.page_facts(call.call).await? {
@@ -77,6 +77,9 @@ async fn end_without_request(shared: &Shared, delivery: &Delivery, call: &Call) 
     }
     if shared.stopped.contains(call.job) {
         return Ok(Some(Outcome::Cancelled { call: call.clone() }));
+    }
+    if shared.stopped.is_paused(call.job) {
+        return Ok(Some(Outcome::Returned { call: call.clone() }));
     }
     if delivery.redelivered >= DEATHS_MAX {
         let failure = failure(Class::Suspect, format!("handling its answer died {} times", delivery.redelivered));
@@ -93,8 +96,12 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
         Err(SpecsError::Ledger(error)) => return Err(error.into()),
         Err(error) => return Ok(failed(call, failure(Class::Invalid, error.to_string()))),
     };
-    if shared.stopped.meet(call.job) && spec.was_stopped {
-        shared.stopped.tell(call.job);
+    if shared.stopped.meet(call.job) {
+        if spec.was_stopped {
+            shared.stopped.tell(call.job);
+        } else if spec.was_paused {
+            shared.stopped.pause(call.job);
+        }
     }
     let Some(step) = spec.step(&call.step) else {
         return Ok(failed(call, failure(Class::Invalid, format!("the job has no step {}", call.step))));
@@ -118,6 +125,9 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
         if shared.stopped.contains(call.job) {
             return Ok(Now::End(Outcome::Cancelled { call: call.clone() }));
         }
+        if shared.stopped.is_paused(call.job) {
+            return Ok(Now::End(Outcome::Returned { call: call.clone() }));
+        }
         let (wait, may_end_early) = match ask(shared, &prepared, &mut unasked).await {
             Asked::Granted(permit) => {
                 let permitted = Permitted { spec: &spec.spec, prepared: &prepared, permit };
@@ -128,7 +138,8 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
                         return Ok(Now::End(store(shared, (&spec.spec, &prepared), call, page).await?));
                     }
                     After::Failed(failure) => {
-                        if stops_job(failure.class, step.on_failure()) {
+                        let class = failure.class;
+                        if stops_job(class, step.on_failure()) && !can_shrink(&spec.spec, call, class) {
                             shared.stopped.expect(call.job);
                         }
                         return Ok(failed(call, failure));

@@ -1,7 +1,7 @@
 //! What an answer is: a page, or trouble of a class. Pure.
 
 use tidegate_answer::{PageRead, Verdict};
-use tidegate_contracts::{Class, Failure};
+use tidegate_contracts::{Class, Failure, PagePointer};
 use tidegate_egress::{Answer, EgressError, Failure as Failed, Sent};
 use tidegate_limits::headers::retry_after;
 use tidegate_provider::Endpoint;
@@ -30,10 +30,10 @@ pub(crate) struct Trouble {
 }
 
 /// Judges an answer.
-pub(crate) fn judge(endpoint: &Endpoint, answer: &Answer, now_ms: i64) -> Judged {
+pub(crate) fn judge(endpoint: &Endpoint, pointer: &PagePointer, answer: &Answer, now_ms: i64) -> Judged {
     let status = answer.status.as_u16();
     match endpoint.classifier().classify(answer.status, &answer.headers, &answer.body) {
-        Verdict::Page => match endpoint.reader().read(&answer.headers, &answer.body, &answer.url) {
+        Verdict::Page => match endpoint.reader_of(pointer).read(&answer.headers, &answer.body, &answer.url) {
             Ok(page) => Judged::Page(page),
             Err(error) => Judged::Trouble(Trouble {
                 failure: Failure { class: error.class(), status: Some(status), message: error.to_string() },

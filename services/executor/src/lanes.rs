@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 
 use crate::service::{Shared, take_calls};
 
-/// Between two looks for lanes that jobs have come to.
+/// Between two looks for lanes that jobs have come to, at most: should an event be missed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// And at least, however many jobs go on.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 /// A lane without jobs keeps its consumer for so long: jobs come again, and the first call should not wait for a look.
 const KEPT_FOR: Duration = Duration::from_mins(10);
 
@@ -35,14 +37,18 @@ struct Taken {
 pub(crate) async fn follow(shared: Arc<Shared>, prefetch: u16, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut consumers: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let mut taken: HashMap<(String, Lane), Taken> = HashMap::new();
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looked_at: Option<Instant> = None;
     loop {
+        let look = async {
+            let Some(looked_at) = looked_at else { return };
+            tokio::time::sleep_until((looked_at + LOOK_AFTER).into()).await;
+            let _ = tokio::time::timeout_at((looked_at + LOOK_EVERY).into(), shared.progress.notified()).await;
+        };
         tokio::select! {
             biased;
             () = shutdown.requested() => break,
             Some(ended) = consumers.join_next() => ended.context("taking calls died")??,
-            _ = looks.tick() => {
+            () = look => {
                 for lane in shared.deps.ledger.lanes_open().await.context("can't look for lanes")? {
                     let taken = taken.entry(lane.clone()).or_insert_with(|| {
                         let queue = Queue::Calls { provider: lane.0, lane: lane.1 };
@@ -52,6 +58,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, prefetch: u16, shutdown: Shutdow
                     });
                     taken.open_at = Instant::now();
                 }
+                looked_at = Some(Instant::now());
                 taken.retain(|_, taken| {
                     let keep = taken.open_at.elapsed() < KEPT_FOR;
                     if !keep {

@@ -9,6 +9,7 @@
 //! What is decided without I/O stands apart: [`judge`], [`retry`].
 
 mod attempt;
+mod courier;
 mod credentials;
 mod gauges;
 mod handle_call;
@@ -25,6 +26,7 @@ mod retry;
 mod service;
 mod stopped;
 
+pub use courier::{CourierDeps, courier};
 pub use credentials::{Credentials, CredentialsError, FixedCredentials};
 pub use gauges::{Gauges, Sleeping};
 pub use http_permits::{HttpPermits, HttpPermitsConfig};

@@ -30,7 +30,8 @@ impl Pages {
         (Self { pages }, write(queue, ledger, clock))
     }
 
-    /// Stores a page. Returns when it is durable, with its facts as stored.
+    /// Stores a page, in a span of its call. Returns when it is durable, with its facts as stored.
+    #[tracing::instrument(name = "store", skip_all)]
     pub(crate) async fn store(&self, page: NewPage) -> Result<PageFacts, Closed> {
         let (reply, stored) = oneshot::channel();
         self.pages.send((page, reply)).await.map_err(|_| Closed)?;

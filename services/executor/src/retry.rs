@@ -5,12 +5,17 @@ use std::time::Duration;
 use tidegate_contracts::Class;
 use tidegate_provider::{OnFailure, RetryPolicy};
 
+/// Attempts at a page that can shrink, until a timeout makes it.
+const TIMEOUTS_MAX: u32 = 2;
+
 /// What is known of a call that failed just now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failed {
     pub(crate) class: Class,
     /// The third party may have acted on it, and must not twice.
     pub(crate) may_have_acted: bool,
+    /// The same can be asked for in smaller pages.
+    pub(crate) can_shrink: bool,
     /// Attempts spent, this one included.
     pub(crate) attempt: u32,
     /// Unix ms of the first failure.
@@ -39,7 +44,9 @@ pub(crate) fn decide(policy: &RetryPolicy, failed: &Failed, now_ms: i64, chance:
         Class::Transient | Class::Timeout | Class::Suspect | Class::ProviderDown => {}
         _ => return Next::GiveUp,
     }
-    if failed.may_have_acted || failed.attempt >= policy.attempts {
+    // Once may be chance; a page that is too large takes too long every time.
+    let shrinks = failed.can_shrink && failed.class == Class::Timeout && failed.attempt >= TIMEOUTS_MAX;
+    if failed.may_have_acted || failed.attempt >= policy.attempts || shrinks {
         return Next::GiveUp;
     }
     let longest =
@@ -79,7 +86,7 @@ mod tests {
     };
 
     fn failed(class: Class, attempt: u32) -> Failed {
-        Failed { class, may_have_acted: false, attempt, since_ms: 1_000, told_until_ms: None }
+        Failed { class, may_have_acted: false, can_shrink: false, attempt, since_ms: 1_000, told_until_ms: None }
     }
 
     #[test]
@@ -102,6 +109,14 @@ mod tests {
     fn the_last_attempt_is_the_last() {
         assert!(matches!(decide(&POLICY, &failed(Class::Transient, 5), 1_000, 0.0), Next::Again { .. }));
         assert_eq!(decide(&POLICY, &failed(Class::Transient, 6), 1_000, 0.0), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_second_timeout_of_a_page_that_can_be_smaller_is_the_last() {
+        let large = |class, attempt| Failed { can_shrink: true, ..failed(class, attempt) };
+        assert!(matches!(decide(&POLICY, &large(Class::Timeout, 1), 1_000, 0.0), Next::Again { .. }));
+        assert_eq!(decide(&POLICY, &large(Class::Timeout, 2), 1_000, 0.0), Next::GiveUp);
+        assert!(matches!(decide(&POLICY, &large(Class::Transient, 2), 1_000, 0.0), Next::Again { .. }));
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) stopped: Stopped,
     pub(crate) in_hand: InHand,
+    /// Some job goes on.
+    pub(crate) progress: Notify,
     /// Somebody gave a permit back.
     pub(crate) permit_returned: Notify,
     pub(crate) reach: Reach,
@@ -94,6 +96,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         metrics: Metrics::new(),
         stopped: Stopped::default(),
         in_hand: InHand::default(),
+        progress: Notify::new(),
         permit_returned: Notify::new(),
         reach: Reach::default(),
     });
@@ -120,7 +123,7 @@ async fn listen(shared: Arc<Shared>, shutdown: Shutdown) -> anyhow::Result<()> {
     let events = shared.deps.bus.consume(&Queue::Events, 0).await.context("can't take events")?;
     tokio::select! {
         () = shutdown.requested() => Ok(()),
-        () = shared.stopped.listen(events) => Ok(()),
+        () = shared.stopped.listen(events, &shared.progress) => Ok(()),
         checked = check_stops(&shared) => checked,
     }
 }

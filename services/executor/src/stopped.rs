@@ -1,4 +1,4 @@
-//! Jobs that were stopped, or will be: none of their calls is made any more.
+//! Jobs that were stopped, or will be, and jobs that are paused: none of their calls is made.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_bus::Consumer;
 use tidegate_contracts::{Event, JobId, Message};
 use tidegate_ledger::{Ledger, LedgerError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Most stopped jobs remembered. Forgetting one costs calls that its owner no longer wants, nothing else.
 const MAX: usize = 100_000;
@@ -21,6 +21,8 @@ enum Stop {
     Expected,
     /// The tracker said so.
     Told,
+    /// The job is paused: its calls go back.
+    Paused,
 }
 
 /// Jobs that were stopped, as the tracker's events tell, and those that are about to be.
@@ -35,6 +37,10 @@ pub(crate) struct Stopped {
 impl Stopped {
     pub(crate) fn contains(&self, job: JobId) -> bool {
         self.stops.borrow().get(&job) == Some(&Stop::Told)
+    }
+
+    pub(crate) fn is_paused(&self, job: JobId) -> bool {
+        self.stops.borrow().get(&job) == Some(&Stop::Paused)
     }
 
     pub(crate) fn is_expected(&self, job: JobId) -> bool {
@@ -59,18 +65,43 @@ impl Stopped {
         });
     }
 
-    /// Asks the ledger about the jobs in hand and those believed to be stopped, and believes it.
+    /// No call of the job goes out until it is resumed. What stops it for good stays.
+    pub(crate) fn pause(&self, job: JobId) {
+        self.stops.send_modify(|stops| {
+            if stops.len() < MAX && stops.get(&job) != Some(&Stop::Told) {
+                stops.insert(job, Stop::Paused);
+            }
+        });
+    }
+
+    /// The job goes on, if it was paused.
+    pub(crate) fn resume(&self, job: JobId) {
+        self.stops.send_modify(|stops| {
+            if stops.get(&job) == Some(&Stop::Paused) {
+                stops.remove(&job);
+            }
+        });
+    }
+
+    /// Asks the ledger about the jobs in hand and those believed to be stopped or paused, and believes it.
     pub(crate) async fn check(&self, ledger: &dyn Ledger, in_hand: HashSet<JobId>) -> Result<(), LedgerError> {
-        let told = |(job, stop): (&JobId, &Stop)| (*stop == Stop::Told).then_some(*job);
-        let believed: HashSet<JobId> = self.stops.borrow().iter().filter_map(told).collect();
-        let asked: Vec<JobId> = in_hand.union(&believed).copied().collect();
+        let believed = self.believed(Stop::Told);
+        let believed_paused = self.believed(Stop::Paused);
+        let asked: Vec<JobId> = in_hand.union(&believed).chain(&believed_paused).copied().collect();
         if asked.is_empty() {
             return Ok(());
         }
+        let paused: HashSet<JobId> = ledger.paused(&asked).await?.into_iter().collect();
+        paused.difference(&believed_paused).for_each(|job| self.pause(*job));
+        believed_paused.difference(&paused).for_each(|job| self.resume(*job));
         let stopped: HashSet<JobId> = ledger.stopped(&asked).await?.into_iter().collect();
         stopped.difference(&believed).for_each(|job| self.tell(*job));
         believed.difference(&stopped).for_each(|job| self.forget(*job));
         Ok(())
+    }
+
+    fn believed(&self, what: Stop) -> HashSet<JobId> {
+        self.stops.borrow().iter().filter_map(|(job, stop)| (*stop == what).then_some(*job)).collect()
     }
 
     /// A call failed in a way that stops its job. Others of the job are held until the tracker has said so: between the
@@ -96,11 +127,14 @@ impl Stopped {
         }
     }
 
-    /// Listens until the bus is closed.
-    pub(crate) async fn listen(&self, mut events: Box<dyn Consumer>) {
+    /// Listens until the bus is closed. Says `progress` when a job goes on: it may be the first of its lane.
+    pub(crate) async fn listen(&self, mut events: Box<dyn Consumer>, progress: &Notify) {
         while let Some(delivery) = events.next().await {
             match &delivery.envelope.message {
+                Message::Event(Event::JobProgressed { .. }) => progress.notify_one(),
                 Message::Event(Event::JobStopped { job }) => self.tell(*job),
+                Message::Event(Event::JobPaused { job }) => self.pause(*job),
+                Message::Event(Event::JobResumed { job }) => self.resume(*job),
                 Message::Event(Event::JobFinished { job }) => self.forget(*job),
                 _ => {}
             }
@@ -115,6 +149,20 @@ impl Stopped {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paused_job_goes_on_when_it_is_resumed_and_a_stopped_one_does_not() {
+        let (stopped, job) = (Stopped::default(), JobId::new());
+        stopped.pause(job);
+        assert!(stopped.is_paused(job) && !stopped.contains(job));
+        stopped.resume(job);
+        assert!(!stopped.is_paused(job));
+        stopped.pause(job);
+        stopped.tell(job);
+        stopped.pause(job);
+        stopped.resume(job);
+        assert!(stopped.contains(job) && !stopped.is_paused(job), "what stops it for good stays");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn calls_are_held_until_an_expected_stop_is_told_and_no_longer_than_it_may_take() {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use tidegate_daemon::Shutdown;
+use tidegate_progress::Looker;
 use tidegate_registry::{KeyRow, Keys};
+use tidegate_specs::Specs;
 
 use crate::hub::Hub;
+use crate::provider_names::ProviderNames;
 use crate::quota::{OneAtATime, Quota};
 use crate::rate::Rates;
 use crate::{Config, Deps};
@@ -15,10 +18,13 @@ pub(crate) struct App {
     pub(crate) deps: Deps,
     pub(crate) config: Config,
     pub(crate) keys: Keys,
+    pub(crate) specs: Specs,
     pub(crate) hub: Hub,
+    pub(crate) looker: Looker,
     /// Submissions with an idempotency key that are being taken.
     pub(crate) taking: OneAtATime,
     pub(crate) rates: Rates,
+    pub(crate) provider_names: ProviderNames,
     pub(crate) watchers: Quota,
     pub(crate) item_streams: Quota,
     pub(crate) shutdown: Shutdown,
@@ -28,9 +34,12 @@ impl App {
     pub(crate) fn new(deps: Deps, config: Config, shutdown: Shutdown) -> Self {
         Self {
             keys: Keys::new(Arc::clone(&deps.registry)),
+            specs: Specs::new(Arc::clone(&deps.ledger)),
             hub: Hub::default(),
+            looker: Looker::default(),
             taking: OneAtATime::default(),
             rates: Rates::new(config.jobs_per_minute),
+            provider_names: ProviderNames::new(config.provider_names_max),
             watchers: Quota::new(config.watchers_max),
             item_streams: Quota::new(config.item_streams_max),
             deps,

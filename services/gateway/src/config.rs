@@ -21,6 +21,9 @@ pub struct Config {
     /// Jobs of a tenant that may be unfinished; above it the answer is 429. Of many submitted at once a few may come in
     /// above it. Default 1,000.
     pub open_jobs_max: u32,
+    /// Different names of providers that jobs of a tenant may name, all jobs it ever submitted together: each has queues at
+    /// the broker, one for each lane, which stay. Above it the answer is 422. Default 100.
+    pub provider_names_max: usize,
     /// Streams of events at once, in each gateway, for each tenant; above it the answer is 429. Default 50.
     pub watchers_max: usize,
     /// Streams of items at once, in each gateway, for each tenant; above it the answer is 429. Default 16.
@@ -44,6 +47,7 @@ impl Default for Config {
             connections_max: 2_048,
             jobs_per_minute: 120,
             open_jobs_max: 1_000,
+            provider_names_max: 100,
             watchers_max: 50,
             item_streams_max: 16,
             events_gap: Duration::from_millis(250),

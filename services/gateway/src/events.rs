@@ -20,7 +20,6 @@ use tidegate_registry::Scope;
 use crate::app::{App, Caller};
 use crate::hub::Watcher;
 use crate::job_id::OwnJob;
-use crate::jobs::waiting;
 use crate::problem::{Kind, Problem};
 use crate::quota::Place;
 use crate::route::{Content, Parameter, Route};
@@ -106,10 +105,11 @@ impl Watch {
             let id = id(&row);
             if id != self.seen {
                 self.ended = row.state.is_final();
-                let waiting = waiting(&self.app, self.job).await.ok()?;
+                let look = self.app.looker.look(&*self.app.deps.ledger, &row, self.app.now_ms()).await.ok()?;
+                let waiting = look.waiting.into_iter().map(view::Wait::from).collect();
                 let event = Event::default().event("job").id(id.as_str()).retry(RETRY);
                 self.seen = id;
-                return event.json_data(view::Event { job: row.into(), waiting }).ok();
+                return event.json_data(view::Event { job: row.into(), progress: look.estimate, waiting }).ok();
             }
             tokio::select! {
                 () = self.app.shutdown.requested() => return None,
@@ -126,7 +126,7 @@ impl Watch {
 fn id(row: &JobRow) -> String {
     let counts = &row.counts;
     let ended = counts.calls_planned - counts.calls_open;
-    let finished = row.finished_at_ms.unwrap_or(0);
+    let finished = row.finished_at_ms.or(row.paused_at_ms.map(|paused_at_ms| -paused_at_ms)).unwrap_or(0);
     format!(
         "{}.{}.{ended}.{}.{}.{}.{finished}",
         row.state.name(),

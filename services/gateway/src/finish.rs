@@ -16,8 +16,8 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::auth::RoutePath;
-use crate::metrics;
 use crate::problem::{Kind, Problem};
+use crate::{health, metrics};
 
 /// Longest text of the framework's own that is told on, in bytes.
 const REASON_MAX_BYTES: usize = 2_048;
@@ -43,7 +43,12 @@ pub(crate) async fn finish(State(app): State<Arc<App>>, request: Request, next: 
         let route = response.extensions().get::<RoutePath>().map_or("other", |route| route.0);
         let (status, elapsed) = (response.status(), started.elapsed());
         metrics::answered(&method, route, status, elapsed);
-        tracing::info!(status = status.as_u16(), duration_ms = elapsed.as_millis(), trace_id, "request");
+        let (status, duration_ms) = (status.as_u16(), elapsed.as_millis());
+        if health::ROUTES.contains(&route) {
+            tracing::debug!(status, duration_ms, trace_id, "request");
+        } else {
+            tracing::info!(status, duration_ms, trace_id, "request");
+        }
         response
     }
     .instrument(span)

@@ -14,6 +14,8 @@ use crate::app::App;
 use crate::route::{Content, Route};
 use crate::view::{Check, Ready};
 
+/// Asked every few seconds by whoever looks after the process; no news while they are answered.
+pub(crate) const ROUTES: [&str; 2] = ["/livez", "/readyz"];
 /// Longest time that a database has to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 

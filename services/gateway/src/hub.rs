@@ -32,6 +32,8 @@ impl Hub {
     pub(crate) fn tell(&self, event: &Event) {
         let (Event::JobProgressed { job }
         | Event::JobStopped { job }
+        | Event::JobPaused { job }
+        | Event::JobResumed { job }
         | Event::JobFinished { job }
         | Event::CallWaiting { job, .. }) = event;
         let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);

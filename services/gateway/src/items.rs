@@ -1,4 +1,4 @@
-//! `/v1/jobs/{id}/items`: what was fetched, one JSON item a line, page after page as they were stored.
+//! `/v1/jobs/{id}/items`: what was fetched, page after page as they were stored: one JSON item a line, CSV, or a JSON array.
 //!
 //! A page is read when the client has taken the one before: however large the job, little of it is in memory.
 
@@ -9,18 +9,21 @@ use anyhow::Context as _;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use serde::Deserialize;
+use tidegate_answer::Seen;
 use tidegate_contracts::JobId;
+use tidegate_formats::{Columns, Encoder, Format, Origin};
 use tidegate_ledger::PageRow;
 use tidegate_registry::Scope;
+use tidegate_specs::{JobSpec, SpecsError};
 
 use crate::app::{App, Caller};
-use crate::job_id::OwnJob;
+use crate::job_id::{OwnJob, has_tree};
 use crate::problem::{Kind, Problem};
 use crate::quota::Place;
 use crate::route::{Content, Parameter, Route};
@@ -29,6 +32,8 @@ use crate::route::{Content, Parameter, Route};
 const PAGES_MAX: u32 = 100;
 /// Pages read from the ledger at once.
 const PAGES_READ: u32 = 8;
+/// Most items of one answer whose keys are remembered, to leave out those that came before in it ([`Seen`]).
+const KEYS_MAX: usize = 1_000_000;
 /// Between two looks for new pages of a job that is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Where an answer with `pages` ends: `after` of the next one.
@@ -47,7 +52,19 @@ pub(crate) fn routes() -> Vec<Route> {
         Parameter {
             name: "origin",
             kind: "boolean",
-            description: "Each line is {cursor, step, params, item}; `cursor` goes on after just this item.",
+            description: "Each line is {cursor, step, params, item}; `cursor` goes on after just this item. In CSV: the \
+                          columns `_step` and `_params`.",
+        },
+        Parameter {
+            name: "format",
+            kind: "string",
+            description: "`ndjson`, `csv` or `json` (one array); else the header Accept says which, else it is NDJSON.",
+        },
+        Parameter {
+            name: "columns",
+            kind: "string",
+            description: "Of CSV: names of fields, or ways to fields within fields, as in `id,author.id`. Without it: the \
+                          fields of the first 1,000 items, and `_rest`, a JSON object, for those that come later.",
         },
         Parameter {
             name: "follow",
@@ -58,14 +75,17 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/jobs/{id}/items", items)
             .needs(Scope::Read)
-            .summary("What was fetched: NDJSON, one item a line, as the provider wrote it")
+            .summary("What was fetched: as NDJSON, one item a line, as the provider wrote it; as CSV; or as one JSON array")
             .description(
                 "In the order of storing. A stream that breaks off in the middle was cut: go on with the cursor of the \
-                 last whole line (`origin`), or of the last whole answer (`pages`).",
+                 last whole line (`origin`), or of the last whole answer (`pages`), both in NDJSON. A JSON array that was \
+                 cut has no end, and a chunked answer neither. An item whose `key` came before in the same fetch is left \
+                 out, among the last 500,000 items of one answer at least; what comes after a cursor is not compared with \
+                 what came before it.",
             )
             .query(QUERY)
-            .answers(200, "The items.", Some(Content::Media("application/x-ndjson")))
-            .problems(&[422, 429]),
+            .answers(200, "The items.", Some(Content::OneOf(&["application/x-ndjson", "text/csv", "application/json"])))
+            .problems(&[410, 422, 429]),
     ]
 }
 
@@ -79,6 +99,33 @@ struct Wanted {
     origin: bool,
     #[serde(default)]
     follow: bool,
+    format: Option<String>,
+    columns: Option<String>,
+}
+
+impl Wanted {
+    /// Which format, and of CSV, which columns.
+    fn format(&self, headers: &HeaderMap) -> Result<(Format, Option<Columns>), Problem> {
+        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let format = match &self.format {
+            None => Format::of_accept(accept),
+            Some(name) => Format::from_name(name)
+                .ok_or_else(|| Problem::field("format", format!("expected ndjson, csv or json, found {name}")))?,
+        };
+        if self.pages.is_some() && format != Format::Ndjson {
+            return Err(Problem::field("pages", format!("expected the format ndjson, found {}", format.name())));
+        }
+        let columns = match &self.columns {
+            Some(_) if format != Format::Csv => {
+                return Err(Problem::field("columns", format!("expected the format csv, found {}", format.name())));
+            }
+            Some(columns) => {
+                Some(Columns::parse(columns).map_err(|error| Problem::field("columns", error.to_string()))?)
+            }
+            None => None,
+        };
+        Ok((format, columns))
+    }
 }
 
 async fn items(
@@ -86,7 +133,10 @@ async fn items(
     Extension(caller): Caller,
     OwnJob(job): OwnJob,
     Query(wanted): Query<Wanted>,
+    asked: HeaderMap,
 ) -> Result<Response, Problem> {
+    has_tree(&job)?;
+    let (format, columns) = wanted.format(&asked)?;
     let place = app.item_streams.take(caller.tenant.as_str()).ok_or_else(|| {
         let detail = format!("at most {} streams of items at once", app.config.item_streams_max);
         Problem::new(Kind::TooManyOpen, detail).retry_after(5)
@@ -94,9 +144,10 @@ async fn items(
     let after = wanted.after.as_deref().map_or(Some(Cursor::default()), Cursor::parse);
     let after = after.ok_or_else(|| Problem::field("after", "expected a cursor of this job's items"))?;
     let follow = wanted.follow && wanted.pages.is_none();
-    let (job, shape) = (job.id, Shape { step: wanted.step, origin: wanted.origin });
+    let (job, encoder) = (job.id, Encoder::new(format, columns, wanted.origin));
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
     let mut read = match wanted.pages {
         None => Vec::new(),
         Some(pages) if (1..=PAGES_MAX).contains(&pages) => {
@@ -110,7 +161,15 @@ async fn items(
     };
     let is_whole = wanted.pages.is_some();
     read.reverse();
-    let stream = Reading { app, job, shape, after, read, is_whole, follow, _place: place };
+    let step = wanted.step;
+    let spec = match app.specs.get(job).await {
+        Ok(spec) => Some(spec),
+        // Of a job that this build can't read, all that is stored comes out.
+        Err(SpecsError::Unusable { .. } | SpecsError::Unknown(_)) => None,
+        Err(SpecsError::Ledger(error)) => return Err(error.into()),
+    };
+    let writer = Some(Writer { encoder, spec, seen: Seen::new(KEYS_MAX) });
+    let stream = Reading { app, job, step, writer, after, read, is_whole, follow, _place: place };
     Ok((headers, Body::from_stream(try_unfold(stream, next))).into_response())
 }
 
@@ -143,16 +202,21 @@ impl Cursor {
     }
 }
 
-/// What lines look like.
-struct Shape {
-    step: Option<String>,
-    origin: bool,
+/// Writes items, each once.
+struct Writer {
+    encoder: Encoder,
+    /// Where items' keys stand; `None` where that can't be known.
+    spec: Option<Arc<JobSpec>>,
+    seen: Seen,
 }
 
 struct Reading {
     app: Arc<App>,
     job: JobId,
-    shape: Shape,
+    /// Of this step only.
+    step: Option<String>,
+    /// `None` once the end is written.
+    writer: Option<Writer>,
     after: Cursor,
     /// Pages that were read and not sent, the next one last.
     read: Vec<PageRow>,
@@ -162,20 +226,26 @@ struct Reading {
     _place: Place,
 }
 
-/// The lines of the next page that has some to send.
+/// What the next page that has something to send comes to; at the end, what is left.
 async fn next(mut reading: Reading) -> anyhow::Result<Option<(Bytes, Reading)>> {
     loop {
-        let Some(page) = reading.page().await? else { return Ok(None) };
+        let Some(mut writer) = reading.writer.take() else { return Ok(None) };
+        let Some(page) = reading.page().await? else {
+            writer.encoder.finish();
+            let end = writer.encoder.take();
+            return Ok((!end.is_empty()).then(|| (end.into(), reading)));
+        };
         let skipped = reading.after.lines_of(page.seq);
         reading.after = Cursor { seq: page.seq, lines: None };
-        if reading.shape.step.as_ref().is_some_and(|step| *step != page.step) {
+        if reading.step.as_ref().is_some_and(|step| *step != page.step) {
+            reading.writer = Some(writer);
             continue;
         }
-        let origin = reading.shape.origin;
         // A page may be large, and unpacking it is work.
-        let lines = tokio::task::spawn_blocking(move || lines(&page, skipped, origin)).await??;
-        if !lines.is_empty() {
-            return Ok(Some((lines, reading)));
+        let (writer, text) = tokio::task::spawn_blocking(move || write(writer, &page, skipped)).await??;
+        reading.writer = Some(writer);
+        if !text.is_empty() {
+            return Ok(Some((text, reading)));
         }
     }
 }
@@ -208,24 +278,27 @@ impl Reading {
     }
 }
 
-/// A page's lines but for the first `skipped`.
-fn lines(page: &PageRow, skipped: usize, origin: bool) -> anyhow::Result<Bytes> {
+/// Writes a page's items but for the first `skipped`, and those that came before.
+fn write(mut writer: Writer, page: &PageRow, skipped: usize) -> anyhow::Result<(Writer, Bytes)> {
     let lines = page.lines.unpack().context("can't unpack a page")?;
-    if skipped == 0 && !origin {
-        return Ok(lines.into());
+    let step = writer.spec.as_ref().and_then(|spec| spec.step(&page.step));
+    let reader = step.map(|step| step.endpoint().reader()).filter(|reader| reader.has_key());
+    if skipped == 0 && reader.is_none() && writer.encoder.copies_lines() {
+        return Ok((writer, lines.into()));
     }
-    let mut text = Vec::with_capacity(lines.len());
-    let of_page = format!("\"step\":{},\"params\":{},\"item\":", serde_json::Value::from(&*page.step), page.params);
-    for (number, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate().skip(skipped) {
-        if origin {
-            text.extend_from_slice(format!("{{\"cursor\":\"{}.{}\",{of_page}", page.seq, number + 1).as_bytes());
-            text.extend_from_slice(line.trim_ascii_end());
-            text.extend_from_slice(b"}\n");
-        } else {
-            text.extend_from_slice(line);
+    let encoder = &mut writer.encoder;
+    let mut write = |(place, item): (usize, &[u8])| {
+        if place >= skipped {
+            let origin = Origin { cursor: Some((page.seq, place + 1)), step: &page.step, params: &page.params };
+            encoder.item(&origin, item);
         }
+    };
+    match reader {
+        Some(reader) => writer.seen.fresh(reader, page.fetch, &lines).for_each(&mut write),
+        None => lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate().for_each(&mut write),
     }
-    Ok(text.into())
+    let text = writer.encoder.take();
+    Ok((writer, text.into()))
 }
 
 #[cfg(test)]

@@ -29,3 +29,15 @@ impl FromRequestParts<Arc<App>> for OwnJob {
         if row.tenant == caller.tenant.as_str() { Ok(Self(row)) } else { Err(nothing()) }
     }
 }
+
+/// The job's pages and tree are still there.
+pub(crate) fn has_tree(job: &JobRow) -> Result<(), Problem> {
+    match job.pruned_at_ms {
+        None => Ok(()),
+        Some(at_ms) => {
+            let detail =
+                format!("the job finished long ago, and its pages and tree were deleted (pruned_at_ms {at_ms})");
+            Err(Problem::new(Kind::Gone, detail))
+        }
+    }
+}

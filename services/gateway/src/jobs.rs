@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use tidegate_contracts::JobId;
 use tidegate_ledger::{JobFilter, JobState};
 use tidegate_registry::Scope;
 
@@ -41,7 +40,9 @@ pub(crate) fn routes() -> Vec<Route> {
             .problems(&[422]),
         Route::get("/v1/jobs/{id}", show)
             .needs(Scope::Read)
-            .summary("How a job stands: its state, counters by step, why it waits, and what failed")
+            .summary(
+                "How a job stands: its state, how far it is, counters by step, why it waits, what failed, and who was told",
+            )
             .answers(200, "The job.", Some(Content::Json("JobDetail"))),
     ]
 }
@@ -78,17 +79,14 @@ async fn list(
 
 async fn show(State(app): State<Arc<App>>, OwnJob(row): OwnJob) -> Result<Json<view::JobDetail>, Problem> {
     let (id, ledger) = (row.id, &app.deps.ledger);
-    let steps = ledger.steps(id).await?.into_iter().map(view::Step::from).collect();
+    let look = app.looker.look(&**ledger, &row, app.now_ms()).await?;
     let failures = ledger.failures(id, FAILURES_SHOWN).await?.into_iter().map(view::Failure::from).collect();
-    let waiting = waiting(&app, id).await?;
-    Ok(Json(view::JobDetail { job: row.into(), steps, waiting, failures }))
-}
-
-/// What a job's calls wait for, the most first.
-pub(crate) async fn waiting(app: &App, job: JobId) -> Result<Vec<view::Wait>, Problem> {
-    let mut waiting = app.deps.ledger.waiting(job, app.now_ms()).await?;
-    waiting.sort_by_key(|waiting| std::cmp::Reverse(waiting.calls));
-    Ok(waiting.into_iter().map(view::Wait::from).collect())
+    let steps = look.steps.into_iter().map(view::Step::from).collect();
+    let waiting = look.waiting.into_iter().map(view::Wait::from).collect();
+    let notices = app.deps.notices.notices(id).await?;
+    let notifications = notices.into_iter().map(view::Notification::from).collect();
+    let progress = look.estimate;
+    Ok(Json(view::JobDetail { job: row.into(), progress, steps, waiting, failures, notifications }))
 }
 
 /// How many rows a page has.

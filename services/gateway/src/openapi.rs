@@ -49,8 +49,9 @@ fn schemas() -> Value {
     }
     add!(Written, JobFile, ProviderFile, view::Job, view::JobDetail, view::JobList, view::FetchList);
     add!(view::FailedCallList, view::Submitted, view::Event, view::Ready, stop::Retried);
+    add!(tidegate_progress::Explanation);
     add!(providers::Provider, providers::ProviderList, credentials::CredentialList, credentials::Stored);
-    add!(credentials::Fields, keys::Wanted, keys::Made, keys::KeyList);
+    add!(tidegate_forecast::Forecast, credentials::Fields, keys::Wanted, keys::Made, keys::KeyList);
     let mut schemas: Map<String, Value> = generator.take_definitions(true);
     // What the command line reads from a file beside it is posted along.
     let provider = json!([
@@ -133,6 +134,11 @@ fn content(content: Content) -> Value {
         Content::Json(name) => json!({ "application/json": schema(name) }),
         Content::File(name) => json!({ "application/json": schema(name), "application/yaml": schema(name) }),
         Content::Media(media) => json!({ (media): { "schema": { "type": "string" } } }),
+        Content::OneOf(all) => all
+            .iter()
+            .map(|media| (media.to_string(), json!({ "schema": { "type": "string" } })))
+            .collect::<Map<_, _>>()
+            .into(),
     }
 }
 

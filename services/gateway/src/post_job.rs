@@ -27,7 +27,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// What errors call the body.
-const BODY: &str = "body";
+pub(crate) const BODY: &str = "body";
 
 pub(crate) fn routes() -> Vec<Route> {
     const HEADERS: &[Parameter] = &[Parameter {
@@ -83,6 +83,7 @@ async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Re
     check(&job, own.as_ref(), &provider)?;
     check_credential(app, caller, &job.file).await?;
     check_open(app, caller).await?;
+    check_name(app, caller, provider.provider.as_str()).await?;
     let (job, tenant) = (job.file, caller.tenant.to_string());
     let name = job.name.clone().unwrap_or_else(|| provider.provider.to_string());
     match submit(&app.deps.intake(), Submission { tenant, name, job, provider, idempotency }).await {
@@ -99,7 +100,7 @@ async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Re
 }
 
 /// The provider of a job: its own, or the stored one that it names.
-async fn provider(
+pub(crate) async fn provider(
     app: &App,
     caller: &KeyRow,
     job: &JobFile,
@@ -122,8 +123,15 @@ async fn provider(
 }
 
 /// Whether the job can be run with its provider; what is wrong is shown in the body where it stands there.
-fn check(job: &Source<JobFile>, own: Option<&Source<ProviderFile>>, provider: &ProviderFile) -> Result<(), Problem> {
-    let Err(problems) = Spec::compile(job.file.clone(), provider.clone()) else { return Ok(()) };
+pub(crate) fn check(
+    job: &Source<JobFile>,
+    own: Option<&Source<ProviderFile>>,
+    provider: &ProviderFile,
+) -> Result<Spec, Problem> {
+    let problems = match Spec::compile(job.file.clone(), provider.clone()) {
+        Ok(spec) => return Ok(spec),
+        Err(problems) => problems,
+    };
     let (of_job, of_provider): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.part == Part::Job);
     let of_provider = match own {
         Some(own) => own.locate(&of_provider).into_iter().map(FieldProblem::from).collect(),
@@ -142,11 +150,14 @@ fn bare(problem: &tidegate_provider::Problem) -> FieldProblem {
 
 /// A job whose credential is not there would fail at its first call.
 async fn check_credential(app: &App, caller: &KeyRow, job: &JobFile) -> Result<(), Problem> {
-    let Some(name) = &job.credential else { return Ok(()) };
-    match app.deps.registry.sealed(&caller.tenant, name).await? {
-        Some(_) => Ok(()),
-        None => Err(Problem::field("/credential", format!("there is no credential {name}; put it first"))),
+    let of_notify = job.notify.as_ref().and_then(|notify| notify.secret.as_ref());
+    for (name, field) in [(job.credential.as_ref(), "/credential"), (of_notify, "/notify/secret")] {
+        let Some(name) = name else { continue };
+        if app.deps.registry.sealed(&caller.tenant, name).await?.is_none() {
+            return Err(Problem::field(field, format!("there is no credential {name}; put it first")));
+        }
     }
+    Ok(())
 }
 
 async fn check_open(app: &App, caller: &KeyRow) -> Result<(), Problem> {
@@ -162,6 +173,16 @@ async fn check_open(app: &App, caller: &KeyRow) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::new(Kind::TooManyOpen, format!("at most {max} unfinished jobs at once")).retry_after(30))
+}
+
+async fn check_name(app: &App, caller: &KeyRow, name: &str) -> Result<(), Problem> {
+    let of = (caller.tenant.as_str(), name);
+    if app.provider_names.take(&*app.deps.ledger, of, app.now_ms()).await? {
+        return Ok(());
+    }
+    let max = app.config.provider_names_max;
+    let detail = format!("expected a name that jobs have used before, found {name}; {max} different ones are the most");
+    Err(Problem::field("/provider", detail))
 }
 
 /// The key, as it is or in quotes as the IETF's draft has it (draft-ietf-httpapi-idempotency-key-header-07).

@@ -42,6 +42,8 @@ pub(crate) enum Content {
     File(&'static str),
     /// Of this media type.
     Media(&'static str),
+    /// Of one of these media types.
+    OneOf(&'static [&'static str]),
 }
 
 /// A success.

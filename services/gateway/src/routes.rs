@@ -10,14 +10,16 @@ use crate::auth::{Gate, RoutePath, enter};
 use crate::finish::finish;
 use crate::problem::Problem;
 use crate::route::Route;
-use crate::{credentials, docs, events, health, items, jobs, keys, post_job, providers, stop, tree};
+use crate::{credentials, docs, events, explain, health, items, jobs, keys, plan, post_job, providers, stop, tree};
 
 /// All routes, in the order of the document.
 pub(crate) fn all() -> Vec<Route> {
     [
         post_job::routes(),
+        plan::routes(),
         jobs::routes(),
         tree::routes(),
+        explain::routes(),
         items::routes(),
         events::routes(),
         stop::routes(),

@@ -1,4 +1,4 @@
-//! Cancelling jobs, and making their failed calls again.
+//! Cancelling and pausing jobs, and making their failed calls again.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tidegate_registry::Scope;
 use tidegate_telemetry::inject;
 
 use crate::app::{App, Caller};
-use crate::job_id::OwnJob;
+use crate::job_id::{OwnJob, has_tree};
 use crate::problem::{Kind, Problem};
 use crate::route::{Content, Route};
 use crate::view;
@@ -35,11 +35,26 @@ pub(crate) fn routes() -> Vec<Route> {
                  stays. A job that is finished stays as it is.",
             )
             .answers(200, "The job as it is now.", Some(Content::Json("Job"))),
+        Route::post("/v1/jobs/{id}/pause", pause)
+            .needs(Scope::Submit)
+            .summary("Pause a job: no new call of it goes out until it is resumed")
+            .description(
+                "Calls that are on the wire end, and their pages are stored; calls that wait stay. A job that is paused \
+                 stays so. `paused_at_ms` tells since when.",
+            )
+            .answers(200, "The job as it is now.", Some(Content::Json("Job")))
+            .problems(&[409]),
+        Route::post("/v1/jobs/{id}/resume", resume)
+            .needs(Scope::Submit)
+            .summary("Go on with a paused job, at once")
+            .description("A job that is not paused goes on as it does.")
+            .answers(200, "The job as it is now.", Some(Content::Json("Job")))
+            .problems(&[409]),
         Route::post("/v1/jobs/{id}/retry-failed", retry_failed)
             .needs(Scope::Submit)
             .summary("Make a finished job's failed and cancelled calls again, and nothing else")
             .answers(202, "They will be made.", Some(Content::Json("Retried")))
-            .problems(&[409]),
+            .problems(&[409, 410]),
     ]
 }
 
@@ -66,6 +81,55 @@ async fn cancel(
     Ok(Json(row.into()))
 }
 
+/// Idempotent by job: what is paused stays so.
+async fn pause(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+    OwnJob(job): OwnJob,
+) -> Result<Json<view::Job>, Problem> {
+    let (id, ledger) = (job.id, &app.deps.ledger);
+    if !ledger.pause(id, app.now_ms()).await? {
+        let row = ledger.job(id).await?.ok_or_else(|| Problem::not_found("job"))?;
+        let state = if row.state.is_final() { row.state.name() } else { "being stopped" };
+        return Err(Problem::new(Kind::Finished, format!("the job is {state}; only a job that goes on can be paused")));
+    }
+    tracing::info!(job.id = %id, key.id = caller.id, "job paused");
+    tell(&app, Event::JobPaused { job: id }).await;
+    shown(&app, id).await
+}
+
+/// Idempotent by job: one that is not paused goes on as it does.
+async fn resume(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+    OwnJob(job): OwnJob,
+) -> Result<Json<view::Job>, Problem> {
+    if job.state.is_final() {
+        return Err(Problem::new(Kind::Finished, format!("the job is {}", job.state.name())));
+    }
+    app.deps.ledger.resume(job.id).await?;
+    if job.paused_at_ms.is_some() {
+        tracing::info!(job.id = %job.id, key.id = caller.id, "job resumed");
+    }
+    // Also when it was not paused: the first to ask may have died before it told anybody.
+    tell(&app, Event::JobResumed { job: job.id }).await;
+    nudge(&app, job.id).await;
+    shown(&app, job.id).await
+}
+
+async fn shown(app: &App, job: JobId) -> Result<Json<view::Job>, Problem> {
+    let row = app.deps.ledger.job(job).await?.ok_or_else(|| Problem::not_found("job"))?;
+    Ok(Json(row.into()))
+}
+
+/// Tells executors, who otherwise find out by themselves within a second or so.
+async fn tell(app: &App, event: Event) {
+    let event = Envelope::new(Message::Event(event), app.now_ms(), inject());
+    if let Err(error) = app.deps.bus.publish(&Queue::Events, vec![event]).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "can't tell that a job is paused or resumed");
+    }
+}
+
 /// Idempotent by the job's state: once it runs again, it is not finished.
 async fn retry_failed(
     State(app): State<Arc<App>>,
@@ -75,6 +139,7 @@ async fn retry_failed(
         let detail = format!("the job is {}; cancel it, or wait until it is finished", job.state.name());
         return Err(Problem::new(Kind::NotFinished, detail));
     }
+    has_tree(&job)?;
     let calls = app.deps.ledger.retry_failed(job.id, app.now_ms()).await?;
     tracing::info!(job.id = %job.id, calls, "failed calls are made again");
     if calls > 0 {

@@ -6,7 +6,7 @@ use tidegate_bus::{Bus, BusError};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Envelope, JobId, JobSubmitted, Message};
 use tidegate_daemon::Clock;
-use tidegate_ledger::{Idempotency, Ledger, LedgerError, NewJob, Submitted};
+use tidegate_ledger::{Bounds, Idempotency, Ledger, LedgerError, NewJob, Submitted};
 use tidegate_provider::{JobFile, Problem, ProviderFile, Spec};
 use tidegate_specs::StoredSpec;
 use tidegate_telemetry::inject;
@@ -93,6 +93,7 @@ pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, Su
     let spec = Spec::compile(job.clone(), provider.clone()).map_err(SubmitError::Problems)?;
     let id = JobId::new();
     let (lane, provider_name) = (job.lane, provider.provider.to_string());
+    let bounds = bounds(&job);
     let new = NewJob {
         id,
         tenant,
@@ -102,6 +103,7 @@ pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, Su
         provider: provider_name,
         lane,
         idempotency,
+        bounds,
     };
     let now_ms = (intake.clock)();
     match intake.ledger.submit(&new, now_ms).await? {
@@ -114,4 +116,10 @@ pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, Su
     let message = Message::JobSubmitted(JobSubmitted { job: id });
     let told = intake.bus.publish(&Queue::Outcomes, vec![Envelope::new(message, now_ms, inject())]).await;
     told.map(|()| Taken::New(id)).map_err(|source| SubmitError::Untold { job: id, source })
+}
+
+/// What the job may take, as its file says.
+fn bounds(job: &JobFile) -> Bounds {
+    let deadline_ms = job.deadline.map(|deadline| i64::try_from(deadline.get().as_millis()).unwrap_or(i64::MAX).max(1));
+    Bounds { deadline_ms, max_calls: job.max_calls.map(|calls| i64::try_from(calls).unwrap_or(i64::MAX)) }
 }

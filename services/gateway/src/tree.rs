@@ -9,7 +9,7 @@ use tidegate_ledger::FetchFilter;
 use tidegate_registry::Scope;
 
 use crate::app::App;
-use crate::job_id::OwnJob;
+use crate::job_id::{OwnJob, has_tree};
 use crate::jobs::{LIMIT, cursor, next_page, page_size};
 use crate::problem::Problem;
 use crate::route::{Content, Parameter, Route};
@@ -30,13 +30,13 @@ pub(crate) fn routes() -> Vec<Route> {
             .summary("One level of a job's tree, with counters")
             .query(TREE)
             .answers(200, "A page of fetches.", Some(Content::Json("FetchList")))
-            .problems(&[422]),
+            .problems(&[410, 422]),
         Route::get("/v1/jobs/{id}/failures", failures)
             .needs(Scope::Read)
             .summary("Failed and skipped calls, one by one")
             .query(FAILURES)
             .answers(200, "A page of calls.", Some(Content::Json("FailedCallList")))
-            .problems(&[422]),
+            .problems(&[410, 422]),
     ]
 }
 
@@ -54,6 +54,7 @@ async fn fetches(
     OwnJob(job): OwnJob,
     Query(level): Query<Level>,
 ) -> Result<Json<view::FetchList>, Problem> {
+    has_tree(&job)?;
     let limit = page_size(level.limit)?;
     let parent = level.parent.map(|parent| parent.parse()).transpose();
     let filter = FetchFilter {
@@ -79,6 +80,7 @@ async fn failures(
     OwnJob(job): OwnJob,
     Query(page): Query<Page>,
 ) -> Result<Json<view::FailedCallList>, Problem> {
+    has_tree(&job)?;
     let limit = page_size(page.limit)?;
     let after = page.after.as_deref().map(cursor).transpose()?;
     let mut calls = app.deps.ledger.failed_calls(job.id, after, limit + 1).await?;

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_contracts::{Lane, WaitReason};
-use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, StepRow, Waiting};
+use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, NoticeRow, StepRow, Waiting};
+use tidegate_progress::Estimate;
 
 /// A job.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -27,6 +28,12 @@ pub(crate) struct Job {
     pub(crate) started_at_ms: Option<i64>,
     /// Unix ms.
     pub(crate) finished_at_ms: Option<i64>,
+    /// Since when it is paused, Unix ms: no new call of it goes out until it is resumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) paused_at_ms: Option<i64>,
+    /// Since when its pages and tree are deleted, Unix ms; its counters stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pruned_at_ms: Option<i64>,
     /// How much there is to do, and how much is done.
     pub(crate) counts: Counts,
 }
@@ -40,6 +47,8 @@ pub(crate) struct Counts {
     pub(crate) calls_open: u64,
     /// Open calls that are on their way or wait for a limit.
     pub(crate) calls_released: u64,
+    /// Open calls that wait for other fetches to finish (`after`).
+    pub(crate) calls_held: u64,
     /// Calls whose page is stored.
     pub(crate) calls_succeeded: u64,
     /// Calls for what is not there.
@@ -66,6 +75,7 @@ impl From<JobCounts> for Counts {
             calls_planned: counts.calls_planned,
             calls_open: counts.calls_open,
             calls_released: counts.calls_released,
+            calls_held: counts.calls_held,
             calls_succeeded: counts.calls_succeeded,
             calls_skipped: counts.calls_skipped,
             calls_failed: counts.calls_failed,
@@ -91,6 +101,8 @@ impl From<JobRow> for Job {
             submitted_at_ms: row.submitted_at_ms,
             started_at_ms: row.started_at_ms,
             finished_at_ms: row.finished_at_ms,
+            paused_at_ms: row.paused_at_ms,
+            pruned_at_ms: row.pruned_at_ms,
             counts: row.counts.into(),
         }
     }
@@ -102,12 +114,42 @@ pub(crate) struct JobDetail {
     /// The job.
     #[serde(flatten)]
     pub(crate) job: Job,
+    /// How far it is, and when it will be done.
+    pub(crate) progress: Estimate,
     /// Counters by step.
     pub(crate) steps: Vec<Step>,
     /// What its calls wait for, the most first.
     pub(crate) waiting: Vec<Wait>,
     /// Failed and skipped calls, those that look alike together.
     pub(crate) failures: Vec<Failure>,
+    /// Webhooks that tell of its end, as its file asks for under `notify`.
+    pub(crate) notifications: Vec<Notification>,
+}
+
+/// A webhook that tells of a job's end.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Notification {
+    /// As what the job ended: `succeeded`, `failed` or `cancelled`.
+    pub(crate) event: &'static str,
+    /// When it did, Unix ms.
+    pub(crate) finished_at_ms: i64,
+    /// `waiting`, `delivered` or `given_up`.
+    pub(crate) state: String,
+    /// Attempts so far.
+    pub(crate) attempts: u32,
+    /// When the next attempt is made, Unix ms.
+    pub(crate) next_at_ms: Option<i64>,
+    /// When it was delivered or given up, Unix ms.
+    pub(crate) ended_at_ms: Option<i64>,
+    /// What came of the last attempt: a status, or why there was none.
+    pub(crate) last: Option<String>,
+}
+
+impl From<NoticeRow> for Notification {
+    fn from(row: NoticeRow) -> Self {
+        let NoticeRow { event, finished_at_ms, state, attempts, next_at_ms, ended_at_ms, last } = row;
+        Self { event: event.name(), finished_at_ms, state, attempts, next_at_ms, ended_at_ms, last }
+    }
 }
 
 /// Counters of one step.
@@ -129,6 +171,8 @@ pub(crate) struct Step {
     pub(crate) calls_skipped: u64,
     /// Items stored.
     pub(crate) items: u64,
+    /// Fetches that were not made, because the step's `when` did not hold.
+    pub(crate) left_out: u64,
     /// Fetches that a guard ended before their list was known to be whole, by guard.
     pub(crate) guards: Vec<Guard>,
 }
@@ -136,7 +180,7 @@ pub(crate) struct Step {
 /// Fetches that one guard ended.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Guard {
-    /// `repeated_pointer`, `repeated_page` or `page_cap`.
+    /// `repeated_pointer`, `repeated_page`, `page_cap`, `tiny_pages` or `depth_cap`.
     pub(crate) guard: String,
     /// How many.
     pub(crate) fetches: u64,
@@ -153,6 +197,7 @@ impl From<StepRow> for Step {
             calls_failed: row.calls_failed,
             calls_skipped: row.calls_skipped,
             items: row.items,
+            left_out: row.left_out,
             guards: row.guards.into_iter().map(|(guard, fetches)| Guard { guard, fetches }).collect(),
         }
     }
@@ -167,6 +212,8 @@ pub(crate) struct Wait {
     pub(crate) calls: u64,
     /// When the first of them goes on, Unix ms.
     pub(crate) until_ms: i64,
+    /// When the last of them goes on, Unix ms.
+    pub(crate) last_until_ms: i64,
 }
 
 impl From<Waiting> for Wait {
@@ -175,18 +222,18 @@ impl From<Waiting> for Wait {
             WaitReason::Limit(limit) => format!("limit {limit}"),
             WaitReason::Backoff(class) => format!("back-off after {class}"),
         };
-        Self { reason, calls: waiting.calls, until_ms: waiting.until_ms }
+        Self { reason, calls: waiting.calls, until_ms: waiting.until_ms, last_until_ms: waiting.last_until_ms }
     }
 }
 
-/// Failed or skipped calls that look alike.
+/// Failed or skipped calls that look alike, or that were not made because of what they come after.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Failure {
     /// Step.
     pub(crate) step: String,
-    /// `failed` or `skipped`.
+    /// `failed`, `skipped`, or `cancelled`: not made.
     pub(crate) state: String,
-    /// Failure class.
+    /// Failure class; `cancelled` where it was not made.
     pub(crate) class: String,
     /// HTTP status of the answer.
     pub(crate) status: Option<u16>,
@@ -230,6 +277,8 @@ pub(crate) struct Event {
     /// The job.
     #[serde(flatten)]
     pub(crate) job: Job,
+    /// How far it is, and when it will be done.
+    pub(crate) progress: Estimate,
     /// What its calls wait for, the most first.
     pub(crate) waiting: Vec<Wait>,
 }
@@ -273,6 +322,8 @@ pub(crate) struct Fetch {
     pub(crate) calls_cancelled: u64,
     /// Fetches below it that are not finished.
     pub(crate) children_open: u64,
+    /// Fetches it waits for (`after`) that are not finished.
+    pub(crate) blockers_open: u64,
     /// Items stored.
     pub(crate) items: u64,
     /// Unix ms.
@@ -297,6 +348,7 @@ impl From<FetchRow> for Fetch {
             calls_failed: row.calls_failed,
             calls_cancelled: row.calls_cancelled,
             children_open: row.children_open,
+            blockers_open: row.blockers_open,
             items: row.items,
             created_at_ms: row.created_at_ms,
             finished_at_ms: row.finished_at_ms,

@@ -3,6 +3,7 @@
 //! [`plan`] decides, purely; [`start`] runs it over the bus. Stateless: any number of planners may run, and a message
 //! that comes twice is planned twice to the same plan.
 
+mod fetches;
 mod metrics;
 mod plan;
 mod service;

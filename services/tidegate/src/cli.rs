@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use tidegate_contracts::JobId;
+use tidegate_contracts::{FetchId, JobId};
+use tidegate_export::{Compression, Form};
+use tidegate_formats::{Columns, Format};
 use url::Url;
 
 const EXIT_CODES: &str = "\
@@ -61,8 +64,13 @@ pub(crate) enum Command {
     /// Runs a job in this process and writes its items; the same command again goes on where it stopped.
     #[command(after_help = EXIT_CODES)]
     Run(Run),
+    /// Says what a job will take before it runs: calls, units of each limit, the least time. Makes no call unless asked to.
+    Plan(Plan),
     /// Writes the items that a state file, or a gateway's job, holds.
     Items(Items),
+    /// Writes items into files of a folder or a bucket: NDJSON, CSV, JSON, Parquet; a step's into files of its own.
+    #[command(after_help = EXIT_CODES)]
+    Export(Export),
     /// Shows the jobs that a state file holds, or a gateway's job.
     Status(Status),
     /// Submits a job to a gateway and prints its id.
@@ -74,6 +82,16 @@ pub(crate) enum Command {
     Watch(JobOf),
     /// Cancels a gateway's job: no new call of it goes out.
     Cancel(JobOf),
+    /// Says why a job is not finished: what its open calls wait for, and until when.
+    Explain(Explain),
+    /// Shows a job's tree level by level, or its failed calls one by one.
+    Tree(Tree),
+    /// Deletes pages and trees of jobs that finished long ago, in small steps: for cron.
+    Prune(Prune),
+    /// Pauses a gateway's job: no new call of it goes out until `resume`.
+    Pause(JobOf),
+    /// Goes on with a paused job of a gateway.
+    Resume(JobOf),
     /// Makes the failed and cancelled calls of a gateway's job again, and nothing else.
     Retry(JobOf),
     /// Keeps provider files at a gateway.
@@ -141,6 +159,32 @@ pub(crate) struct Run {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The job file, YAML or JSON.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) job: PathBuf,
+    /// Makes the first call of each root step, to learn how long its list is. These calls count against the provider's
+    /// limits, and nothing keeps what they bring.
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// How long lists are taken to be: `followers=10000` items, or `statuses.pages=3` pages, of each fetch of a step; may be
+    /// given several times.
+    #[arg(long = "assume", value_name = "STEP=ITEMS")]
+    pub(crate) assume: Vec<String>,
+    /// How long a call takes on the wire [default: what probes took, else 200ms].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) latency: Option<std::time::Duration>,
+    /// Most requests on the wire at once [default: the job's `max_in_flight`, else 32].
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) max_in_flight: Option<u16>,
+    #[command(flatten)]
+    pub(crate) calls: Calls,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum SyncMode {
     Full,
@@ -150,16 +194,40 @@ pub(crate) enum SyncMode {
 /// Where items go.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Where the items go, one JSON text a line: a file, `-` for standard output, or a folder (`DIR/`) with a file for
-    /// each step. Without it they stay in the state file.
+    /// Where the items go: a file, `-` for standard output, or a folder (`DIR/`) with a file for each step. Without it
+    /// they stay in the state file.
     #[arg(long, short, value_name = "OUT", value_hint = ValueHint::AnyPath)]
     pub(crate) output: Option<PathBuf>,
     /// Only items of this step; may be given several times.
     #[arg(long = "step", value_name = "STEP")]
     pub(crate) steps: Vec<String>,
-    /// Each line says where its item is from: `{"step":…,"params":{…},"item":{…}}`.
+    /// Each line says where its item is from: `{"step":…,"params":{…},"item":{…}}`; in CSV, the columns `_step` and
+    /// `_params` do.
     #[arg(long)]
     pub(crate) with_origin: bool,
+    /// How items are written: one JSON text a line, CSV, or one JSON array [default: what the file's ending says, else
+    /// ndjson].
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub(crate) format: Option<Format>,
+    /// Columns of CSV: names of fields, or ways to fields within fields (`id,author.id`) [default: the fields of the first
+    /// 1,000 items, and `_rest` for what comes later].
+    #[arg(long, value_name = "NAMES", value_parser = columns)]
+    pub(crate) columns: Option<Columns>,
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::from_name(text).ok_or_else(|| "expected ndjson, csv or json".to_owned())
+}
+
+fn columns(text: &str) -> Result<Columns, String> {
+    Columns::parse(text).map_err(|error| error.to_string())
+}
+
+impl Output {
+    /// The format of an output, by what was asked for, else by its name.
+    pub(crate) fn format_of(&self, path: &std::path::Path) -> Format {
+        self.format.unwrap_or_else(|| Format::of_path(path))
+    }
 }
 
 /// With what and whom calls are made.
@@ -195,12 +263,185 @@ pub(crate) struct Items {
     pub(crate) gateway: Gateway,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The state file, or the id of a gateway's job.
+    #[arg(value_name = "JOB|STATE")]
+    pub(crate) source: PathBuf,
+    /// Where to: a folder, or s3://BUCKET/PREFIX with credentials and region from the usual variables AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION.
+    #[arg(long, value_name = "DEST")]
+    pub(crate) to: String,
+    /// What files are.
+    #[arg(long, value_enum, default_value = "ndjson")]
+    pub(crate) format: ExportFormat,
+    /// Only items of this step; may be given several times.
+    #[arg(long = "step", value_name = "STEP")]
+    pub(crate) steps: Vec<String>,
+    /// How files are compressed; Parquet within [default: not at all; Parquet by Snappy].
+    #[arg(long, value_enum)]
+    pub(crate) compress: Option<Compress>,
+    /// Columns of CSV and Parquet: names of fields, or ways to fields within fields (`id,author.id`) [default: the fields of
+    /// the first 1,000 items, and `_rest`].
+    #[arg(long, value_name = "NAMES", value_parser = columns)]
+    pub(crate) columns: Option<Columns>,
+    /// About how large a file gets, in MiB: of text before it is compressed, or of Parquet.
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) part_mib: u64,
+    /// Where what speaks like S3 listens, if it is not Amazon's.
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Writes though an export stands there already; files of that one which have other names stay.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// The job of a state file [default: the newest].
+    #[arg(long)]
+    pub(crate) job: Option<String>,
+    /// Prints what was written as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+/// What exported files are.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    Ndjson,
+    Csv,
+    Json,
+    Parquet,
+}
+
+/// How exported files are compressed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Compress {
+    Zstd,
+    Gzip,
+}
+
+impl Export {
+    /// Whether items of this step are asked for.
+    pub(crate) fn wants(&self, step: &str) -> bool {
+        self.steps.is_empty() || self.steps.iter().any(|wanted| wanted == step)
+    }
+}
+
+impl ExportFormat {
+    pub(crate) fn form(self) -> Form {
+        match self {
+            Self::Ndjson => Form::Text(Format::Ndjson),
+            Self::Csv => Form::Text(Format::Csv),
+            Self::Json => Form::Text(Format::Json),
+            Self::Parquet => Form::Parquet,
+        }
+    }
+}
+
+impl From<Compress> for Compression {
+    fn from(compress: Compress) -> Self {
+        match compress {
+            Compress::Zstd => Self::Zstd,
+            Compress::Gzip => Self::Gzip,
+        }
+    }
+}
+
 /// How far the items of a gateway's job are followed.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct StepsOf {
     /// Of a gateway's job: go on with what is stored while it runs, until it is finished.
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The state file, or the id of a gateway's job.
+    pub(crate) state: PathBuf,
+    /// Only this fetch, by its id as `tree` shows it.
+    #[arg(long, value_name = "FETCH")]
+    pub(crate) fetch: Option<FetchId>,
+    /// The job [default: the newest].
+    #[arg(long)]
+    pub(crate) job: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tree {
+    /// The state file, or the id of a gateway's job.
+    pub(crate) state: PathBuf,
+    /// The fetches below this one; the roots unless said.
+    #[arg(long, value_name = "FETCH", conflicts_with = "failed")]
+    pub(crate) parent: Option<FetchId>,
+    /// Only fetches of this step.
+    #[arg(long, conflicts_with = "failed")]
+    pub(crate) step: Option<String>,
+    /// Failed and skipped calls instead of fetches, each with its class, attempts and what the provider said.
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// Those after this one: the last of the page before.
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+    /// The job [default: the newest].
+    #[arg(long)]
+    pub(crate) job: Option<String>,
+    /// As JSON, one a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// The state file; without it, the database that TIDEGATE_POSTGRES names.
+    pub(crate) state: Option<PathBuf>,
+    /// Of jobs that finished longer ago than this: `30d`, `12h`, `90m`.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older_than: Duration,
+    /// Keeps the jobs, with their counters and idempotency keys. Without it they are deleted as well; the same submission
+    /// under the same key is a new job then.
+    #[arg(long)]
+    pub(crate) keep_jobs: bool,
+    /// Lists the jobs, and deletes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Rows that one transaction deletes.
+    #[arg(long, default_value_t = tidegate_ledger::PRUNE_ROWS, value_name = "ROWS",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: u32,
+    /// Pause after each transaction, in ms, so that other work goes on.
+    #[arg(long, default_value_t = 20, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub(crate) pause_ms: u32,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) stores: Stores,
+}
+
+/// A time span of whole days, hours, minutes or seconds.
+fn age(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a number and a unit, as in 30d, 12h, 90m or 45s, found {text}");
+    let unit = text.chars().last().ok_or_else(expected)?;
+    let seconds = match unit {
+        'd' => 86_400,
+        'h' => 3_600,
+        'm' => 60,
+        's' => 1,
+        _ => return Err(expected()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
 #[derive(Debug, Args)]
@@ -320,6 +561,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_LEASE_S", default_value_t = 600, value_name = "SECONDS", hide_short_help = true,
         value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) lease_s: u32,
+    /// For gateways: different names of providers that all jobs of a tenant may name. Each has queues at the broker, which
+    /// stay.
+    #[arg(long, env = "TIDEGATE_PROVIDER_NAMES_MAX", default_value_t = 100, value_name = "NAMES", hide_short_help = true,
+        value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) provider_names_max: u16,
 }
 
 /// How stores are used.

@@ -11,8 +11,8 @@ use tidegate_arbiter::{Arbiter, MemoryStore};
 use tidegate_bus::{Bus, InProcess, InProcessConfig};
 use tidegate_daemon::{Clock, Handle, Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
-use tidegate_executor::{Credentials, Gauges, Lanes, Permits, PermitsError};
-use tidegate_ledger::{Ledger, SqliteLedger, Sync, Windows};
+use tidegate_executor::{CourierDeps, Credentials, Gauges, Lanes, Permits, PermitsError};
+use tidegate_ledger::{Ledger, Notices, SqliteLedger, Sync, Windows};
 use tidegate_limits::{Decision, Question, Report};
 use tidegate_specs::Specs;
 
@@ -87,6 +87,8 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
     /// The state file's.
     pub ledger: Arc<dyn Ledger>,
+    /// The same: what is told of finished jobs.
+    pub notices: Arc<dyn Notices>,
     /// In this process.
     pub arbiter: Arc<Arbiter>,
     /// What the executor does right now.
@@ -103,13 +105,14 @@ impl Parts {
     pub async fn new(state: &State) -> anyhow::Result<Self> {
         let clock = clock::system();
         let ledger: Arc<dyn Ledger> = Arc::new(state.ledger.clone());
+        let notices = Arc::new(state.ledger.clone());
         let store = MemoryStore::new();
         let arbiter = Arc::new(Arbiter::new(Arc::new(store), Arc::clone(&clock)));
         if let Some(snapshot) = kept_limits(&*ledger).await? {
             arbiter.restore(snapshot).await?;
         }
         let bus = Arc::new(InProcess::new(InProcessConfig::default(), Arc::clone(&clock)));
-        Ok(Self { bus, ledger, arbiter, gauges: Arc::new(Gauges::default()), clock })
+        Ok(Self { bus, ledger, notices, arbiter, gauges: Arc::new(Gauges::default()), clock })
     }
 }
 
@@ -129,7 +132,7 @@ impl Ring {
     /// # Errors
     /// When outgoing calls can't be set up, or the ledger refuses.
     pub async fn start(parts: &Parts, settings: Settings, shutdown: &Shutdown) -> anyhow::Result<Self> {
-        let Parts { bus, ledger, arbiter, gauges, clock } = parts.clone();
+        let Parts { bus, ledger, notices, arbiter, gauges, clock } = parts.clone();
         let config = EgressConfig {
             allow_private: settings.allow_private,
             connect: settings.connect,
@@ -137,12 +140,21 @@ impl Ring {
             ..EgressConfig::default()
         };
         let specs = Arc::new(Specs::new(Arc::clone(&ledger)));
+        let egress = Egress::new(config).context("can't set up outgoing calls")?;
+        let courier = CourierDeps {
+            notices,
+            ledger: Arc::clone(&ledger),
+            specs: Arc::clone(&specs),
+            egress: egress.clone(),
+            credentials: Arc::clone(&settings.credentials),
+            clock: Arc::clone(&clock),
+        };
         let executor = tidegate_executor::Deps {
             bus: Arc::clone(&bus),
             ledger: Arc::clone(&ledger),
             specs: Arc::clone(&specs),
             permits: Arc::new(InProcessPermits(Arc::clone(&arbiter))),
-            egress: Egress::new(config).context("can't set up outgoing calls")?,
+            egress,
             credentials: settings.credentials,
             clock: Arc::clone(&clock),
         };
@@ -160,6 +172,7 @@ impl Ring {
         tidegate_tracker::sweep(&tracker, &windows, true).await?;
         let planner = tidegate_planner::Deps { bus, ledger: Arc::clone(&ledger), specs, clock: Arc::clone(&clock) };
         let mut others = Handle::new(shutdown.clone());
+        others.spawn("courier", tidegate_executor::courier(courier, shutdown.clone()));
         others.spawn("limits", keep_limits(ledger, arbiter, clock, shutdown.clone()));
         Ok(Self {
             parts: parts.clone(),

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use tidegate_client::ClientError;
 use tidegate_daemon::TaskError;
+use tidegate_export::ExportError;
 use tidegate_ledger::LedgerError;
+use tidegate_specs::SpecsError;
 
 use crate::files::FilesError;
 use crate::output::OutputError;
@@ -65,10 +67,15 @@ fn code(error: &anyhow::Error) -> Option<Exit> {
     error.chain().find_map(|cause| match cause {
         _ if cause.is::<FilesError>() || cause.is::<SecretError>() => Some(Exit::Usage),
         _ if cause.is::<OutputError>() => Some(Exit::Output),
-        _ if cause.is::<LedgerError>() || cause.is::<StateError>() => Some(Exit::State),
+        _ if cause.is::<ExportError>() => cause.downcast_ref().map(of_export),
+        _ if cause.is::<LedgerError>() || cause.is::<StateError>() || cause.is::<SpecsError>() => Some(Exit::State),
         _ if cause.is::<ClientError>() => cause.downcast_ref().map(refusal),
         _ => cause.downcast_ref::<TaskError>().and_then(|task| code(task.error())),
     })
+}
+
+fn of_export(error: &ExportError) -> Exit {
+    if let ExportError::Destination(_) = error { Exit::Usage } else { Exit::Output }
 }
 
 fn refusal(error: &ClientError) -> Exit {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tidegate_executor::Gauges;
-use tidegate_ledger::{JobRow, StepRow, Waiting};
+use tidegate_ledger::{JobRow, StepRow};
+use tidegate_progress::{Look, Looker};
 
 use crate::say;
 
@@ -18,13 +19,14 @@ pub(crate) struct Live {
     spoke: Instant,
     /// Requests and items at the start: an earlier process may have made some.
     items_before: u64,
+    /// Reads how far the job is.
+    pub(crate) looker: Looker,
 }
 
 /// What is shown.
 pub(crate) struct Now<'a> {
     pub(crate) job: &'a JobRow,
-    pub(crate) steps: &'a [StepRow],
-    pub(crate) waiting: &'a [Waiting],
+    pub(crate) look: &'a Look,
     pub(crate) gauges: &'a Gauges,
     pub(crate) now_ms: i64,
 }
@@ -41,7 +43,7 @@ impl Live {
             bar
         });
         let now = Instant::now();
-        Self { bar, started: now, spoke: now, items_before }
+        Self { bar, started: now, spoke: now, items_before, looker: Looker::default() }
     }
 
     /// Whether anything is shown at all.
@@ -74,13 +76,17 @@ impl Live {
         let counts = &now.job.counts;
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let rate = (counts.items.saturating_sub(self.items_before)) as f64 / seconds;
-        let steps: Vec<String> = now.steps.iter().map(step).collect();
+        let steps: Vec<String> = now.look.steps.iter().map(step).collect();
         let mut line = format!(
             "{} · {} items ({rate:.0}/s) · {} in flight",
             steps.join(", "),
             HumanCount(counts.items),
             now.gauges.in_flight.load(std::sync::atomic::Ordering::Relaxed),
         );
+        if let Some(progress) = progress(now.look.estimate.fraction, now.look.estimate.eta_ms, now.now_ms) {
+            line.push_str(" · ");
+            line.push_str(&progress);
+        }
         if let Some(wait) = wait(now) {
             line.push_str(" · ");
             line.push_str(&wait);
@@ -95,9 +101,21 @@ fn step(step: &StepRow) -> String {
     format!("{} {}/{} pages{failed}", step.step, HumanCount(ended), HumanCount(step.calls_planned))
 }
 
+/// How far, and how long it will still take: `37 %, 2 min left`.
+pub(crate) fn progress(fraction: f64, eta_ms: Option<i64>, now_ms: i64) -> Option<String> {
+    let left = eta_ms.map(|eta_ms| (eta_ms - now_ms).max(0) / 1_000);
+    let left = left.map(|seconds| match seconds {
+        0..120 => format!(", {seconds} s left"),
+        120..7_200 => format!(", {} min left", seconds / 60),
+        7_200..172_800 => format!(", {} h left", seconds / 3_600),
+        _ => format!(", {} d left", seconds / 86_400),
+    });
+    (fraction > 0.0).then(|| format!("{:.0} %{}", (fraction * 100.0).floor(), left.unwrap_or_default()))
+}
+
 /// What most calls wait for.
 fn wait(now: &Now<'_>) -> Option<String> {
-    let parked = now.waiting.iter().map(|waiting| (describe(&waiting.reason), waiting.calls, waiting.until_ms));
+    let parked = now.look.waiting.iter().map(|waiting| (describe(&waiting.reason), waiting.calls, waiting.until_ms));
     let asleep = now.gauges.sleeping();
     let asleep = asleep.iter().map(|(reason, asleep)| (reason.clone(), asleep.calls, asleep.until_ms));
     let (reason, calls, until_ms) = parked.chain(asleep).max_by_key(|(_, calls, _)| *calls)?;

@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod command;
+mod economy;
 mod exit;
 mod files;
 mod live;
@@ -10,6 +11,7 @@ mod output;
 mod report;
 mod say;
 mod serve;
+mod table;
 
 use clap::Parser;
 

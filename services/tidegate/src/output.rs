@@ -1,8 +1,8 @@
 //! Items out of the ledger into files, while the job runs or afterwards.
 //!
 //! What is written is always whole: files appear under their name when the job has ended; until then they stand beside
-//! it as `.part`. What is no plain file (a pipe, a device) is written where it is. Nothing remembers how far a file was written: one that was not finished is written anew, which costs
-//! little, and so every item comes out exactly once.
+//! it as `.part`. What is no plain file (a pipe, a device) is written where it is. Nothing remembers how far a file was
+//! written: one that was not finished is written anew, which costs little, and so every item comes out exactly once.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -10,13 +10,14 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidegate_answer::Seen;
+use tidegate_formats::{Encoder, LeftOut, Origin};
 use tidegate_ledger::{LedgerError, PageRow};
 use tidegate_provider::Spec;
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::cli::Output;
 
-/// Most items whose keys are remembered, to leave out those that came before; 16 to 32 bytes each.
+/// Most items whose keys are remembered, to leave out those that came before ([`Seen`]).
 const KEYS_MAX: usize = 20_000_000;
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -45,12 +46,14 @@ impl OutputError {
 }
 
 /// How many items were written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Written {
     /// Lines.
     pub(crate) items: u64,
     /// Items left out because one with the same key, of the same fetch, came before.
     pub(crate) duplicates: u64,
+    /// Fields that have no column of their own.
+    pub(crate) left_out: LeftOut,
 }
 
 /// Writes pages.
@@ -58,16 +61,21 @@ pub(crate) struct Writer {
     spec: Arc<Spec>,
     target: Target,
     only: HashSet<String>,
-    with_origin: bool,
-    keys: HashSet<u64>,
+    seen: Seen,
     written: Written,
 }
 
 enum Target {
     /// One place for all steps.
-    One(Sink),
+    One(Outlet),
     /// A file for each step, in this folder.
-    Folder(PathBuf, HashMap<String, Sink>),
+    Folder(PathBuf, HashMap<String, Outlet>),
+}
+
+/// One place that is written to, in a format.
+pub(crate) struct Outlet {
+    sink: Sink,
+    encoder: Encoder,
 }
 
 /// One place that is written to.
@@ -82,20 +90,24 @@ impl Writer {
     /// Opens the output, so that one that can't be written is known before anything is called. `None`: there is none.
     pub(crate) fn open(output: &Output, spec: Arc<Spec>) -> Result<Option<Self>, OutputError> {
         let Some(path) = &output.output else { return Ok(None) };
-        let target = if path.as_os_str() == "-" {
-            Target::One(Sink::open(path)?)
-        } else if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
+        let outlet =
+            |sink, format| Outlet { sink, encoder: Encoder::new(format, output.columns.clone(), output.with_origin) };
+        let target = if is_folder(path) {
             std::fs::create_dir_all(path).map_err(|source| write_error(path, source))?;
+            let format = output.format.unwrap_or_default();
             let wanted = |step: &&str| output.steps.is_empty() || output.steps.iter().any(|only| only == step);
             let steps = spec.steps().iter().map(tidegate_provider::Step::id).filter(wanted);
-            let sinks = steps.map(|step| Ok((step.to_owned(), Sink::file(&path.join(format!("{step}.ndjson")))?)));
-            Target::Folder(path.clone(), sinks.collect::<Result<_, OutputError>>()?)
+            let outlets = steps.map(|step| {
+                let sink = Sink::file(&path.join(format!("{step}.{}", format.name())))?;
+                Ok((step.to_owned(), outlet(sink, format)))
+            });
+            Target::Folder(path.clone(), outlets.collect::<Result<_, OutputError>>()?)
         } else {
-            Target::One(Sink::file(path)?)
+            Target::One(outlet(Sink::open(path)?, output.format_of(path)))
         };
         let only = output.steps.iter().cloned().collect();
-        let (keys, written) = (HashSet::new(), Written::default());
-        Ok(Some(Self { spec, target, only, with_origin: output.with_origin, keys, written }))
+        let (seen, written) = (Seen::new(KEYS_MAX), Written::default());
+        Ok(Some(Self { spec, target, only, seen, written }))
     }
 
     /// Writes the items of a page.
@@ -106,54 +118,90 @@ impl Writer {
         let lines = page.lines.unpack().map_err(OutputError::Page)?;
         let spec = Arc::clone(&self.spec);
         let reader = spec.step(&page.step).map(|step| spec.reader(step)).filter(|reader| reader.has_key());
-        let origin = self.with_origin.then(|| origin(page));
-        let sink = match &mut self.target {
-            Target::One(sink) => sink,
-            Target::Folder(folder, sinks) => match sinks.get_mut(&page.step) {
-                Some(sink) => sink,
+        let origin = Origin { cursor: None, step: &page.step, params: &page.params };
+        let outlet = match &mut self.target {
+            Target::One(outlet) => outlet,
+            Target::Folder(folder, outlets) => match outlets.get_mut(&page.step) {
+                Some(outlet) => outlet,
                 None => {
                     return Err(write_error(folder, std::io::Error::other(format!("no file for step {}", page.step))));
                 }
             },
         };
-        if reader.is_none() && origin.is_none() {
+        if reader.is_none() && outlet.encoder.copies_lines() {
             self.written.items += u64::from(page.items);
-            return sink.write(&[&lines]);
+            return outlet.sink.write(&[&lines]);
         }
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let item = line.trim_ascii_end();
-            let key = reader.and_then(|reader| reader.item_key(item));
-            if let Some(key) = key.filter(|_| self.keys.len() < KEYS_MAX)
-                && !self.keys.insert(hash(page, &key))
-            {
-                self.written.duplicates += 1;
-                continue;
-            }
-            self.written.items += 1;
-            match &origin {
-                None => sink.write(&[item, b"\n"])?,
-                Some(origin) => sink.write(&[origin.as_bytes(), item, b"}\n"])?,
-            }
+        let items = &mut self.written.items;
+        let mut write = |item: &[u8]| {
+            *items += 1;
+            outlet.encoder.item(&origin, item);
+        };
+        match reader {
+            Some(reader) => self.seen.fresh(reader, page.fetch, &lines).for_each(|(_, item)| write(item)),
+            None => lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(write),
         }
-        Ok(())
+        self.written.duplicates = self.seen.left_out();
+        outlet.write()
     }
 
     /// Writes what is buffered, so that a reader sees it.
     pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
-        self.sinks().try_for_each(Sink::flush)
+        self.outlets().try_for_each(|outlet| outlet.sink.flush())
     }
 
     /// Puts the files under their names.
     pub(crate) fn finish(mut self) -> Result<Written, OutputError> {
-        self.sinks().try_for_each(Sink::finish)?;
-        Ok(self.written)
+        self.outlets().try_for_each(Outlet::finish)?;
+        let mut left_out = LeftOut::default();
+        self.outlets().filter_map(|outlet| outlet.encoder.left_out()).for_each(|more| left_out.add(more));
+        Ok(Written { left_out, ..self.written })
     }
 
-    fn sinks(&mut self) -> Box<dyn Iterator<Item = &mut Sink> + '_> {
+    fn outlets(&mut self) -> Box<dyn Iterator<Item = &mut Outlet> + '_> {
         match &mut self.target {
-            Target::One(sink) => Box::new(std::iter::once(sink)),
-            Target::Folder(_, sinks) => Box::new(sinks.values_mut()),
+            Target::One(outlet) => Box::new(std::iter::once(outlet)),
+            Target::Folder(_, outlets) => Box::new(outlets.values_mut()),
         }
+    }
+}
+
+impl Outlet {
+    /// Opens one, a file or `-`.
+    pub(crate) fn open(output: &Output, path: &Path) -> Result<Self, OutputError> {
+        let encoder = Encoder::new(output.format_of(path), output.columns.clone(), output.with_origin);
+        Ok(Self { sink: Sink::open(path)?, encoder })
+    }
+
+    /// Writes a line that says itself where its item is from, if the output was told so.
+    pub(crate) fn line(&mut self, line: &[u8], with_origin: bool) -> Result<(), OutputError> {
+        if with_origin {
+            self.encoder.item_with_origin(line);
+        } else {
+            self.encoder.item(&Origin { cursor: None, step: "", params: "{}" }, line);
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), OutputError> {
+        self.sink.write(&[&self.encoder.take()])
+    }
+
+    /// Writes what is buffered, so that a reader sees it.
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
+        self.sink.flush()
+    }
+
+    /// Writes the end and puts the file under its name.
+    pub(crate) fn finish(&mut self) -> Result<(), OutputError> {
+        self.encoder.finish();
+        self.write()?;
+        self.sink.finish()
+    }
+
+    /// Fields that have no column of their own.
+    pub(crate) fn left_out(&self) -> LeftOut {
+        self.encoder.left_out().cloned().unwrap_or_default()
     }
 }
 
@@ -226,14 +274,14 @@ fn write_error(path: &Path, source: std::io::Error) -> OutputError {
     OutputError::Write { path: path.display().to_string(), source }
 }
 
-/// All of a line but the item: `{"step":…,"params":{…},"item":`.
-fn origin(page: &PageRow) -> String {
-    format!("{{\"step\":{},\"params\":{},\"item\":", serde_json::Value::from(page.step.as_str()), page.params)
+/// What is meant as a folder: one that is there, or a name with `/` at its end.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/')
 }
 
-fn hash(page: &PageRow, key: &str) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(page.fetch.as_bytes());
-    hash.update(key.as_bytes());
-    hash.digest()
+/// What is told of fields that have no column of their own; nothing where there are none.
+pub(crate) fn told(left_out: &LeftOut) -> Option<String> {
+    (!left_out.is_empty()).then(|| {
+        format!("fields that the first items did not have are in the column _rest: {left_out}; --columns names columns")
+    })
 }

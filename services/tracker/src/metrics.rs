@@ -60,6 +60,7 @@ fn name(end: &End) -> &'static str {
         End::Skipped { .. } => "skipped",
         End::Failed { .. } => "failed",
         End::Cancelled => "cancelled",
+        End::Returned => "returned",
         End::Deferred { .. } => "deferred",
     }
 }

@@ -1,8 +1,8 @@
-//! Finding what was lost: calls that nobody has spoken of, jobs that nobody has planned.
+//! Finding what was lost: calls that nobody has spoken of, jobs that nobody has planned; and jobs whose time is over.
 
 use anyhow::Context;
 use tidegate_contracts::topology::Queue;
-use tidegate_contracts::{Envelope, JobSubmitted, Message};
+use tidegate_contracts::{Envelope, Event, JobSubmitted, Message};
 use tidegate_ledger::Windows;
 
 use crate::Deps;
@@ -22,6 +22,10 @@ pub async fn sweep(deps: &Deps, windows: &Windows, everything: bool) -> anyhow::
     if found > 0 {
         tracing::info!(calls = swept.calls.len(), jobs = swept.unplanned.len(), "released again");
     }
+    let stopped = swept.stopped.iter().map(|job| Event::JobStopped { job: *job });
+    let finished = swept.finished.iter().map(|job| Event::JobFinished { job: *job });
+    let events = stopped.chain(finished).map(|event| Envelope::new(Message::Event(event), now_ms, None)).collect();
+    deps.bus.publish(&Queue::Events, events).await.context("can't send events")?;
     let (waiting, due): (Vec<_>, Vec<_>) = swept.calls.into_iter().partition(|(_, due_ms)| *due_ms > now_ms);
     for (call, due_ms) in waiting {
         let queue = Queue::Calls { provider: call.provider.clone(), lane: call.lane };

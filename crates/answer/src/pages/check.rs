@@ -44,7 +44,21 @@ fn companions(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
         ("next", by_address && pages.next.is_some(), "it only with offset, page or cursor"),
         ("first", !matches!(way, Way::Number(_)) && pages.first.is_some(), "it only with page"),
         ("parallel", !random_access && pages.parallel.is_some(), "it only with offset or page"),
-        ("short_page_ends", !random_access && pages.short_page_ends.is_some(), "it only with offset or page"),
+        ("short_page_ends", pages.size.is_none() && pages.short_page_ends.is_some(), "it only with size"),
+        ("overlaps", random_access && pages.overlaps.is_some(), "it only with cursor, link or next_url"),
+        ("in_order", !random_access && pages.in_order.is_some(), "it only with offset or page"),
+        ("count", !random_access && pages.count.is_some(), "it only with offset or page"),
+        (
+            "count",
+            pages.slices.is_some() && pages.count.is_some(),
+            "it only without slices, whose pages tell their total",
+        ),
+        ("slices", by_address && pages.slices.is_some(), "it only with offset, page or cursor"),
+        (
+            "size.slow",
+            random_access && pages.size.as_ref().is_some_and(|size| size.slow.is_some()),
+            "it only with cursor, link or next_url",
+        ),
         (
             "blank_page_ends",
             random_access && pages.blank_page_ends.is_some(),
@@ -55,11 +69,19 @@ fn companions(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
 }
 
 fn ranges(pages: &Pages) -> Vec<Problem> {
-    let size = pages.size.as_ref().map(|size| size.max);
+    let declared = pages.size.as_ref();
+    let size = declared.map(|size| size.max);
+    let min = declared.and_then(|size| size.min);
+    let slow = declared.filter(|size| size.slow.is_some());
     let parallel = pages.parallel;
     let most = Pages::PARALLEL_MAX;
     let table = [
         ("size.max", size == Some(0), "at least 1".to_owned()),
+        ("size.min", min.is_some_and(|min| min == 0 || Some(min) > size), "1 to size.max".to_owned()),
+        ("size.slow", slow.is_some_and(|size| size.slow_ms().is_none()), "a duration such as 20s".to_owned()),
+        ("size.slow", slow.is_some() && min.is_none(), "it only with size.min".to_owned()),
+        ("size.max", pages.overlaps == Some(true) && size == Some(1), "at least 2 with overlaps".to_owned()),
+        ("slices.cap", pages.slices.as_ref().is_some_and(|slices| slices.cap == 0), "at least 1".to_owned()),
         ("first", pages.first.is_some_and(|first| first > 1), "0 or 1".to_owned()),
         ("max_pages", pages.max_pages == Some(0), "at least 1".to_owned()),
         ("parallel", parallel.is_some_and(|pages| pages == 0 || pages > most), format!("1 to {most}")),
@@ -69,7 +91,13 @@ fn ranges(pages: &Pages) -> Vec<Problem> {
 
 /// A total or a truth about the whole list can't stand in an item.
 fn sources(pages: &Pages) -> Vec<Problem> {
-    let table = [("has_more", &pages.has_more), ("total", &pages.total), ("next_url", &pages.next_url)];
+    let count = pages.count.as_ref().map(|count| count.total.clone());
+    let table = [
+        ("has_more", &pages.has_more),
+        ("total", &pages.total),
+        ("next_url", &pages.next_url),
+        ("count.total", &count),
+    ];
     let in_item = table.into_iter().filter(|(_, source)| matches!(source, Some(Selector::LastItem(_))));
     in_item.map(|(field, _)| Problem::new(field, "a JSONPath into the body or { header: Name }")).collect()
 }
@@ -92,6 +120,11 @@ mod tests {
             json!({"link": "next", "size": size, "max_pages": 10}),
             json!({"next_url": "$.next", "total": "$.count", "blank_page_ends": false}),
             json!({"next_url": {"header": "Next-Page"}}),
+            json!({"cursor": "max_id", "next": {"last_item": "$.id"}, "overlaps": true, "size": size, "short_page_ends": true}),
+            json!({"page": "page", "size": size, "in_order": true, "count": {"path": "/count", "total": "$.count"}}),
+            json!({"page": "page", "size": {"param": "l", "max": 9, "min": 1}, "total": "$.n",
+                "slices": {"from": "since", "until": "until", "cap": 1000, "as": "epoch_s"}}),
+            json!({"link": "next", "size": {"param": "limit", "max": 100, "min": 5, "slow": "20s"}}),
         ];
         for json in good {
             let pages: Pages = serde_json::from_value(json.clone()).unwrap();
@@ -124,7 +157,29 @@ mod tests {
             (json!({"offset": "o", "size": size, "parallel": 0}), "parallel: expected 1 to 64"),
             (json!({"offset": "o", "size": size, "parallel": 65}), "parallel: expected 1 to 64"),
             (json!({"link": "next", "max_pages": 0}), "max_pages: expected at least 1"),
-            (json!({"link": "next", "short_page_ends": true}), "short_page_ends: expected it only with offset or page"),
+            (json!({"link": "next", "short_page_ends": true}), "short_page_ends: expected it only with size"),
+            (json!({"link": "next", "in_order": true}), "in_order: expected it only with offset or page"),
+            (
+                json!({"offset": "o", "size": size, "overlaps": true}),
+                "overlaps: expected it only with cursor, link or next_url",
+            ),
+            (
+                json!({"link": "next", "count": {"path": "/c", "total": "$.n"}}),
+                "count: expected it only with offset or page",
+            ),
+            (
+                json!({"link": "next", "slices": {"from": "a", "until": "b", "cap": 5}}),
+                "slices: expected it only with offset, page or cursor",
+            ),
+            (json!({"link": "next", "size": {"param": "l", "max": 5, "min": 6}}), "size.min: expected 1 to size.max"),
+            (
+                json!({"link": "next", "size": {"param": "l", "max": 5, "min": 1, "slow": "soon"}}),
+                "size.slow: expected a duration such as 20s",
+            ),
+            (
+                json!({"link": "next", "size": {"param": "l", "max": 5, "slow": "5s"}}),
+                "size.slow: expected it only with size.min",
+            ),
             (
                 json!({"offset": "o", "size": size, "blank_page_ends": true}),
                 "blank_page_ends: expected it only with cursor, link or next_url; a blank page always ends a list by offset or page",
@@ -154,7 +209,7 @@ mod tests {
         let error = serde_json::from_value::<Pages>(json!({"cursr": "c"})).unwrap_err().to_string();
         assert!(error.starts_with("unknown field `cursr`, expected one of"), "{error}");
         assert!(
-            serde_json::from_value::<Pages>(json!({"page": "p", "size": {"param": "x", "max": 5, "min": 1}})).is_err()
+            serde_json::from_value::<Pages>(json!({"page": "p", "size": {"param": "x", "max": 5, "mn": 1}})).is_err()
         );
     }
 }

@@ -236,3 +236,46 @@ fn an_items_key_is_its_text() {
     }
     assert_eq!(Reader::new(None, None, None).item_key(b"{}"), None);
 }
+
+#[test]
+fn pages_of_the_same_items_are_alike_by_their_keys_however_else_they_differ() {
+    let pages: Pages = serde_json::from_value(json!({"cursor": "c", "next": "$.n", "total": "$.total"})).unwrap();
+    let reader = Reader::new(Some(&path("$.items")), Some(&path("$.id")), Some(&pages));
+    let url = Url::parse("https://api.example/items").unwrap();
+    let print = |body: &str| reader.read(&HeaderMap::new(), body.as_bytes(), &url).unwrap().facts.fingerprint;
+    let first = print(r#"{"items":[{"id":1,"seen":1},{"id":2,"seen":1}]}"#);
+    assert_eq!(first, print(r#"{"items":[{"id":2,"seen":9},{"id":1,"seen":9}]}"#));
+    assert_ne!(first, print(r#"{"items":[{"id":2,"seen":1}]}"#));
+    assert_ne!(
+        print(r#"{"items":[{"seen":1}]}"#),
+        print(r#"{"items":[{"seen":2}]}"#),
+        "an item without a key is known by all of it"
+    );
+    let told = |seen| print(&format!(r#"{{"items":[{{"id":1,"seen":{seen}}}],"total":1}}"#));
+    assert_ne!(told(1), told(2), "keys cost work that a list with a total does not need");
+}
+
+#[test]
+fn a_count_is_read_without_items_and_also_from_headers_alone() {
+    let url = Url::parse("https://api.example/count").unwrap();
+    let body = Reader::of_count(&serde_json::from_value(json!("$.meta.count")).unwrap());
+    let page = body.read(&HeaderMap::new(), br#"{"meta":{"count":42},"items":[1]}"#, &url).unwrap();
+    assert_eq!((page.facts.total, page.facts.items, page.lines), (Some(42), 0, vec![]));
+    let header = Reader::of_count(&serde_json::from_value(json!({"header": "X-Total"})).unwrap());
+    let headers = HeaderMap::from_iter([("x-total".parse().unwrap(), "7".parse().unwrap())]);
+    assert_eq!(header.read(&headers, b"", &url).unwrap().facts.total, Some(7));
+    for wrong in [&b"<html>"[..], b"{}", b"", br#"{"meta":{"count":"many"}}"#] {
+        assert!(body.read(&HeaderMap::new(), wrong, &url).is_err(), "an error is never a count");
+    }
+}
+
+#[test]
+fn the_first_items_of_a_page_are_kept_and_the_rest_left_out() {
+    let url = Url::parse("https://api.example/items").unwrap();
+    for (kept, lines) in [(0, ""), (1, "1\n"), (3, "1\n2\n3\n"), (9, "1\n2\n3\n")] {
+        let reader = Reader::new(Some(&path("$")), None, None);
+        let mut page = reader.read(&HeaderMap::new(), b"[1,2,3]", &url).unwrap();
+        page.keep(kept);
+        assert_eq!((page.lines.as_slice(), page.facts.items), (lines.as_bytes(), kept.min(3)));
+    }
+}

@@ -69,7 +69,7 @@ impl QueueConsumer {
         if let Some(Subscribed { seat, deliveries }) = self.subscribed.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(seat.leave(deliveries));
+            self.core.leaving.spawn_on(seat.leave(deliveries), &runtime);
         }
     }
 

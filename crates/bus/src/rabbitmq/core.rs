@@ -9,6 +9,7 @@ use tidegate_contracts::{Envelope, Event, Failure, Message};
 use tidegate_daemon::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::config::RabbitConfig;
 use super::consumer::batched;
@@ -32,6 +33,8 @@ pub(super) struct Core {
     /// Apart from publishing: under an alarm the broker blocks connections that publish, acknowledgements included.
     pub consuming: Arc<Link>,
     pub roster: Roster,
+    /// Seats whose consumers are gone, while they bring back what they hold.
+    pub leaving: TaskTracker,
     clock: Clock,
     closed: watch::Sender<bool>,
     senders: Senders,
@@ -63,7 +66,8 @@ impl Core {
             aside: sender(),
         };
         let (roster, closed) = (Roster::new(RESUBSCRIBE_WITHIN, config.poll_within), watch::Sender::new(false));
-        Ok(Self { config, plan, publishing, consuming, roster, clock, closed, senders })
+        let leaving = TaskTracker::new();
+        Ok(Self { config, plan, publishing, consuming, roster, leaving, clock, closed, senders })
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -216,6 +220,8 @@ fn event_key(message: &Message) -> String {
         Message::Event(
             Event::JobProgressed { job }
             | Event::JobStopped { job }
+            | Event::JobPaused { job }
+            | Event::JobResumed { job }
             | Event::JobFinished { job }
             | Event::CallWaiting { job, .. },
         ) => job.to_string(),

@@ -9,14 +9,15 @@ use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Check, Status};
 use tokio::time::Instant;
 
-use super::link::Link;
+use super::link::{BLOCKED, Link};
 
-/// A link is up.
+/// A link is up, and the broker takes what comes over it.
 pub(super) struct Connected(pub(super) Arc<Link>);
 
 impl Check for Connected {
     fn status(&self) -> Status {
         match self.0.lost_for() {
+            None if self.0.is_blocked() => Status::Down(BLOCKED.to_owned()),
             None => Status::Up,
             Some(time) => Status::Down(format!("no connection to the broker for {} s", time.as_secs())),
         }

@@ -13,7 +13,9 @@ use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::config::RabbitConfig;
 use super::declare::{Need, Plan, Step};
@@ -25,6 +27,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// Between two looks at a connection that says nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is said while an alarm of the broker's lasts.
+pub(super) const BLOCKED: &str = "the broker takes no messages: it is short of memory or disk";
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -140,6 +144,8 @@ pub(super) struct Link {
     state: watch::Receiver<Option<Arc<Live>>>,
     kick: Arc<Notify>,
     lost_since: Arc<Mutex<Option<Instant>>>,
+    closing: CancellationToken,
+    keeper: tokio::sync::Mutex<JoinHandle<()>>,
 }
 
 impl Link {
@@ -156,12 +162,14 @@ impl Link {
         };
         let (sender, state) = watch::channel(None);
         let (kick, lost_since) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Some(Instant::now()))));
-        let keeper = Keeper { maker, sender, kick: kick.clone(), lost_since: lost_since.clone() };
+        let closing = CancellationToken::new();
+        let keeper =
+            Keeper { maker, sender, kick: kick.clone(), lost_since: lost_since.clone(), closing: closing.clone() };
         if let Some(live) = &first {
             keeper.up(live);
         }
-        tokio::spawn(keeper.keep(first));
-        Ok(Self { state, kick, lost_since })
+        let keeper = tokio::sync::Mutex::new(tokio::spawn(keeper.keep(first)));
+        Ok(Self { state, kick, lost_since, closing, keeper })
     }
 
     /// The connection, if it lives.
@@ -193,6 +201,21 @@ impl Link {
     /// Something went wrong with it: look now.
     pub(super) fn look(&self) {
         self.kick.notify_one();
+    }
+
+    /// Whether the broker takes nothing over it for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.live().is_some_and(|live| live.connection.status().blocked())
+    }
+
+    /// Closes the connection in order, as far as the broker hears it in time, and makes none anew.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        // Who comes second finds it ended.
+        let mut keeper = self.keeper.lock().await;
+        if !keeper.is_finished() {
+            let _ = tokio::time::timeout(2 * GOODBYE, &mut *keeper).await;
+        }
     }
 
     /// How long it has been lost.
@@ -228,6 +251,7 @@ struct Keeper {
     sender: watch::Sender<Option<Arc<Live>>>,
     kick: Arc<Notify>,
     lost_since: Arc<Mutex<Option<Instant>>>,
+    closing: CancellationToken,
 }
 
 impl Keeper {
@@ -241,9 +265,14 @@ impl Keeper {
                 },
             };
             self.up(&live);
+            let mut blocked = false;
             while live.connection.status().connected() {
+                if live.connection.status().blocked() != blocked {
+                    blocked = !blocked;
+                    self.tell_blocked(blocked);
+                }
                 tokio::select! {
-                    () = self.sender.closed() => {
+                    () = self.not_needed() => {
                         // Whether it hears us or not, we are gone.
                         let _ = tokio::time::timeout(GOODBYE, live.connection.close(200, "goodbye".into())).await;
                         return;
@@ -255,6 +284,23 @@ impl Keeper {
             *self.lost_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             self.sender.send_replace(None);
             tracing::warn!(connection = self.maker.name, "lost the broker; connecting again");
+        }
+    }
+
+    /// Everybody is gone, or asked for the end.
+    async fn not_needed(&self) {
+        tokio::select! {
+            () = self.sender.closed() => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+
+    fn tell_blocked(&self, blocked: bool) {
+        let connection = &self.maker.name;
+        if blocked {
+            tracing::warn!(connection, "{BLOCKED}; waiting");
+        } else {
+            tracing::info!(connection, "the broker takes messages again");
         }
     }
 
@@ -271,7 +317,7 @@ impl Keeper {
         let (mut wait, mut said) = (BACKOFF_MIN, String::new());
         loop {
             tokio::select! {
-                () = self.sender.closed() => return None,
+                () = self.not_needed() => return None,
                 () = tokio::time::sleep(wait.mul_f64(rand::random_range(0.5..1.0))) => {}
             }
             wait = (wait * 2).min(BACKOFF_MAX);

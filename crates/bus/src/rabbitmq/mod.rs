@@ -48,6 +48,8 @@ pub use self::config::RabbitConfig;
 
 /// Longest name of a queue, in bytes: with the bits of a delay it has to fit in a routing key of 255.
 const QUEUE_NAME_MAX: usize = 200;
+/// How long consumers may take to bring back what they hold, when the connections are closed.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Between two looks how long the broker has been lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -87,6 +89,17 @@ impl RabbitMq {
         while self.lost_for().is_none_or(|lost| lost < self.core.config.give_up_after) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Closes the bus and then its connections, in order and in bounded time: for the end of a process. Deliveries that
+    /// are still out come again.
+    pub async fn disconnect(&self) {
+        self.core.close();
+        self.core.leaving.close();
+        if self.lost_for().is_none() && tokio::time::timeout(LEAVE_WITHIN, self.core.leaving.wait()).await.is_err() {
+            tracing::warn!("messages are still in hand; they come again");
+        }
+        tokio::join!(self.core.publishing.close(), self.core.consuming.close());
     }
 
     /// Deletes the queues and exchanges of the prefix, with all that is in them; of the queues of calls, those that this

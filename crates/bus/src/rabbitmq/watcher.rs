@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery as Delivered;
-use lapin::options::BasicAckOptions;
+use lapin::options::{BasicAckOptions, BasicCancelOptions};
 use lapin::{Channel, Error};
 use tidegate_contracts::Envelope;
 use tidegate_contracts::topology::Queue;
@@ -22,6 +22,8 @@ use crate::{BusError, Consumer, Delivery};
 
 /// Events fetched ahead; what a slow watcher leaves waits at the broker, where it is bounded.
 const AHEAD: u16 = 256;
+/// How long the broker may take to let a watcher go.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 /// Before subscribing again after it failed.
 const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -122,6 +124,22 @@ impl Watcher {
                 self.subscribed = None;
                 core.consuming.look();
             }
+        }
+    }
+}
+
+/// Its channel is closed in order: a connection that is closed together with channels on their way out is sometimes cut off.
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some((channel, deliveries)) = self.subscribed.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let leave = async move {
+                // If the link is lost, there is nothing to close.
+                channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default()).await.ok();
+                channel.close(200, "done".into()).await.ok();
+            };
+            self.core.leaving.spawn_on(tokio::time::timeout(FAREWELL, leave), &runtime);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Chance that is the same each time, and a third party whose answers are a matter of it. Pure.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use tidegate_contracts::{Call, CallId, End, JobId, Lane, NewFetch, NewPages, PagePointer, Plan};
+use tidegate_contracts::{Call, CallId, End, FetchId, JobId, Lane, NewFetch, NewPages, PagePointer, Plan};
 
 use super::scene::{cursor, empty, end, failed, fetch, first, offsets, skipped, unbegun};
 use crate::JobCounts;
@@ -63,8 +63,14 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn begin(&self) -> Plan {
         let mut chance = Chance::of(self.seed, self.job.as_bytes());
-        let fetches = (0..=chance.below(3)).map(|n| self.begin_fetch(fetch(self.job, None, "0", n as i64, vec![])));
-        Plan { fetches: fetches.collect(), ..empty(self.job) }
+        let mut fetches: Vec<_> =
+            (0..=chance.below(3)).map(|n| self.begin_fetch(fetch(self.job, None, "0", n as i64, vec![]))).collect();
+        if chance.one_in(3)
+            && let [first, .., last] = fetches.as_mut_slice()
+        {
+            last.after = vec![first.fetch];
+        }
+        Plan { fetches, ..empty(self.job) }
     }
 
     pub(super) fn plan(&self, call: &Call) -> Plan {
@@ -82,7 +88,7 @@ impl Script {
     }
 
     fn pages(pointer: &PagePointer, chance: &mut Chance) -> Vec<NewPages> {
-        match pointer {
+        match pointer.place() {
             PagePointer::First => match chance.below(4) {
                 0 => vec![offsets(1, 2 + chance.below(6) as u64)],
                 1 => vec![offsets(1, 4), offsets(2, 2 + chance.below(5) as u64), cursor("1", 1)],
@@ -101,15 +107,41 @@ impl Script {
                     _ => vec![],
                 }
             }
-            PagePointer::Number { .. } | PagePointer::Url { .. } => vec![],
+            _ => vec![],
         }
     }
 
     fn children(&self, call: &Call, chance: &mut Chance) -> Vec<NewFetch> {
         let level = call.step.parse::<usize>().unwrap_or(0) + 1;
         let children = if level < LEVELS { chance.below(4) } else { 0 };
-        let new = |n: usize| fetch(self.job, Some(call.fetch), &level.to_string(), n as i64, vec![]);
-        (0..children).map(|_| self.begin_fetch(new(chance.below(5)))).collect()
+        let new = |n: i64| fetch(self.job, Some(call.fetch), &level.to_string(), n, vec![]);
+        let mut fetches: Vec<_> = (0..children).map(|_| self.begin_fetch(new(chance.below(5) as i64))).collect();
+        self.add_waiting(call, chance, &mut fetches, new);
+        fetches
+    }
+
+    /// Fetches that wait for some of these, for each other, or for the first root. Like none that another page brings: who
+    /// brings a fetch first says what it waits for.
+    fn add_waiting(
+        &self,
+        call: &Call,
+        chance: &mut Chance,
+        fetches: &mut Vec<NewFetch>,
+        new: impl Fn(i64) -> NewFetch,
+    ) {
+        let own = call.call.as_bytes()[..7].iter().fold(0, |number, byte| number << 8 | i64::from(*byte));
+        let waiting = if fetches.is_empty() { 0 } else { chance.below(3) };
+        for n in 0..waiting {
+            let mut after = vec![fetches[chance.below(fetches.len())].fetch, fetches[fetches.len() - 1].fetch];
+            let root = fetch(self.job, None, "0", 0, vec![]).fetch;
+            if call.step == "0" && call.fetch != root && chance.one_in(2) {
+                after.push(root);
+            }
+            let waiting = NewFetch { after, ..self.begin_fetch(new(8 * own + 100 + n as i64)) };
+            let at = chance.below(fetches.len() + 1);
+            // In any order; the last is what the next one waits for.
+            fetches.insert(at, waiting);
+        }
     }
 
     fn begin_fetch(&self, fetch: NewFetch) -> NewFetch {
@@ -127,51 +159,9 @@ impl Script {
     /// What the job's counters must come to, whatever happened on the way; requests, of which there may be any number,
     /// are left at 0.
     pub(super) fn whole(&self) -> JobCounts {
-        let mut counts = JobCounts::default();
-        let (mut calls, mut fetches) = (HashSet::new(), HashSet::new());
-        let mut open = VecDeque::new();
-        let begin =
-            |new: Vec<NewFetch>, open: &mut VecDeque<Call>, fetches: &mut HashSet<_>, counts: &mut JobCounts| {
-                for fetch in new.into_iter().filter(|new| fetches.insert(new.fetch)) {
-                    counts.fetches_planned += 1;
-                    if fetch.failure.is_some() {
-                        counts.calls_failed += 1;
-                        counts.calls_tolerated += u64::from(fetch.tolerated);
-                        counts.calls_planned += 1;
-                    }
-                    open.extend(
-                        fetch.pages.iter().flat_map(NewPages::pointers).map(|(pointer, _)| self.call(&fetch, pointer)),
-                    );
-                }
-            };
-        begin(self.begin().fetches, &mut open, &mut fetches, &mut counts);
-        while let Some(call) = open.pop_front() {
-            if !calls.insert(call.call) {
-                continue;
-            }
-            let plan = self.plan(&call);
-            counts.calls_planned += 1;
-            match plan.ended.map(|ended| ended.end) {
-                Some(End::Succeeded { items }) => {
-                    counts.calls_succeeded += 1;
-                    counts.items += u64::from(items);
-                }
-                Some(End::Skipped { .. }) => counts.calls_skipped += 1,
-                Some(End::Failed { tolerated, .. }) => {
-                    counts.calls_failed += 1;
-                    counts.calls_tolerated += u64::from(tolerated);
-                }
-                _ => {}
-            }
-            let next = plan.pages.iter().flat_map(NewPages::pointers);
-            open.extend(next.map(|(pointer, _)| Call {
-                call: CallId::derive(call.fetch, &pointer),
-                pointer,
-                ..call.clone()
-            }));
-            begin(plan.fetches, &mut open, &mut fetches, &mut counts);
-        }
-        counts
+        let mut whole = Whole { script: self, counts: JobCounts::default(), spoiled: HashMap::new() };
+        whole.add(&self.begin().fetches);
+        whole.counts
     }
 
     fn call(&self, fetch: &NewFetch, pointer: PagePointer) -> Call {
@@ -190,5 +180,85 @@ impl Script {
             provider: String::new(),
             lane: Lane::Normal,
         }
+    }
+}
+
+/// Counts a job by its script.
+struct Whole<'a> {
+    script: &'a Script,
+    counts: JobCounts,
+    /// Of each fetch so far: whether something failed untolerated in it or below, or was not made because of such.
+    spoiled: HashMap<FetchId, bool>,
+}
+
+impl Whole<'_> {
+    /// Adds the fetches of one plan, and all below them. Whether one of them is spoiled.
+    fn add(&mut self, new: &[NewFetch]) -> bool {
+        let mut rest: Vec<&NewFetch> = new.iter().collect();
+        while !rest.is_empty() {
+            // First those that wait for nothing that is still to come.
+            let left: Vec<FetchId> = rest.iter().map(|fetch| fetch.fetch).collect();
+            let (ready, waiting): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|fetch| !fetch.after.iter().any(|blocker| left.contains(blocker)));
+            assert!(!ready.is_empty(), "fetches wait for each other");
+            for fetch in ready {
+                self.add_fetch(fetch);
+            }
+            rest = waiting;
+        }
+        new.iter().any(|fetch| self.spoiled[&fetch.fetch])
+    }
+
+    fn add_fetch(&mut self, fetch: &NewFetch) {
+        if self.spoiled.contains_key(&fetch.fetch) {
+            return;
+        }
+        self.counts.fetches_planned += 1;
+        let after_spoiled = fetch.after.iter().any(|blocker| self.spoiled.get(blocker).copied().unwrap_or(false));
+        let first: HashSet<PagePointer> = match fetch.failure {
+            Some(_) => HashSet::new(),
+            None => fetch.pages.iter().flat_map(NewPages::pointers).map(|(pointer, _)| pointer).collect(),
+        };
+        let spoiled = if fetch.failure.is_some() {
+            self.counts.calls_planned += 1;
+            self.counts.calls_failed += 1;
+            self.counts.calls_tolerated += u64::from(fetch.tolerated);
+            !fetch.tolerated
+        } else if after_spoiled {
+            self.counts.calls_planned += first.len() as u64;
+            self.counts.calls_cancelled += first.len() as u64;
+            !first.is_empty()
+        } else {
+            self.add_calls(fetch, first)
+        };
+        self.spoiled.insert(fetch.fetch, spoiled);
+    }
+
+    fn add_calls(&mut self, fetch: &NewFetch, first: HashSet<PagePointer>) -> bool {
+        let (mut known, mut open, mut spoiled) = (first.clone(), VecDeque::from_iter(first), false);
+        while let Some(pointer) = open.pop_front() {
+            let plan = self.script.plan(&self.script.call(fetch, pointer));
+            self.counts.calls_planned += 1;
+            match plan.ended.map(|ended| ended.end) {
+                Some(End::Succeeded { items }) => {
+                    self.counts.calls_succeeded += 1;
+                    self.counts.items += u64::from(items);
+                }
+                Some(End::Skipped { .. }) => self.counts.calls_skipped += 1,
+                Some(End::Failed { tolerated, .. }) => {
+                    self.counts.calls_failed += 1;
+                    self.counts.calls_tolerated += u64::from(tolerated);
+                    spoiled |= !tolerated;
+                }
+                _ => {}
+            }
+            for (pointer, _) in plan.pages.iter().flat_map(NewPages::pointers) {
+                if known.insert(pointer.clone()) {
+                    open.push_back(pointer);
+                }
+            }
+            spoiled |= self.add(&plan.fetches);
+        }
+        spoiled
     }
 }

@@ -15,6 +15,7 @@ pub async fn every_end_is_counted(ledger: &dyn Ledger) {
     let expected = JobCounts {
         calls_planned: 6,
         calls_open: 1,
+        calls_held: 0,
         calls_released: 1,
         calls_succeeded: 2,
         calls_skipped: 1,

@@ -66,11 +66,14 @@ pub async fn steps_are_counted(ledger: &dyn Ledger) {
         step: String::new(),
         fetches: 0,
         fetches_done: 0,
+        fetches_paged: 0,
         calls_planned: 0,
         calls_open: 0,
         calls_failed: 0,
         calls_skipped: 0,
+        calls_paged: 0,
         items: 0,
+        left_out: 0,
         guards: vec![],
     };
     let roots = StepRow {
@@ -88,7 +91,9 @@ pub async fn steps_are_counted(ledger: &dyn Ledger) {
         step: "children".into(),
         fetches: 3,
         fetches_done: 3,
+        fetches_paged: 3,
         calls_planned: 3,
+        calls_paged: 3,
         items: 2 * items,
         guards,
         ..zero
@@ -109,10 +114,16 @@ pub async fn waits_are_told_by_reason(ledger: &dyn Ledger) {
     ];
     scene.commit(&plans).await;
     let limit = WaitReason::Limit("token".into());
-    let row = |reason: &WaitReason, calls, until_ms| Waiting { reason: reason.clone(), calls, until_ms };
+    let rows = |reason: &WaitReason, calls, until_ms, last_until_ms| Waiting {
+        reason: reason.clone(),
+        calls,
+        until_ms,
+        last_until_ms,
+    };
+    let row = |reason: &WaitReason, calls, until_ms| rows(reason, calls, until_ms, until_ms);
     let waiting = async |now_ms| ledger.waiting(scene.job, now_ms).await.expect("reads");
-    assert_eq!(waiting(NOW).await, [row(&limit, 3, NOW + 100), row(&backoff, 1, NOW + 50)]);
-    assert_eq!(waiting(NOW + 100).await, [row(&limit, 2, NOW + 200)]);
+    assert_eq!(waiting(NOW).await, [rows(&limit, 3, NOW + 100, NOW + 300), row(&backoff, 1, NOW + 50)]);
+    assert_eq!(waiting(NOW + 100).await, [rows(&limit, 2, NOW + 200, NOW + 300)]);
     scene.commit(&[ok(&calls[1]), skipped(&calls[0])]).await;
     assert_eq!(waiting(NOW).await, [row(&limit, 1, NOW + 100), row(&backoff, 1, NOW + 50)]);
     assert_eq!(waiting(NOW + 300).await, []);

@@ -5,7 +5,7 @@ use tidegate_contracts::{
     Params, Plan, Wait, WaitReason,
 };
 
-use crate::{Committed, DEFAULT_TENANT, JobCounts, JobRow, JobState, Ledger, NewJob, NewPage, Packed, Windows};
+use crate::{Bounds, Committed, DEFAULT_TENANT, JobCounts, JobRow, JobState, Ledger, NewJob, NewPage, Packed, Windows};
 
 /// When everything happens, Unix ms.
 pub(super) const NOW: i64 = 1_800_000_000_000;
@@ -24,9 +24,14 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// A job whose window has room for `window` calls.
     pub(super) async fn new(ledger: &'a dyn Ledger, window: u32) -> Self {
-        let new = new_job("a job");
-        ledger.submit(&new, NOW).await.expect("submits");
-        Self { ledger, job: new.id, windows: Windows { calls: [window; 4], lease_ms: LEASE } }
+        let scene = Self::of(ledger, &new_job("a job")).await;
+        Self { windows: Windows { calls: [window; 4], lease_ms: LEASE }, ..scene }
+    }
+
+    /// This job, whose window has room for 100 calls.
+    pub(super) async fn of(ledger: &'a dyn Ledger, new: &NewJob) -> Self {
+        ledger.submit(new, NOW).await.expect("submits");
+        Self { ledger, job: new.id, windows: Windows { calls: [100; 4], lease_ms: LEASE } }
     }
 
     /// A job that has begun with one fetch of these pages; its fetch and the calls that are out.
@@ -110,6 +115,7 @@ pub(super) fn new_job(name: &str) -> NewJob {
         provider: "mastodon".into(),
         lane: Lane::Normal,
         idempotency: None,
+        bounds: Bounds::default(),
     }
 }
 
@@ -117,7 +123,7 @@ pub(super) fn new_job(name: &str) -> NewJob {
 pub(super) fn fetch(job: JobId, parent: Option<FetchId>, step: &str, n: i64, pages: Vec<NewPages>) -> NewFetch {
     let params: Params = [("n", n)].into_iter().collect();
     let fetch = FetchId::derive(job, parent, step, &params);
-    NewFetch { fetch, parent, step: step.into(), params, pages, failure: None, tolerated: false }
+    NewFetch { fetch, parent, step: step.into(), params, pages, failure: None, tolerated: false, after: Vec::new() }
 }
 
 /// The same fetch, which can't begin.
@@ -139,7 +145,7 @@ pub(super) fn offsets(from: u64, until: u64) -> NewPages {
 }
 
 pub(super) fn empty(job: JobId) -> Plan {
-    Plan { job, ended: None, pages: Vec::new(), fetches: Vec::new(), fetch_end: None, total: None, fail_job: None }
+    Plan::nothing(job)
 }
 
 /// The call ended so, by one request more than it was released with.
@@ -185,7 +191,7 @@ fn page_of(plan: &Plan) -> Option<NewPage> {
     let End::Succeeded { items } = ended.end else { return None };
     let (bytes, _) = ended.call.as_bytes().split_first_chunk::<8>().expect("16 bytes");
     let fingerprint = Fingerprint(i64::from_be_bytes(*bytes));
-    let facts = PageFacts { items, total: None, next: None, has_more: None, fingerprint, repeated: false };
+    let facts = PageFacts { items, total: None, next: None, has_more: None, fingerprint, ..PageFacts::default() };
     let lines = Packed::pack(&b"{}\n".repeat(items as usize)).expect("packs");
     Some(NewPage { call: ended.call, fetch: ended.fetch, job: plan.job, step: "any".into(), facts, lines })
 }

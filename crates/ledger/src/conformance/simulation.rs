@@ -45,10 +45,13 @@ struct Job {
     whole: JobCounts,
     /// Executors have heard that it was stopped.
     stopped: bool,
+    paused: bool,
     /// How often the ledger told that it finished, since it was submitted or tried again.
     finished: usize,
     /// Cancelling it finished it, which nobody is told of.
     finished_by_cancel: bool,
+    /// Its owner has tried again what failed by itself.
+    tried_again: bool,
     done: bool,
 }
 
@@ -75,8 +78,10 @@ impl<'a> World<'a> {
             let new = NewJob { id: chance.job(), ..new_job("a random job") };
             ledger.submit(&new, NOW).await.expect("submits");
             let script = Script { seed, job: new.id, stops: chance.one_in(3) };
-            let (whole, stopped, finished, done) = (script.whole(), false, 0, false);
-            jobs.insert(new.id, Job { script, whole, stopped, finished, finished_by_cancel: false, done });
+            let (whole, stopped, paused, finished) = (script.whole(), false, false, 0);
+            let (finished_by_cancel, tried_again, done) = (false, chance.one_in(2), false);
+            let job = Job { script, whole, stopped, paused, finished, finished_by_cancel, tried_again, done };
+            jobs.insert(new.id, job);
         }
         Self { ledger, seed, chance, windows, now_ms: NOW, jobs, calls: Vec::new(), plans: Vec::new() }
     }
@@ -89,6 +94,8 @@ impl<'a> World<'a> {
             180..183 => self.crash().await,
             183 => self.cancel().await,
             184..186 => self.wait_and_sweep().await,
+            186..189 => self.pause().await,
+            189..194 => self.resume().await,
             _ if self.calls.is_empty() && self.plans.is_empty() => self.wait_and_sweep().await,
             _ => {}
         }
@@ -106,8 +113,12 @@ impl<'a> World<'a> {
             self.calls.push(call);
             return;
         }
-        let plan =
-            if job.stopped && self.chance.one_in(2) { end(&call, End::Cancelled) } else { job.script.plan(&call) };
+        let plan = match self.chance.below(4) {
+            0 | 1 if job.stopped => end(&call, End::Cancelled),
+            // Told of a pause, perhaps late.
+            2 if job.paused || self.chance.one_in(20) => end(&call, End::Returned),
+            _ => job.script.plan(&call),
+        };
         put_pages_of(self.ledger, std::slice::from_ref(&plan)).await;
         if self.chance.one_in(8) {
             self.calls.push(call);
@@ -184,14 +195,34 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A job has finished: if it was stopped, its owner tries it again, else it is what it should be.
+    async fn pause(&mut self) {
+        let Some(id) = self.jobs.values().find(|job| !job.done && !job.paused).map(|job| job.script.job) else {
+            return;
+        };
+        self.job(id).paused = self.ledger.pause(id, self.now_ms).await.expect("pauses");
+        self.check().await;
+    }
+
+    async fn resume(&mut self) {
+        let Some(id) = self.jobs.values().find(|job| job.paused).map(|job| job.script.job) else { return };
+        self.ledger.resume(id).await.expect("resumes");
+        self.job(id).paused = false;
+        // As the gateway does.
+        self.plans.push(Plan::nothing(id));
+        self.check().await;
+    }
+
+    /// A job has finished: if it was stopped, its owner tries it again, and perhaps once more though it was not; else it is
+    /// what it should be.
     async fn finish(&mut self, id: JobId) {
         let seed = self.seed;
         let job = self.job(id);
         assert_eq!(job.finished + usize::from(job.finished_by_cancel), 1, "seed {seed}: finished once");
+        job.paused = false;
         let was_stopped = std::mem::take(&mut job.stopped);
+        let try_again = was_stopped || !std::mem::replace(&mut job.tried_again, true);
         assert!(self.state(id).await.is_final(), "seed {seed}");
-        let retried = if was_stopped { self.ledger.retry_failed(id, self.now_ms).await.expect("reopens") } else { 0 };
+        let retried = if try_again { self.ledger.retry_failed(id, self.now_ms).await.expect("reopens") } else { 0 };
         self.check().await;
         let row = self.ledger.job(id).await.expect("reads").expect("is there");
         let job = self.job(id);

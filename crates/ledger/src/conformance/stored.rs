@@ -24,7 +24,7 @@ fn page(job: JobId, name: &str, n: u64, fingerprint: i64, items: u32) -> NewPage
         next: Some(Next::Cursor(format!("after \"{n}\""))),
         has_more: Some(true),
         fingerprint: Fingerprint(fingerprint),
-        repeated: false,
+        ..PageFacts::default()
     };
     let lines = Packed::pack(format!("{{\"page\":{n}}}\n").repeat(items as usize).as_bytes()).expect("packs");
     let call = CallId::derive(fetch, &PagePointer::Number { page: n, size: 10 });

@@ -33,6 +33,7 @@ pub async fn fetches_are_shown_level_by_level(ledger: &dyn Ledger) {
         calls_failed: 1,
         calls_cancelled: 0,
         children_open: 4,
+        blockers_open: 0,
         items: u64::from(ITEMS),
         created_at_ms: NOW,
         finished_at_ms: None,

@@ -19,38 +19,47 @@ const FETCHES: &str = "/* audit_fetches */
     SELECT * FROM (SELECT fetches.id,
         jsonb_build_object('calls_planned', calls_planned, 'calls_open', calls_open, 'calls_succeeded', calls_succeeded,
             'calls_skipped', calls_skipped, 'calls_failed', calls_failed, 'calls_cancelled', calls_cancelled,
-            'children_open', children_open, 'items', items) AS kept,
+            'children_open', children_open, 'blockers_open', blockers_open, 'spoiled', spoiled, 'items', items) AS kept,
         jsonb_build_object('calls_planned', coalesce(planned, 0), 'calls_open', coalesce(open, 0),
             'calls_succeeded', coalesce(succeeded, 0), 'calls_skipped', coalesce(skipped, 0),
             'calls_failed', coalesce(failed, 0), 'calls_cancelled', coalesce(cancelled, 0),
-            'children_open', coalesce(children, 0), 'items', coalesce(stored, 0)) AS counted
+            'children_open', coalesce(children, 0),
+            'blockers_open', CASE WHEN finished_at_ms IS NULL THEN coalesce(blockers, 0) ELSE 0 END,
+            'spoiled', coalesce(troubled, 0) + coalesce(spoiled_below, 0), 'items', coalesce(stored, 0)) AS counted
     FROM fetches
     LEFT JOIN (SELECT calls.fetch_id, count(*) AS planned, count(*) FILTER (WHERE ended_at_ms IS NULL) AS open,
             count(*) FILTER (WHERE state = 'succeeded') AS succeeded, count(*) FILTER (WHERE state = 'skipped') AS skipped,
             count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE (state = 'failed' AND NOT tolerated) OR (state = 'cancelled' AND message IS NOT NULL))
+                AS troubled,
             sum(pages.items) FILTER (WHERE state = 'succeeded') AS stored
         FROM calls LEFT JOIN pages ON pages.call_seq = calls.seq GROUP BY calls.fetch_id) AS of_calls
         ON of_calls.fetch_id = fetches.id
-    LEFT JOIN (SELECT parent_id, count(*) AS children FROM fetches WHERE finished_at_ms IS NULL GROUP BY parent_id)
+    LEFT JOIN (SELECT parent_id, count(*) FILTER (WHERE finished_at_ms IS NULL) AS children,
+            sum(spoiled) FILTER (WHERE finished_at_ms IS NOT NULL) AS spoiled_below FROM fetches GROUP BY parent_id)
         AS of_children ON of_children.parent_id = fetches.id
+    LEFT JOIN (SELECT barriers.fetch_id, count(*) AS blockers FROM barriers JOIN fetches AS above
+            ON above.id = barriers.blocker_id WHERE above.finished_at_ms IS NULL GROUP BY barriers.fetch_id)
+        AS of_blockers ON of_blockers.fetch_id = fetches.id
     ) AS counters WHERE kept <> counted LIMIT 100";
 
 /// Jobs whose counters are not what their calls and fetches say, at most 100.
 const JOBS: &str = "/* audit_jobs */
     SELECT * FROM (SELECT jobs.id,
         jsonb_build_object('calls_planned', calls_planned, 'calls_open', calls_open, 'calls_released', calls_released,
+            'calls_held', calls_held,
             'calls_succeeded', calls_succeeded, 'calls_skipped', calls_skipped, 'calls_failed', calls_failed,
             'calls_tolerated', calls_tolerated, 'calls_cancelled', calls_cancelled, 'requests', requests,
             'fetches_planned', fetches_planned, 'fetches_open', fetches_open, 'items', items) AS kept,
         jsonb_build_object('calls_planned', coalesce(planned, 0), 'calls_open', coalesce(open, 0),
-            'calls_released', coalesce(released, 0), 'calls_succeeded', coalesce(succeeded, 0),
+            'calls_released', coalesce(released, 0), 'calls_held', coalesce(held, 0), 'calls_succeeded', coalesce(succeeded, 0),
             'calls_skipped', coalesce(skipped, 0), 'calls_failed', coalesce(failed, 0),
             'calls_tolerated', coalesce(tolerated, 0), 'calls_cancelled', coalesce(cancelled, 0),
             'requests', coalesce(sent, 0), 'fetches_planned', coalesce(fetches, 0),
             'fetches_open', coalesce(unfinished, 0), 'items', coalesce(stored, 0)) AS counted
     FROM jobs
     LEFT JOIN (SELECT job_id, count(*) AS planned, count(*) FILTER (WHERE ended_at_ms IS NULL) AS open,
-            count(*) FILTER (WHERE state = 'released') AS released,
+            count(*) FILTER (WHERE state = 'released') AS released, count(*) FILTER (WHERE held) AS held,
             count(*) FILTER (WHERE state = 'succeeded') AS succeeded, count(*) FILTER (WHERE state = 'skipped') AS skipped,
             count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
             count(*) FILTER (WHERE tolerated) AS tolerated, sum(requests) AS sent FROM calls GROUP BY job_id) AS of_calls
@@ -58,15 +67,49 @@ const JOBS: &str = "/* audit_jobs */
     LEFT JOIN (SELECT job_id, count(*) AS fetches, count(*) FILTER (WHERE finished_at_ms IS NULL) AS unfinished,
             sum(items) AS stored FROM fetches GROUP BY job_id) AS of_fetches
         ON of_fetches.job_id = jobs.id
-    ) AS counters WHERE kept <> counted LIMIT 100";
+    WHERE jobs.pruned_at_ms IS NULL) AS counters WHERE kept <> counted LIMIT 100";
+
+/// Steps whose counters are not what their fetches say, at most 100.
+const STEPS: &str = "/* audit_steps */
+    SELECT * FROM (SELECT jobs.id,
+        jsonb_build_object('step', step_counts.step, 'fetches', fetches, 'fetches_done', fetches_done, 'fetches_paged', fetches_paged,
+            'calls_planned', calls_planned_, 'calls_open', calls_open_, 'calls_failed', calls_failed_,
+            'calls_skipped', calls_skipped_, 'calls_paged', calls_paged, 'items', items_, 'guarded', guarded) AS kept,
+        jsonb_build_object('step', step_counts.step, 'fetches', coalesce(planned, 0), 'fetches_done', coalesce(done, 0),
+            'fetches_paged', coalesce(paged, 0), 'calls_planned', coalesce(calls, 0), 'calls_open', coalesce(open, 0),
+            'calls_failed', coalesce(failed, 0), 'calls_skipped', coalesce(skipped, 0),
+            'calls_paged', coalesce(paged_calls, 0), 'items', coalesce(stored, 0), 'guarded', coalesce(guards, 0)) AS counted
+    FROM jobs JOIN (SELECT job_id, step, fetches, fetches_done, fetches_paged, calls_planned AS calls_planned_,
+            calls_open AS calls_open_, calls_failed AS calls_failed_, calls_skipped AS calls_skipped_, calls_paged,
+            items AS items_, coalesce((SELECT sum(step_guards.fetches) FROM step_guards
+                WHERE step_guards.job_id = step_counts.job_id AND step_guards.step = step_counts.step), 0) AS guarded
+            FROM step_counts) AS step_counts ON step_counts.job_id = jobs.id
+    LEFT JOIN (SELECT job_id, step, count(*) AS planned, count(finished_at_ms) AS done,
+            count(*) FILTER (WHERE calls_open = 0) AS paged, sum(calls_planned) AS calls, sum(calls_open) AS open,
+            sum(calls_failed) AS failed, sum(calls_skipped) AS skipped,
+            sum(calls_planned) FILTER (WHERE calls_open = 0) AS paged_calls, sum(items) AS stored,
+            count(*) FILTER (WHERE fetch_end IN ('repeated_pointer', 'repeated_page', 'page_cap', 'tiny_pages', 'depth_cap')) AS guards
+        FROM fetches GROUP BY job_id, step) AS of_fetches
+        ON of_fetches.job_id = jobs.id AND of_fetches.step = step_counts.step
+    WHERE jobs.pruned_at_ms IS NULL) AS counters WHERE kept <> counted LIMIT 100";
 
 /// Rows that belong to nothing, or lack what they should have.
 const STRAYS: &str = "/* audit_strays */
     SELECT 'calls without their fetch' AS what, count(*) AS found FROM calls
         WHERE NOT EXISTS (SELECT 1 FROM fetches WHERE id = calls.fetch_id AND job_id = calls.job_id)
+    UNION ALL SELECT 'fetches without counters of their step', count(*) FROM fetches
+        WHERE NOT EXISTS (SELECT 1 FROM step_counts WHERE job_id = fetches.job_id AND step = fetches.step)
     UNION ALL SELECT 'fetches without their parent', count(*) FROM fetches
         WHERE parent_id IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM fetches above WHERE above.id = fetches.parent_id AND above.job_id = fetches.job_id)
+    UNION ALL SELECT 'held calls that nothing holds', count(*) FROM calls
+        WHERE held AND NOT EXISTS (SELECT 1 FROM fetches WHERE id = calls.fetch_id AND blockers_open > 0)
+    UNION ALL SELECT 'calls out before what they come after', count(*) FROM calls
+        WHERE (state = 'released' OR (state = 'planned' AND NOT held))
+            AND EXISTS (SELECT 1 FROM fetches WHERE id = calls.fetch_id AND blockers_open > 0)
+    UNION ALL SELECT 'barriers without their fetches', count(*) FROM barriers
+        WHERE NOT EXISTS (SELECT 1 FROM fetches WHERE id = barriers.fetch_id AND job_id = barriers.job_id)
+            OR NOT EXISTS (SELECT 1 FROM fetches WHERE id = barriers.blocker_id AND job_id = barriers.job_id)
     UNION ALL SELECT 'succeeded calls without their page', count(*) FROM calls
         WHERE state = 'succeeded' AND NOT EXISTS (SELECT 1 FROM pages WHERE call_seq = calls.seq)
     UNION ALL SELECT 'pages without their call', count(*) FROM pages
@@ -83,6 +126,10 @@ pub(super) async fn differences(tx: &mut PgConnection) -> Result<Vec<String>, Le
         compare(&id, &row.try_get("kept")?, &row.try_get("counted")?, &mut differences);
     }
     for row in sqlx::query(JOBS).fetch_all(&mut *tx).await? {
+        let id = JobId::from(row.try_get::<Uuid, _>("id")?);
+        compare(&id, &row.try_get("kept")?, &row.try_get("counted")?, &mut differences);
+    }
+    for row in sqlx::query(STEPS).fetch_all(&mut *tx).await? {
         let id = JobId::from(row.try_get::<Uuid, _>("id")?);
         compare(&id, &row.try_get("kept")?, &row.try_get("counted")?, &mut differences);
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rows::{shown, to_json};
 use crate::LedgerError;
-use crate::tally::Open;
+use crate::tally::{GivenUp, Open};
 
 /// Calls in one statement: bounds the memory of a plan for very many pages.
 pub(super) const CALLS_PER_STATEMENT: usize = 2_000;
@@ -16,7 +16,8 @@ pub(super) const CALLS_PER_STATEMENT: usize = 2_000;
 /// Longest message kept, in characters.
 const MESSAGE_MAX_CHARS: usize = 1_000;
 
-/// Ends those of these calls that are open. Returns them, as they were.
+/// Ends those of these calls that are open. Returns them, as they were. A held one can't have been made: what is told of it
+/// is from before its job was tried again, and it is told again when its turn has come.
 pub(super) async fn end(
     tx: &mut PgConnection,
     ends: &[(JobId, &CallEnd)],
@@ -36,7 +37,7 @@ pub(super) async fn end(
             End::Skipped { failure } => ("skipped", Some(failure), false),
             End::Failed { failure, tolerated } => ("failed", Some(failure), *tolerated),
             End::Cancelled => ("cancelled", None, false),
-            End::Succeeded { .. } | End::Deferred { .. } => ("succeeded", None, false),
+            End::Succeeded { .. } | End::Deferred { .. } | End::Returned => ("succeeded", None, false),
         };
         states.push(state.to_owned());
         classes.push(failure.map(|failure| failure.class.name().to_owned()));
@@ -52,7 +53,7 @@ pub(super) async fn end(
         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::int[], $8::text[],
                 $9::bool[]) AS ended (id, job_id, state, attempt, requests, class, status, message, tolerated)
             JOIN calls AS open ON open.id = ended.id AND open.job_id = ended.job_id
-                AND open.state IN ('planned', 'released')
+                AND open.state IN ('planned', 'released') AND NOT open.held
         WHERE calls.id = open.id
         RETURNING calls.id, open.state = 'released' AS "released!", open.requests"#,
         &ids,
@@ -119,6 +120,8 @@ pub(super) struct NewCall {
     pub(super) of_new_fetch: bool,
     /// Named by the page before it.
     pub(super) single: bool,
+    /// Its fetch waits.
+    pub(super) held: bool,
 }
 
 /// Plans pages of any fetches and jobs, at most [`CALLS_PER_STATEMENT`], in order. Returns which calls were new: a page
@@ -129,18 +132,20 @@ pub(super) async fn plan(tx: &mut PgConnection, calls: &[NewCall]) -> Result<Has
     let fetches: Vec<Uuid> = calls.iter().map(|call| call.fetch.into()).collect();
     let pointers: Vec<String> = calls.iter().map(|call| to_json(&call.pointer)).collect();
     let ordinals: Vec<i64> = calls.iter().map(|call| call.ordinal.into()).collect();
+    let held: Vec<bool> = calls.iter().map(|call| call.held).collect();
     let inserted = sqlx::query_scalar!(
         "/* plan_calls */
-        INSERT INTO calls (id, job_id, fetch_id, pointer, ordinal, state)
-        SELECT new.id, new.job_id, new.fetch_id, new.pointer, new.ordinal, 'planned'
-        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[])
-            WITH ORDINALITY AS new (id, job_id, fetch_id, pointer, ordinal, place)
+        INSERT INTO calls (id, job_id, fetch_id, pointer, ordinal, held, state)
+        SELECT new.id, new.job_id, new.fetch_id, new.pointer, new.ordinal, new.held, 'planned'
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bool[])
+            WITH ORDINALITY AS new (id, job_id, fetch_id, pointer, ordinal, held, place)
         ORDER BY new.place ON CONFLICT (id) DO NOTHING RETURNING id",
         &ids,
         &jobs,
         &fetches,
         &pointers,
         &ordinals,
+        &held,
     );
     Ok(inserted.fetch_all(tx).await?.into_iter().map(CallId::from).collect())
 }
@@ -172,22 +177,54 @@ pub(super) async fn plan_failed(
     Ok(())
 }
 
-/// Gives up the planned calls of jobs. Returns how many of each fetch.
+/// Gives up the planned calls of jobs.
 pub(super) async fn cancel(
     tx: &mut PgConnection,
     jobs: &[JobId],
     now_ms: i64,
-) -> Result<Vec<(JobId, FetchId, i64)>, LedgerError> {
+) -> Result<Vec<(JobId, GivenUp)>, LedgerError> {
     let jobs: Vec<Uuid> = jobs.iter().copied().map(Uuid::from).collect();
     let cancelled = sqlx::query!(
         r#"/* cancel_calls */
         WITH cancelled AS (
-            UPDATE calls SET state = 'cancelled', ended_at_ms = $2 WHERE job_id = ANY($1) AND state = 'planned'
+            UPDATE calls SET state = 'cancelled', held = false, ended_at_ms = $2
+            FROM (SELECT id, held FROM calls WHERE job_id = ANY($1) AND state = 'planned') AS planned
+            WHERE calls.id = planned.id
+            RETURNING calls.job_id, calls.fetch_id, planned.held AS was_held)
+        SELECT job_id, fetch_id, count(*) AS "calls!", count(*) FILTER (WHERE was_held) AS "held!"
+        FROM cancelled GROUP BY job_id, fetch_id"#,
+        &jobs,
+        now_ms,
+    );
+    let cancelled = cancelled.fetch_all(tx).await?;
+    let given_up = cancelled.into_iter().map(|row| {
+        let (fetch, calls, held) = (row.fetch_id.into(), row.calls, row.held);
+        (row.job_id.into(), GivenUp { fetch, calls, held, released: 0 })
+    });
+    Ok(given_up.collect())
+}
+
+/// Gives up the parked calls of jobs: those that nobody makes before a time that has not come.
+pub(super) async fn cancel_parked(
+    tx: &mut PgConnection,
+    jobs: &[JobId],
+    now_ms: i64,
+) -> Result<Vec<(JobId, GivenUp)>, LedgerError> {
+    let jobs: Vec<Uuid> = jobs.iter().copied().map(Uuid::from).collect();
+    let cancelled = sqlx::query!(
+        r#"/* cancel_parked_calls */
+        WITH cancelled AS (
+            UPDATE calls SET state = 'cancelled', ended_at_ms = $2, lost_at_ms = NULL, wait_until_ms = NULL,
+                wait_reason = NULL
+            WHERE job_id = ANY($1) AND state = 'released' AND wait_until_ms > $2
             RETURNING job_id, fetch_id)
         SELECT job_id, fetch_id, count(*) AS "calls!" FROM cancelled GROUP BY job_id, fetch_id"#,
         &jobs,
         now_ms,
     );
-    let cancelled = cancelled.fetch_all(tx).await?;
-    Ok(cancelled.into_iter().map(|row| (row.job_id.into(), row.fetch_id.into(), row.calls)).collect())
+    let given_up = cancelled.fetch_all(tx).await?.into_iter().map(|row| {
+        let (fetch, calls) = (row.fetch_id.into(), row.calls);
+        (row.job_id.into(), GivenUp { fetch, calls, held: 0, released: calls })
+    });
+    Ok(given_up.collect())
 }

@@ -1,19 +1,22 @@
 //! Committing plans: end calls, plan what follows, roll the counts up, release, finish.
 //!
 //! Round trips of a commit, whatever the number of plans and jobs: `BEGIN`, lock the jobs, end calls, add to fetches,
-//! release, add to jobs, `COMMIT`: seven. One more for each of: deferrals, new fetches and new calls (each 2,000), fetches
-//! that can't begin (each), jobs that stop, and each level of the tree on which fetches finish.
+//! add to steps, release, add to jobs, `COMMIT`: eight. One more for each of: deferrals, new fetches and new calls (each
+//! 2,000), fetches that can't begin (each), jobs that stop, what is left out, and each level of the tree on which fetches
+//! finish. Two more for new fetches that wait for others; in jobs where some wait, one for each such level, and two where
+//! some wait no more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::PgConnection;
-use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, PagePointer, Plan, Wait};
+use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, Plan, Wait};
 use uuid::Uuid;
 
 use super::calls::{CALLS_PER_STATEMENT, NewCall};
 use super::jobs::{Head, Stop, Stops};
-use super::{calls, fetches, jobs, release, stop};
-use crate::tally::{Tally, first_calls};
+use super::{barriers, calls, fetches, jobs, pause, release, report, steps, stop};
+use crate::submit::{exhausted, overdue};
+use crate::tally::{Tally, is_held};
 use crate::{Committed, LedgerError, Windows};
 
 pub(super) async fn commit(
@@ -28,9 +31,17 @@ pub(super) async fn commit(
     let effective = end_calls(tx, plans, &heads, &mut tally, windows, now_ms).await?;
     let begun = plan_fetches(tx, &effective, &mut tally, now_ms).await?;
     plan_calls(tx, &effective, &begun, &mut tally).await?;
-    let (stops, stopped) = start_and_stop(&effective, &mut heads, &mut tally);
+    let held: Vec<_> = begun.iter().copied().filter(|(_, fetch)| is_held(fetch)).collect();
+    let free = if held.is_empty() { Vec::new() } else { barriers::plan(tx, &held).await? };
+    report::leave_out(tx, &effective).await?;
+    let (mut stops, stopped) = start_and_stop(&effective, &mut heads, &mut tally, now_ms);
     stop::give_up_planned(tx, &stopped, &mut tally, now_ms).await?;
-    fetches::add(tx, &mut tally, now_ms).await?;
+    let waiting = waiting(&heads, &tally);
+    fetches::add(tx, &mut tally, free, &waiting, now_ms).await?;
+    let exhausted = stop_exhausted(&mut heads, &mut tally, &mut stops);
+    stop::give_up_planned(tx, &exhausted, &mut tally, now_ms).await?;
+    fetches::add(tx, &mut tally, Vec::new(), &HashSet::new(), now_ms).await?;
+    steps::add(tx, &tally).await?;
     let (released, receipt) = release::fill(tx, &heads, &mut tally, windows, now_ms).await?;
     let finished = jobs::add(tx, &tally, &stops, now_ms).await?;
     let (progressed, stopped) = (heads.into_keys().collect(), stops.into_keys().collect());
@@ -49,7 +60,7 @@ async fn end_calls<'a>(
 ) -> Result<Vec<&'a Plan>, LedgerError> {
     let (mut begun, mut named) = (HashSet::<JobId>::new(), HashSet::<CallId>::new());
     let mut deferrals: Vec<(JobId, &CallEnd, &Wait)> = Vec::new();
-    let mut candidates: Vec<&Plan> = Vec::with_capacity(plans.len());
+    let (mut candidates, mut returned) = (Vec::<&Plan>::with_capacity(plans.len()), HashMap::<CallId, &Plan>::new());
     for plan in plans {
         let Some(head) = heads.get(&plan.job) else { continue };
         match &plan.ended {
@@ -57,6 +68,7 @@ async fn end_calls<'a>(
             None => {}
             Some(ended) => match &ended.end {
                 End::Deferred { wait } => deferrals.push((plan.job, ended, wait)),
+                End::Returned => _ = returned.insert(ended.call, plan),
                 // From before the job was tried again. The call is made when its lease is past.
                 End::Cancelled if !head.stopped => {}
                 _ if named.insert(ended.call) => candidates.push(plan),
@@ -72,6 +84,7 @@ async fn end_calls<'a>(
         tally.end_call(plan.job, ended, was);
         true
     });
+    candidates.extend(take_back(tx, returned, heads, tally).await?);
     // Plans come in any order; the latest deferral of a call is the one that counts.
     deferrals.sort_by_key(|(_, ended, wait)| (ended.requests, wait.until_ms));
     let latest: HashMap<CallId, _> = deferrals.into_iter().map(|deferral| (deferral.1.call, deferral)).collect();
@@ -79,6 +92,24 @@ async fn end_calls<'a>(
         tally.job(job).requests += more;
     }
     Ok(candidates)
+}
+
+/// Plans calls again that came back unmade. Returns the plans of stopped jobs, whose planned calls are given up.
+async fn take_back<'a>(
+    tx: &mut PgConnection,
+    returned: HashMap<CallId, &'a Plan>,
+    heads: &BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+) -> Result<Vec<&'a Plan>, LedgerError> {
+    let back: Vec<_> = returned.values().filter_map(|plan| Some((plan.job, plan.ended.as_ref()?))).collect();
+    let mut of_stopped = Vec::new();
+    for (call, job, more) in pause::take_back(tx, &back).await? {
+        tally.take_back(job, more);
+        if heads.get(&job).is_some_and(|head| head.stopped) {
+            of_stopped.extend(returned.get(&call).copied());
+        }
+    }
+    Ok(of_stopped)
 }
 
 /// Plans the fetches that are new. Returns those that begin.
@@ -92,8 +123,7 @@ async fn plan_fetches<'a>(
     let inserted = fetches::insert(tx, &fetches, now_ms).await?;
     fetches.retain(|(_, fetch)| inserted.contains(&fetch.fetch));
     for (job, fetch) in &fetches {
-        let failed = fetch.failure.as_ref().map(|_| fetch.tolerated);
-        tally.plan_fetch(*job, fetch.parent, first_calls(fetch), failed);
+        tally.plan_fetch(*job, fetch);
     }
     calls::plan_failed(tx, &fetches, now_ms).await?;
     fetches.retain(|(_, fetch)| fetch.failure.is_none());
@@ -138,14 +168,15 @@ fn new_calls<'a>(
     plans: &'a [&'a Plan],
     begun: &'a [(JobId, &'a NewFetch)],
 ) -> Box<dyn Iterator<Item = NewCall> + Send + 'a> {
-    let more = plans.iter().filter_map(|plan| Some((plan.job, plan.ended.as_ref()?.fetch, &plan.pages, false)));
-    let first = begun.iter().map(|(job, fetch)| (*job, fetch.fetch, &fetch.pages, true));
-    Box::new(more.chain(first).flat_map(|(job, fetch, pages, of_new_fetch)| {
+    let more =
+        plans.iter().filter_map(|plan| Some((plan.job, plan.ended.as_ref()?.fetch, &plan.pages, (false, false))));
+    let first = begun.iter().map(|(job, fetch)| (*job, fetch.fetch, &fetch.pages, (true, is_held(fetch))));
+    Box::new(more.chain(first).flat_map(|(job, fetch, pages, (of_new_fetch, held))| {
         pages.iter().flat_map(move |pages| {
             let single = matches!(pages, NewPages::One { .. });
             pages.pointers().map(move |(pointer, ordinal)| {
                 let id = CallId::derive(fetch, &pointer);
-                NewCall { id, job, fetch, pointer, ordinal, of_new_fetch, single }
+                NewCall { id, job, fetch, pointer, ordinal, of_new_fetch, single, held }
             })
         })
     }))
@@ -156,7 +187,7 @@ fn count_planned(calls: &[NewCall], mut new: HashSet<CallId>, tally: &mut Tally)
     for call in calls.iter().filter(|call| !call.of_new_fetch) {
         if new.remove(&call.id) {
             tally.plan_calls(call.job, call.fetch, 1);
-        } else if call.single && matches!(call.pointer, PagePointer::Cursor { .. } | PagePointer::Url { .. }) {
+        } else if call.single && call.pointer.is_named() {
             // The chain leads back to where it has been.
             tally.fetch(call.fetch).end_paging(FetchEnd::RepeatedPointer);
         }
@@ -165,20 +196,48 @@ fn count_planned(calls: &[NewCall], mut new: HashSet<CallId>, tally: &mut Tally)
 
 /// A job starts with its first plan. Of a stopped job nothing new goes out: what was planned for it is given up, so
 /// that trying again finds it. Returns the jobs that stop here, and all that are stopped.
-fn start_and_stop(plans: &[&Plan], heads: &mut BTreeMap<JobId, Head>, tally: &mut Tally) -> (Stops, Vec<JobId>) {
+fn start_and_stop(
+    plans: &[&Plan],
+    heads: &mut BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+    now_ms: i64,
+) -> (Stops, Vec<JobId>) {
     let (mut stop_here, mut stopped) = (Stops::new(), BTreeSet::new());
     for plan in plans {
         let Some(head) = heads.get_mut(&plan.job) else { continue };
         // Named, so that it starts, and finishes though it has nothing to do.
         tally.job(plan.job);
         head.submitted = false;
-        if let Some(reason) = plan.fail_job.as_ref().filter(|_| !head.stopped) {
+        let overdue = head.bounds.deadline_ms.filter(|_| head.is_overdue(now_ms)).map(overdue);
+        if let Some(reason) = plan.fail_job.clone().or(overdue).filter(|_| !head.stopped) {
             head.stopped = true;
-            stop_here.insert(plan.job, Stop { state: "failed", reason: reason.clone() });
+            stop_here.insert(plan.job, Stop { state: "failed", reason });
         }
         if head.stopped {
             stopped.insert(plan.job);
         }
     }
     (stop_here, stopped.into_iter().collect())
+}
+
+/// Jobs some of whose calls are held.
+fn waiting(heads: &BTreeMap<JobId, Head>, tally: &Tally) -> HashSet<JobId> {
+    let more = |job: &JobId| tally.jobs.get(job).map_or(0, |delta| delta.held);
+    heads.iter().filter(|(job, head)| head.held + more(job) > 0).map(|(job, _)| *job).collect()
+}
+
+/// Stops jobs that have made all calls they may, once none is out any more, if there are more to make. Returns them.
+fn stop_exhausted(heads: &mut BTreeMap<JobId, Head>, tally: &mut Tally, stops: &mut Stops) -> Vec<JobId> {
+    let mut stopped = Vec::new();
+    for (job, head) in heads.iter_mut().filter(|(_, head)| !head.stopped && head.left.is_some()) {
+        let delta = tally.job(*job);
+        let (out, open) = (head.released + delta.released, head.open + delta.open);
+        if out == 0 && open > 0 && head.left == Some(delta.begun) {
+            head.stopped = true;
+            let reason = exhausted(head.bounds.max_calls.unwrap_or_default());
+            stops.insert(*job, Stop { state: "failed", reason });
+            stopped.push(*job);
+        }
+    }
+    stopped
 }

@@ -42,7 +42,16 @@ fn options(config: &PostgresConfig, statement_timeout: Duration) -> Result<PgCon
 /// A pool that connects when it is first asked; nothing here waits.
 pub(super) fn pool(config: &PostgresConfig) -> Result<PgPool, LedgerError> {
     let options = options(config, config.statement_timeout)?.options(PLANNING);
+    let port = options.get_port();
     Ok(PgPoolOptions::new()
+        .after_connect(move |_, _| {
+            Box::pin(async move {
+                if let Err(error) = tidegate_nodelay::set_for_port(port) {
+                    tracing::debug!(%error, "TCP_NODELAY can't be set; large statements wait for acknowledgements");
+                }
+                Ok(())
+            })
+        })
         .max_connections(config.connections)
         .acquire_timeout(config.acquire_timeout)
         .max_lifetime(CONNECTION_AGE_MAX)

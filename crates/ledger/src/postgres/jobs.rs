@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rows::{count, lane, shown};
 use crate::tally::Tally;
-use crate::{JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow, Windows};
+use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow, Windows};
 
 /// Longest reason kept, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
@@ -19,10 +19,29 @@ pub(super) struct Head {
     pub(super) provider: String,
     pub(super) lane: Lane,
     pub(super) submitted: bool,
-    /// No new call may go out.
+    /// No new call may go out, nor later unless the job is tried again.
     pub(super) stopped: bool,
+    /// No new call may go out until the job is resumed.
+    pub(super) paused: bool,
     pub(super) open: i64,
     pub(super) released: i64,
+    pub(super) held: i64,
+    pub(super) bounds: Bounds,
+    pub(super) deadline_at_ms: Option<i64>,
+    /// Calls that may still be released.
+    pub(super) left: Option<i64>,
+}
+
+impl Head {
+    /// Its time is over.
+    pub(super) fn is_overdue(&self, now_ms: i64) -> bool {
+        self.deadline_at_ms.is_some_and(|deadline_at_ms| deadline_at_ms <= now_ms)
+    }
+
+    /// Planned calls may go out.
+    pub(super) fn may_release(&self, now_ms: i64) -> bool {
+        !self.submitted && !self.stopped && !self.paused && !self.is_overdue(now_ms)
+    }
 }
 
 /// That no new call of a job may go out: as what it will end, and why.
@@ -47,9 +66,12 @@ struct Row {
     submitted_at_ms: i64,
     started_at_ms: Option<i64>,
     finished_at_ms: Option<i64>,
+    paused_at_ms: Option<i64>,
+    pruned_at_ms: Option<i64>,
     calls_planned: i64,
     calls_open: i64,
     calls_released: i64,
+    calls_held: i64,
     calls_succeeded: i64,
     calls_skipped: i64,
     calls_failed: i64,
@@ -67,7 +89,7 @@ macro_rules! select_jobs {
             Row,
             "/* jobs */
             SELECT id, tenant, name, provider, lane, state, reason, submitted_at_ms, started_at_ms, finished_at_ms,
-                calls_planned, calls_open, calls_released, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
+                paused_at_ms, pruned_at_ms, calls_planned, calls_open, calls_released, calls_held, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
                 calls_cancelled, fetches_planned, fetches_open, items, requests
             FROM jobs " + $which,
             $($bind),*
@@ -117,10 +139,13 @@ fn read(row: Row) -> Result<JobRow, LedgerError> {
         submitted_at_ms: row.submitted_at_ms,
         started_at_ms: row.started_at_ms,
         finished_at_ms: row.finished_at_ms,
+        paused_at_ms: row.paused_at_ms,
+        pruned_at_ms: row.pruned_at_ms,
         counts: JobCounts {
             calls_planned: count(row.calls_planned, "calls_planned")?,
             calls_open: count(row.calls_open, "calls_open")?,
             calls_released: count(row.calls_released, "calls_released")?,
+            calls_held: count(row.calls_held, "calls_held")?,
             calls_succeeded: count(row.calls_succeeded, "calls_succeeded")?,
             calls_skipped: count(row.calls_skipped, "calls_skipped")?,
             calls_failed: count(row.calls_failed, "calls_failed")?,
@@ -138,7 +163,8 @@ pub(super) async fn spec(connection: &mut PgConnection, id: JobId) -> Result<Opt
     let found = sqlx::query_as!(
         SpecRow,
         r#"/* spec */
-        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!"
+        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!",
+            paused_at_ms IS NOT NULL AS "paused!"
         FROM specs JOIN jobs ON jobs.id = specs.job_id WHERE job_id = $1"#,
         Uuid::from(id)
     );
@@ -171,7 +197,8 @@ pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap
     let rows = sqlx::query!(
         r#"/* lock_jobs */
         SELECT id, provider, lane, state = 'submitted' AS "submitted!",
-            stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!", calls_open, calls_released
+            stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!", paused_at_ms IS NOT NULL AS "paused!", calls_open,
+            calls_released, calls_held, deadline_ms, deadline_at_ms, max_calls, calls_left
         FROM jobs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"#,
         ids,
     );
@@ -181,8 +208,13 @@ pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap
             lane: lane(&row.lane)?,
             submitted: row.submitted,
             stopped: row.stopped,
+            paused: row.paused,
             open: row.calls_open,
             released: row.calls_released,
+            held: row.calls_held,
+            bounds: Bounds { deadline_ms: row.deadline_ms, max_calls: row.max_calls },
+            deadline_at_ms: row.deadline_at_ms,
+            left: row.calls_left,
         };
         Ok((row.id.into(), head))
     });
@@ -199,17 +231,30 @@ pub(super) async fn lock_stalled(
     let rooms = Lane::ALL.map(|lane| i64::from(windows.of(lane)));
     let rows = sqlx::query!(
         "/* lock_stalled_jobs */
-        SELECT id, provider, lane, calls_open, calls_released FROM jobs
-        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL
-            AND calls_released < least(calls_open, ($2::bigint[])[array_position($1::text[], lane)])
+        SELECT id, provider, lane, calls_open, calls_released, calls_held, deadline_ms, deadline_at_ms, max_calls, calls_left
+        FROM jobs
+        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND paused_at_ms IS NULL
+            AND coalesce(calls_left, 1) > 0
+            AND calls_released < least(calls_open - calls_held, ($2::bigint[])[array_position($1::text[], lane)])
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
         &lanes[..],
         &rooms[..],
     );
     let rows = rows.fetch_all(tx).await?.into_iter().map(|row| {
-        let (open, released) = (row.calls_open, row.calls_released);
-        let lane = lane(&row.lane)?;
-        Ok((row.id.into(), Head { provider: row.provider, lane, submitted: false, stopped: false, open, released }))
+        let head = Head {
+            provider: row.provider,
+            lane: lane(&row.lane)?,
+            submitted: false,
+            stopped: false,
+            paused: false,
+            open: row.calls_open,
+            released: row.calls_released,
+            held: row.calls_held,
+            bounds: Bounds { deadline_ms: row.deadline_ms, max_calls: row.max_calls },
+            deadline_at_ms: row.deadline_at_ms,
+            left: row.calls_left,
+        };
+        Ok((row.id.into(), head))
     });
     rows.collect()
 }
@@ -235,7 +280,8 @@ pub(super) async fn add(
         WITH added AS (
             UPDATE jobs SET
                 calls_planned = jobs.calls_planned + more.planned, calls_open = jobs.calls_open + more.open,
-                calls_released = jobs.calls_released + more.released,
+                calls_released = jobs.calls_released + more.released, calls_held = jobs.calls_held + more.held,
+                calls_left = jobs.calls_left - more.begun,
                 calls_succeeded = jobs.calls_succeeded + more.succeeded, calls_skipped = jobs.calls_skipped + more.skipped,
                 calls_failed = jobs.calls_failed + more.failed, calls_tolerated = jobs.calls_tolerated + more.tolerated,
                 calls_cancelled = jobs.calls_cancelled + more.cancelled,
@@ -246,6 +292,7 @@ pub(super) async fn add(
                 stop = coalesce(more.stop, jobs.stop),
                 reason = CASE WHEN more.stop IS NULL THEN jobs.reason ELSE more.reason END,
                 finished_at_ms = CASE WHEN jobs.fetches_open + more.fetches_open = 0 THEN $16::bigint END,
+                paused_at_ms = CASE WHEN jobs.fetches_open + more.fetches_open > 0 THEN jobs.paused_at_ms END,
                 state = CASE
                     WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'
                     WHEN more.stop IS NOT NULL THEN more.stop
@@ -254,9 +301,9 @@ pub(super) async fn add(
                     ELSE 'succeeded' END
             FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
-                    $15::text[])
+                    $15::text[], $17::bigint[], $18::bigint[])
                 AS more (id, planned, open, released, succeeded, skipped, failed, tolerated, cancelled, fetches_planned,
-                    fetches_open, items, requests, stop, reason)
+                    fetches_open, items, requests, stop, reason, held, begun)
             WHERE jobs.id = more.id
             RETURNING jobs.id, jobs.finished_at_ms)
         SELECT id FROM added WHERE finished_at_ms IS NOT NULL"#,
@@ -276,8 +323,23 @@ pub(super) async fn add(
         &states as _,
         &reasons as _,
         now_ms,
+        &each(|delta| delta.held),
+        &each(|delta| delta.begun),
     );
     Ok(finished.fetch_all(tx).await?.into_iter().map(JobId::from).collect())
+}
+
+/// Locks jobs that are not stopped, and whose time is over, but for those that somebody else has locked, who sees it too or
+/// leaves them to the next sweep. Returns them with the time that they had, in ms.
+pub(super) async fn lock_overdue(tx: &mut PgConnection, now_ms: i64) -> Result<Vec<(JobId, i64)>, LedgerError> {
+    let found = sqlx::query!(
+        r#"/* lock_overdue_jobs */
+        SELECT id, deadline_ms AS "deadline_ms!" FROM jobs
+        WHERE finished_at_ms IS NULL AND stop IS NULL AND deadline_at_ms <= $1
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"#,
+        now_ms,
+    );
+    Ok(found.fetch_all(tx).await?.into_iter().map(|row| (row.id.into(), row.deadline_ms)).collect())
 }
 
 pub(super) async fn unplanned(connection: &mut PgConnection) -> Result<Vec<JobId>, LedgerError> {

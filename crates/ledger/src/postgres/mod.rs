@@ -4,6 +4,7 @@
 //! without it. What is written together is written by one statement over arrays. `docs/postgres.md` says more.
 
 mod audit;
+mod barriers;
 mod calls;
 mod commit;
 mod config;
@@ -11,11 +12,16 @@ mod connect;
 mod fetches;
 mod jobs;
 mod lend;
+mod notices;
+mod out;
 mod pages;
+mod pause;
+mod prune;
 mod release;
 mod report;
 mod retry;
 mod rows;
+mod steps;
 mod stop;
 mod submit;
 mod tree;
@@ -24,11 +30,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use tidegate_contracts::{CallId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{CallId, FetchId, JobId, Lane, PageFacts, Plan};
 
 use crate::{
     Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, Packed, PageRow, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    NewPage, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
+    Submitted, Swept, Waiting, Windows,
 };
 pub use config::PostgresConfig;
 use lend::{in_transaction, on_connection};
@@ -67,6 +74,20 @@ impl PostgresLedger {
     /// [`LedgerError::Unavailable`].
     pub async fn ping(&self) -> Result<(), LedgerError> {
         on_connection!(self, connection => async { Ok(sqlx::Connection::ping(connection).await?) })
+    }
+
+    /// Why no connection can be made, where that is so: the pool tries again until its time is over, and then knows no
+    /// reason.
+    pub async fn trouble(&self) -> Option<LedgerError> {
+        use sqlx::{Connection as _, PgConnection};
+        match PgConnection::connect_with(&self.pool.connect_options()).await {
+            Ok(connection) => {
+                // It was made; how it ends is no matter.
+                connection.close().await.ok();
+                None
+            }
+            Err(error) => Some(error.into()),
+        }
     }
 
     /// The server's version, as it says it.
@@ -122,6 +143,10 @@ impl Ledger for PostgresLedger {
         on_connection!(self, connection => jobs::stopped(connection, jobs))
     }
 
+    async fn paused(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
+        on_connection!(self, connection => pause::paused(connection, jobs))
+    }
+
     async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError> {
         in_transaction!(self, tx => commit::commit(tx, plans, windows, now_ms))
     }
@@ -136,20 +161,29 @@ impl Ledger for PostgresLedger {
             if !release::lock_sweep(tx, everything).await? {
                 return Ok(Swept::default());
             }
+            let (stopped, finished) = stop::overdue(tx, now_ms).await?;
             release::give_up_unpublished(tx, now_ms).await?;
             let mut calls = release::again(tx, everything, windows, now_ms).await?;
             calls.extend(release::stalled(tx, windows, now_ms).await?.into_iter().map(|call| (call, 0)));
             let unplanned = jobs::unplanned(tx).await?;
-            Ok::<_, LedgerError>(Swept { calls, unplanned })
+            Ok::<_, LedgerError>(Swept { calls, unplanned, stopped, finished })
         })
     }
 
-    async fn retry_failed(&self, job: JobId, _now_ms: i64) -> Result<u64, LedgerError> {
-        in_transaction!(self, tx => retry::retry_failed(tx, job))
+    async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
+        in_transaction!(self, tx => retry::retry_failed(tx, job, now_ms))
     }
 
     async fn cancel(&self, job: JobId, reason: &str, now_ms: i64) -> Result<(), LedgerError> {
         in_transaction!(self, tx => stop::cancel(tx, job, reason, now_ms))
+    }
+
+    async fn pause(&self, job: JobId, now_ms: i64) -> Result<bool, LedgerError> {
+        on_connection!(self, connection => pause::pause(connection, job, now_ms))
+    }
+
+    async fn resume(&self, job: JobId) -> Result<(), LedgerError> {
+        on_connection!(self, connection => pause::resume(connection, job))
     }
 
     async fn put_pages(&self, pages: &[NewPage], now_ms: i64) -> Result<Vec<PageFacts>, LedgerError> {
@@ -165,7 +199,10 @@ impl Ledger for PostgresLedger {
     }
 
     async fn pages_after(&self, job: JobId, seq: i64, limit: u32) -> Result<Vec<PageRow>, LedgerError> {
-        let Some(last) = in_transaction!(self, tx => pages::last(tx, job, seq))? else { return Ok(Vec::new()) };
+        if !on_connection!(self, connection => pages::is_more(connection, job, seq))? {
+            return Ok(Vec::new());
+        }
+        let last = in_transaction!(self, tx => pages::last(tx, job))?;
         on_connection!(self, connection => pages::between(connection, job, seq, last, limit))
     }
 
@@ -187,11 +224,35 @@ impl Ledger for PostgresLedger {
     }
 
     async fn steps(&self, job: JobId) -> Result<Vec<StepRow>, LedgerError> {
-        on_connection!(self, connection => report::steps(connection, job))
+        on_connection!(self, connection => steps::steps(connection, job))
     }
 
     async fn waiting(&self, job: JobId, now_ms: i64) -> Result<Vec<Waiting>, LedgerError> {
         on_connection!(self, connection => report::waiting(connection, job, now_ms))
+    }
+
+    async fn out(&self, job: JobId, fetch: Option<FetchId>, now_ms: i64) -> Result<Vec<OutGroup>, LedgerError> {
+        on_connection!(self, connection => out::out(connection, job, fetch, now_ms))
+    }
+
+    async fn fetch(&self, job: JobId, fetch: FetchId) -> Result<Option<FetchRow>, LedgerError> {
+        on_connection!(self, connection => tree::fetch(connection, job, fetch))
+    }
+
+    async fn pace(&self, job: JobId, pages: u32) -> Result<Option<Pace>, LedgerError> {
+        on_connection!(self, connection => out::pace(connection, job, pages))
+    }
+
+    async fn prunable(&self, filter: &PruneFilter) -> Result<Vec<Prunable>, LedgerError> {
+        on_connection!(self, connection => prune::prunable(connection, filter))
+    }
+
+    async fn prune_mark(&self, jobs: &[JobId], now_ms: i64) -> Result<Vec<JobId>, LedgerError> {
+        on_connection!(self, connection => prune::mark(connection, jobs, now_ms))
+    }
+
+    async fn prune_rows(&self, jobs: &[JobId], part: PrunePart, rows: u32) -> Result<PrunedRows, LedgerError> {
+        in_transaction!(self, tx => prune::rows(tx, jobs, part, rows))
     }
 
     async fn audit(&self) -> Result<Vec<String>, LedgerError> {

@@ -189,20 +189,22 @@ pub(super) async fn lines(connection: &mut PgConnection, call: CallId) -> Result
     Ok(bytes.fetch_optional(connection).await?.map(Packed::from_bytes))
 }
 
-/// The last page of a job after `seq` up to which all are there; `None`: there is none after it.
-pub(super) async fn last(tx: &mut PgConnection, job: JobId, seq: i64) -> Result<Option<i64>, LedgerError> {
-    let id = Uuid::from(job);
+/// Whether a job has a page after `seq`: what a reader that waits asks again and again, so it takes no lock.
+pub(super) async fn is_more(connection: &mut PgConnection, job: JobId, seq: i64) -> Result<bool, LedgerError> {
     let is_more = sqlx::query_scalar!(
         r#"/* has_pages_after */ SELECT EXISTS (SELECT 1 FROM pages WHERE job_id = $1 AND seq > $2) AS "is_more!""#,
-        id,
+        Uuid::from(job),
         seq,
     );
-    if !is_more.fetch_one(&mut *tx).await? {
-        return Ok(None);
-    }
+    Ok(is_more.fetch_one(connection).await?)
+}
+
+/// The last page of a job up to which all are there.
+pub(super) async fn last(tx: &mut PgConnection, job: JobId) -> Result<i64, LedgerError> {
+    let id = Uuid::from(job);
     sqlx::query!("/* lock_pages */ SELECT pg_advisory_xact_lock($1)", lock_of(id)).execute(&mut *tx).await?;
     let last = sqlx::query_scalar!("/* last_page */ SELECT max(seq) FROM pages WHERE job_id = $1", id);
-    Ok(last.fetch_one(tx).await?)
+    Ok(last.fetch_one(tx).await?.unwrap_or(0))
 }
 
 /// Pages after `seq` up to `last`, at most `limit`.

@@ -46,7 +46,7 @@ struct Row {
     params: String,
 }
 
-/// Releases planned calls of these locked jobs while their windows have room, and notes that nobody has them yet: the
+/// Releases planned calls of these locked jobs while their windows have room and their bounds allow, and notes that nobody has them yet: the
 /// receipt strikes the note out ([`published`]).
 pub(super) async fn fill(
     tx: &mut PgConnection,
@@ -56,11 +56,12 @@ pub(super) async fn fill(
     now_ms: i64,
 ) -> Result<(Vec<Call>, Option<i64>), LedgerError> {
     let (mut ids, mut rooms) = (Vec::<Uuid>::new(), Vec::<i64>::new());
-    for (job, head) in heads.iter().filter(|(_, head)| !head.submitted && !head.stopped) {
+    for (job, head) in heads.iter().filter(|(_, head)| head.may_release(now_ms)) {
         let delta = tally.job(*job);
         let out = head.released + delta.released;
-        let planned = head.open + delta.open - out;
-        let room = (i64::from(windows.of(head.lane)) - out).min(planned);
+        let left = head.left.map_or(i64::MAX, |left| left - delta.begun);
+        let planned = head.open + delta.open - out - head.held - delta.held;
+        let room = (i64::from(windows.of(head.lane)) - out).min(planned).min(left);
         if room > 0 {
             ids.push((*job).into());
             rooms.push(room);
@@ -73,7 +74,7 @@ pub(super) async fn fill(
         r#"/* release_calls */
         WITH due AS MATERIALIZED (
             SELECT planned.id FROM unnest($1::uuid[], $2::bigint[]) AS wanted (job_id, room) CROSS JOIN LATERAL (
-                SELECT calls.id FROM calls WHERE calls.job_id = wanted.job_id AND calls.state = 'planned'
+                SELECT calls.id FROM calls WHERE calls.job_id = wanted.job_id AND calls.state = 'planned' AND NOT calls.held
                 ORDER BY calls.seq LIMIT wanted.room) AS planned),
         released AS (
             UPDATE calls SET state = 'released', lost_at_ms = $3 FROM due WHERE calls.id = due.id
@@ -95,6 +96,7 @@ pub(super) async fn fill(
     let calls = rows.into_iter().map(|row| {
         let job = JobId::from(row.job_id);
         tally.job(job).released += 1;
+        tally.job(job).begun += 1;
         let head = heads.get(&job).ok_or_else(|| LedgerError::corrupt("a call", "released, and not asked for"))?;
         let call = Row {
             id: row.id,

@@ -8,12 +8,13 @@ use tidegate_contracts::{CallEnd, CallId, End, Failure, FetchId, JobId, NewFetch
 
 use super::rows::{call_id, fetch_id};
 use crate::LedgerError;
-use crate::tally::Open;
+use crate::tally::{GivenUp, Open};
 
 /// Calls in one statement: bounds the memory of a plan for very many pages.
 const CALLS_PER_STATEMENT: usize = 2_000;
 
-/// Which of these calls are open.
+/// Which of these calls are open. A held one can't have been made: what is told of it is from before its job was tried
+/// again, and it is told again when its turn has come.
 pub(super) async fn open(
     tx: &mut SqliteConnection,
     ids: impl Iterator<Item = CallId>,
@@ -24,7 +25,7 @@ pub(super) async fn open(
     }
     let sql = "/* open_calls */
         SELECT id, state = 'released' AS released, requests FROM calls
-        WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND state IN ('planned', 'released')";
+        WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND state IN ('planned', 'released') AND held = 0";
     let rows = sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(tx).await?;
     rows.iter()
         .map(|row| {
@@ -46,7 +47,7 @@ pub(super) async fn end(tx: &mut SqliteConnection, ends: &[&CallEnd], now_ms: i6
                 End::Skipped { failure } => ("skipped", Some(failure), false),
                 End::Failed { failure, tolerated } => ("failed", Some(failure), *tolerated),
                 End::Cancelled => ("cancelled", None, false),
-                End::Succeeded { .. } | End::Deferred { .. } => ("succeeded", None, false),
+                End::Succeeded { .. } | End::Deferred { .. } | End::Returned => ("succeeded", None, false),
             };
             json!({
                 "id": ended.call.hex(), "state": state, "attempt": ended.attempt, "requests": ended.requests,
@@ -95,15 +96,16 @@ pub(super) async fn defer(
     Ok(())
 }
 
-/// A page to plan: its fetch, where it stands, and its place.
-pub(super) type NewCall = (FetchId, PagePointer, u32);
+/// A page to plan: its fetch, where it stands, its place, and whether it is held.
+pub(super) type NewCall = (FetchId, PagePointer, u32, bool);
 
 macro_rules! plan_calls {
     ($returning:literal) => {
         concat!(
             "/* plan_calls */
-             INSERT INTO calls (id, job_id, fetch_id, pointer, ordinal, state)
-             SELECT unhex(value ->> 0), ?2, unhex(value ->> 1), value ->> 2, value ->> 3, 'planned' FROM json_each(?1)
+             INSERT INTO calls (id, job_id, fetch_id, pointer, ordinal, state, held)
+             SELECT unhex(value ->> 0), ?2, unhex(value ->> 1), value ->> 2, value ->> 3, 'planned', value ->> 4
+             FROM json_each(?1)
              WHERE true ON CONFLICT (id) DO NOTHING ",
             $returning
         )
@@ -145,8 +147,8 @@ pub(super) async fn plan_named(
 }
 
 fn plan_rows(pages: &[NewCall]) -> String {
-    let row = |(fetch, pointer, ordinal): &NewCall| {
-        json!([CallId::derive(*fetch, pointer).hex(), fetch.hex(), pointer, ordinal])
+    let row = |(fetch, pointer, ordinal, held): &NewCall| {
+        json!([CallId::derive(*fetch, pointer).hex(), fetch.hex(), pointer, ordinal, u8::from(*held)])
     };
     serde_json::Value::from_iter(pages.iter().map(row)).to_string()
 }
@@ -176,17 +178,31 @@ pub(super) async fn plan_failed(
     Ok(())
 }
 
-/// Gives up the planned calls of a job. Returns how many of each fetch.
-pub(super) async fn cancel(
+/// Gives up the planned calls of a job.
+pub(super) async fn cancel(tx: &mut SqliteConnection, job: JobId, now_ms: i64) -> Result<Vec<GivenUp>, LedgerError> {
+    let sql = "/* count_planned_calls */
+        SELECT fetch_id, count(*) AS calls, sum(held) AS held FROM calls WHERE job_id = ?1 AND state = 'planned' GROUP BY fetch_id";
+    let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_all(&mut *tx).await?;
+    let sql = "/* cancel_calls */
+        UPDATE calls SET state = 'cancelled', held = 0, ended_at_ms = ?2 WHERE job_id = ?1 AND state = 'planned'";
+    sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).execute(tx).await?;
+    rows.iter()
+        .map(|row| {
+            let (calls, held) = (row.try_get("calls")?, row.try_get("held")?);
+            Ok(GivenUp { fetch: fetch_id(row, "fetch_id")?, calls, held, released: 0 })
+        })
+        .collect()
+}
+
+/// Gives up the parked calls of a job: those that nobody makes before a time that has not come.
+pub(super) async fn cancel_parked(
     tx: &mut SqliteConnection,
     job: JobId,
     now_ms: i64,
-) -> Result<Vec<(FetchId, i64)>, LedgerError> {
-    let sql = "/* count_planned_calls */
-        SELECT fetch_id, count(*) AS calls FROM calls WHERE job_id = ?1 AND state = 'planned' GROUP BY fetch_id";
-    let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_all(&mut *tx).await?;
-    let sql = "/* cancel_calls */
-        UPDATE calls SET state = 'cancelled', ended_at_ms = ?2 WHERE job_id = ?1 AND state = 'planned'";
-    sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).execute(tx).await?;
-    rows.iter().map(|row| Ok((fetch_id(row, "fetch_id")?, row.try_get("calls")?))).collect()
+) -> Result<Vec<GivenUp>, LedgerError> {
+    let sql = "/* cancel_parked_calls */
+        UPDATE calls SET state = 'cancelled', ended_at_ms = ?2, lost_at_ms = NULL, wait = NULL
+        WHERE job_id = ?1 AND state = 'released' AND wait ->> 'until_ms' > ?2 RETURNING fetch_id";
+    let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).fetch_all(tx).await?;
+    rows.iter().map(|row| Ok(GivenUp { fetch: fetch_id(row, "fetch_id")?, calls: 1, held: 0, released: 1 })).collect()
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::SqliteConnection;
-use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, PagePointer, Plan};
+use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, Plan};
 
 use super::jobs::Head;
-use super::{calls, fetches, jobs, release, stop};
-use crate::tally::{Tally, first_calls};
+use super::{barriers, calls, fetches, jobs, pause, release, report, steps, stop};
+use crate::submit::{exhausted, overdue};
+use crate::tally::{Open, Tally, is_held};
 use crate::{Committed, LedgerError, Windows};
 
 pub(super) async fn commit(
@@ -20,9 +21,13 @@ pub(super) async fn commit(
     let mut tally = Tally::default();
     let effective = end_calls(tx, plans, &heads, &mut tally, windows, now_ms).await?;
     plan_pages(tx, &effective, &mut tally).await?;
-    plan_fetches(tx, &effective, &mut tally, now_ms).await?;
-    let stopped = start_and_stop(tx, &effective, &mut heads, &mut tally, now_ms).await?;
-    fetches::add(tx, &mut tally, now_ms).await?;
+    let free = plan_fetches(tx, &effective, &mut tally, now_ms).await?;
+    report::leave_out(tx, &effective).await?;
+    let mut stopped = start_and_stop(tx, &effective, &mut heads, &mut tally, now_ms).await?;
+    let waiting = waiting(&heads, &tally);
+    fetches::add(tx, &mut tally, free, &waiting, now_ms).await?;
+    stopped.extend(stop_exhausted(tx, &mut heads, &mut tally, now_ms).await?);
+    steps::add(tx, &tally).await?;
     let released = release::fill(tx, &heads, &mut tally, windows, now_ms).await?;
     let finished = jobs::add(tx, &tally, now_ms).await?;
     Ok(Committed { released, receipt: None, progressed: heads.into_keys().collect(), stopped, finished })
@@ -42,7 +47,7 @@ async fn end_calls<'a>(
     let mut effective: Vec<&Plan> = Vec::with_capacity(plans.len());
     let mut begun: HashSet<JobId> = HashSet::new();
     let mut ends: Vec<&CallEnd> = Vec::with_capacity(plans.len());
-    let mut deferrals = Vec::new();
+    let (mut deferrals, mut returned) = (Vec::new(), Vec::new());
     for plan in plans {
         let Some(ended) = &plan.ended else {
             if heads.get(&plan.job).is_some_and(|head| head.submitted) && begun.insert(plan.job) {
@@ -52,6 +57,7 @@ async fn end_calls<'a>(
         };
         match &ended.end {
             End::Deferred { wait } => deferrals.push((ended.requests, wait.until_ms, plan.job, ended)),
+            End::Returned => returned.push(plan),
             // From before the job was tried again. The call is made when its lease is past.
             End::Cancelled if heads.get(&plan.job).is_some_and(|head| !head.stopped) => {}
             _ => {
@@ -64,6 +70,7 @@ async fn end_calls<'a>(
         }
     }
     calls::end(tx, &ends, now_ms).await?;
+    effective.extend(take_back(tx, returned, &mut open, heads, tally).await?);
     // Plans come in any order; the latest deferral of a call is the one that counts.
     deferrals.sort_by_key(|(requests, until_ms, ..)| (*requests, *until_ms));
     let mut latest: HashMap<CallId, &CallEnd> = HashMap::new();
@@ -75,6 +82,27 @@ async fn end_calls<'a>(
     }
     calls::defer(tx, latest.into_values(), windows.lease_ms).await?;
     Ok(effective)
+}
+
+/// Plans calls again that came back unmade. Returns the plans of stopped jobs, whose planned calls are given up.
+async fn take_back<'a>(
+    tx: &mut SqliteConnection,
+    returned: Vec<&'a Plan>,
+    open: &mut HashMap<CallId, Open>,
+    heads: &BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+) -> Result<Vec<&'a Plan>, LedgerError> {
+    let (mut back, mut of_stopped) = (Vec::new(), Vec::new());
+    for plan in returned {
+        let Some(ended) = &plan.ended else { continue };
+        let Some(was) = open.get_mut(&ended.call).filter(|was| was.released) else { continue };
+        was.released = false;
+        tally.take_back(plan.job, was.count_requests(ended.requests));
+        back.push(ended);
+        of_stopped.extend(heads.get(&plan.job).is_some_and(|head| head.stopped).then_some(plan));
+    }
+    pause::take_back(tx, &back).await?;
+    Ok(of_stopped)
 }
 
 async fn plan_pages(tx: &mut SqliteConnection, plans: &[&Plan], tally: &mut Tally) -> Result<(), LedgerError> {
@@ -89,9 +117,9 @@ async fn plan_pages(tx: &mut SqliteConnection, plans: &[&Plan], tally: &mut Tall
         }
         for pages in &plan.pages {
             if let NewPages::One { pointer, ordinal } = pages {
-                singles.entry(plan.job).or_default().push((ended.fetch, pointer.clone(), *ordinal));
+                singles.entry(plan.job).or_default().push((ended.fetch, pointer.clone(), *ordinal, false));
             } else {
-                let mut pages = pages.pointers().map(|(pointer, ordinal)| (ended.fetch, pointer, ordinal));
+                let mut pages = pages.pointers().map(|(pointer, ordinal)| (ended.fetch, pointer, ordinal, false));
                 let new = calls::plan(tx, plan.job, &mut pages).await?;
                 tally.plan_calls(plan.job, ended.fetch, new);
             }
@@ -99,11 +127,11 @@ async fn plan_pages(tx: &mut SqliteConnection, plans: &[&Plan], tally: &mut Tall
     }
     for (job, pages) in singles {
         let mut new = calls::plan_named(tx, job, &pages).await?;
-        for (fetch, pointer, _) in &pages {
+        for (fetch, pointer, ..) in &pages {
             // Named twice in this batch, it is new once.
             if new.remove(&CallId::derive(*fetch, pointer)) {
                 tally.plan_calls(job, *fetch, 1);
-            } else if matches!(pointer, PagePointer::Cursor { .. } | PagePointer::Url { .. }) {
+            } else if pointer.is_named() {
                 // The chain leads back to where it has been.
                 tally.fetch(*fetch).end_paging(FetchEnd::RepeatedPointer);
             }
@@ -112,12 +140,14 @@ async fn plan_pages(tx: &mut SqliteConnection, plans: &[&Plan], tally: &mut Tall
     Ok(())
 }
 
+/// Plans the fetches that are new. Returns those whose calls are held though nothing holds them.
 async fn plan_fetches(
     tx: &mut SqliteConnection,
     plans: &[&Plan],
     tally: &mut Tally,
     now_ms: i64,
-) -> Result<(), LedgerError> {
+) -> Result<Vec<FetchId>, LedgerError> {
+    let mut free = Vec::new();
     // In the order of the plans, so that calls are released in that order too.
     let (mut by_job, mut named) = (HashMap::<JobId, Vec<&NewFetch>>::new(), HashSet::<FetchId>::new());
     for plan in plans {
@@ -128,21 +158,24 @@ async fn plan_fetches(
         let inserted = fetches::insert(tx, job, &fetches, now_ms).await?;
         let begun: Vec<&NewFetch> = fetches.into_iter().filter(|fetch| inserted.contains(&fetch.fetch)).collect();
         for fetch in &begun {
-            let failed = fetch.failure.as_ref().map(|_| fetch.tolerated);
-            tally.plan_fetch(job, fetch.parent, first_calls(fetch), failed);
+            tally.plan_fetch(job, fetch);
             if let Some(failure) = &fetch.failure {
                 calls::plan_failed(tx, job, fetch, failure, now_ms).await?;
             }
         }
         let mut pages = begun.iter().copied().filter(|fetch| fetch.failure.is_none()).flat_map(first_pages);
         calls::plan(tx, job, &mut pages).await?;
+        let held: Vec<&NewFetch> = begun.iter().copied().filter(|fetch| is_held(fetch)).collect();
+        if !held.is_empty() {
+            free.extend(barriers::plan(tx, job, &held).await?);
+        }
     }
-    Ok(())
+    Ok(free)
 }
 
 fn first_pages(fetch: &NewFetch) -> impl Iterator<Item = calls::NewCall> + Send {
-    let id = fetch.fetch;
-    fetch.pages.iter().flat_map(NewPages::pointers).map(move |(pointer, ordinal)| (id, pointer, ordinal))
+    let (id, held) = (fetch.fetch, is_held(fetch));
+    fetch.pages.iter().flat_map(NewPages::pointers).map(move |(pointer, ordinal)| (id, pointer, ordinal, held))
 }
 
 /// A job starts with its first plan. Of a stopped job nothing new goes out: what was planned for it is given up, so
@@ -160,8 +193,9 @@ async fn start_and_stop(
         // Named, so that it starts, and finishes, though it has nothing to do.
         tally.job(plan.job);
         head.submitted = false;
-        if let Some(reason) = plan.fail_job.as_ref().filter(|_| !head.stopped) {
-            jobs::stop(tx, plan.job, "failed", reason).await?;
+        let overdue = head.bounds.deadline_ms.filter(|_| head.is_overdue(now_ms)).map(overdue);
+        if let Some(reason) = plan.fail_job.clone().or(overdue).filter(|_| !head.stopped) {
+            jobs::stop(tx, plan.job, "failed", &reason).await?;
             head.stopped = true;
             stop_here.push(plan.job);
         }
@@ -173,4 +207,32 @@ async fn start_and_stop(
         stop::give_up_planned(tx, job, tally, now_ms).await?;
     }
     Ok(stop_here)
+}
+
+/// Jobs some of whose calls are held.
+fn waiting(heads: &BTreeMap<JobId, Head>, tally: &Tally) -> HashSet<JobId> {
+    let more = |job: &JobId| tally.jobs.get(job).map_or(0, |delta| delta.held);
+    heads.iter().filter(|(job, head)| head.held + more(job) > 0).map(|(job, _)| *job).collect()
+}
+
+/// Stops jobs that have made all calls they may, once none is out any more, if there are more to make. Returns them.
+async fn stop_exhausted(
+    tx: &mut SqliteConnection,
+    heads: &mut BTreeMap<JobId, Head>,
+    tally: &mut Tally,
+    now_ms: i64,
+) -> Result<Vec<JobId>, LedgerError> {
+    let mut stopped = Vec::new();
+    for (job, head) in heads.iter_mut().filter(|(_, head)| !head.stopped && head.left.is_some()) {
+        let delta = tally.job(*job);
+        let (out, open) = (head.released + delta.released, head.open + delta.open);
+        if out == 0 && open > 0 && head.left == Some(delta.begun) {
+            jobs::stop(tx, *job, "failed", &exhausted(head.bounds.max_calls.unwrap_or_default())).await?;
+            head.stopped = true;
+            stop::give_up_planned(tx, *job, tally, now_ms).await?;
+            stopped.push(*job);
+        }
+    }
+    fetches::add(tx, tally, Vec::new(), &HashSet::new(), now_ms).await?;
+    Ok(stopped)
 }

@@ -9,7 +9,7 @@ use tidegate_contracts::{JobId, Lane};
 
 use super::rows::{count, job_id};
 use crate::tally::{Tally, with_id};
-use crate::{JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow};
+use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow};
 
 /// What a transaction needs to know of a job.
 #[derive(Debug, Clone)]
@@ -17,10 +17,29 @@ pub(super) struct Head {
     pub(super) provider: String,
     pub(super) lane: Lane,
     pub(super) submitted: bool,
-    /// No new call may go out.
+    /// No new call may go out, nor later unless the job is tried again.
     pub(super) stopped: bool,
+    /// No new call may go out until the job is resumed.
+    pub(super) paused: bool,
     pub(super) open: i64,
     pub(super) released: i64,
+    pub(super) held: i64,
+    pub(super) bounds: Bounds,
+    pub(super) deadline_at_ms: Option<i64>,
+    /// Calls that may still be released.
+    pub(super) left: Option<i64>,
+}
+
+impl Head {
+    /// Its time is over.
+    pub(super) fn is_overdue(&self, now_ms: i64) -> bool {
+        self.deadline_at_ms.is_some_and(|deadline_at_ms| deadline_at_ms <= now_ms)
+    }
+
+    /// Planned calls may go out.
+    pub(super) fn may_release(&self, now_ms: i64) -> bool {
+        !self.submitted && !self.stopped && !self.paused && !self.is_overdue(now_ms)
+    }
 }
 
 pub(super) async fn by_id(connection: &mut SqliteConnection, id: JobId) -> Result<Option<JobRow>, LedgerError> {
@@ -70,10 +89,16 @@ pub(super) async fn by_fingerprint(
 
 pub(super) async fn spec(connection: &mut SqliteConnection, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
     let sql = "/* spec */
-        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped FROM jobs WHERE id = ?1";
+        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped, paused_at_ms IS NOT NULL AS paused
+        FROM jobs WHERE id = ?1";
     let row = sqlx::query(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?;
     row.map(|row| {
-        Ok(SpecRow { spec: row.try_get("spec")?, tenant: row.try_get("tenant")?, stopped: row.try_get("stopped")? })
+        Ok(SpecRow {
+            spec: row.try_get("spec")?,
+            tenant: row.try_get("tenant")?,
+            stopped: row.try_get("stopped")?,
+            paused: row.try_get("paused")?,
+        })
     })
     .transpose()
 }
@@ -95,7 +120,8 @@ pub(super) async fn heads(
     let ids: Vec<String> = ids.iter().map(JobId::hex).collect();
     let sql = "/* job_heads */
         SELECT id, provider, lane, state = 'submitted' AS submitted, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped,
-            calls_open, calls_released
+            paused_at_ms IS NOT NULL AS paused, calls_open, calls_released, calls_held, deadline_ms, deadline_at_ms,
+            max_calls, calls_left
         FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
     let rows = sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(tx).await?;
     rows.iter()
@@ -105,8 +131,13 @@ pub(super) async fn heads(
                 lane: lane(row.try_get("lane")?)?,
                 submitted: row.try_get("submitted")?,
                 stopped: row.try_get("stopped")?,
+                paused: row.try_get("paused")?,
                 open: row.try_get("calls_open")?,
                 released: row.try_get("calls_released")?,
+                held: row.try_get("calls_held")?,
+                bounds: Bounds { deadline_ms: row.try_get("deadline_ms")?, max_calls: row.try_get("max_calls")? },
+                deadline_at_ms: row.try_get("deadline_at_ms")?,
+                left: row.try_get("calls_left")?,
             };
             Ok((job_id(row, "id")?, head))
         })
@@ -130,20 +161,23 @@ pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -
     let sql = "/* add_to_jobs */
         UPDATE jobs SET
             calls_planned = calls_planned + more.planned, calls_open = calls_open + more.open,
-            calls_released = calls_released + more.released, calls_succeeded = calls_succeeded + more.succeeded,
+            calls_released = calls_released + more.released, calls_held = calls_held + more.held,
+            calls_left = calls_left - more.begun, calls_succeeded = calls_succeeded + more.succeeded,
             calls_skipped = calls_skipped + more.skipped, calls_failed = calls_failed + more.failed,
             calls_tolerated = calls_tolerated + more.tolerated, calls_cancelled = calls_cancelled + more.cancelled,
             fetches_planned = jobs.fetches_planned + more.fetches_planned, fetches_open = jobs.fetches_open + more.fetches_open,
             items = jobs.items + more.items, requests = jobs.requests + more.requests,
             started_at_ms = coalesce(started_at_ms, ?2),
             finished_at_ms = iif(jobs.fetches_open + more.fetches_open = 0, ?2, NULL),
+            paused_at_ms = iif(jobs.fetches_open + more.fetches_open = 0, NULL, paused_at_ms),
             state = CASE
                 WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'
                 WHEN stop IS NOT NULL THEN stop
                 WHEN calls_failed + more.failed > calls_tolerated + more.tolerated THEN 'failed'
                 ELSE 'succeeded' END
         FROM (SELECT unhex(value ->> 'id') AS id, value ->> 'planned' AS planned, value ->> 'open' AS open,
-                value ->> 'released' AS released, value ->> 'succeeded' AS succeeded, value ->> 'skipped' AS skipped,
+                value ->> 'released' AS released, value ->> 'held' AS held, value ->> 'begun' AS begun,
+                value ->> 'succeeded' AS succeeded, value ->> 'skipped' AS skipped,
                 value ->> 'failed' AS failed, value ->> 'tolerated' AS tolerated, value ->> 'cancelled' AS cancelled,
                 value ->> 'fetches_planned' AS fetches_planned, value ->> 'fetches_open' AS fetches_open,
                 value ->> 'items' AS items, value ->> 'requests' AS requests FROM json_each(?1)) AS more
@@ -159,12 +193,21 @@ pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -
     Ok(finished)
 }
 
-/// Jobs that have planned calls which may go out.
+/// Jobs that have planned calls which may go out, as far as their time goes.
 pub(super) async fn stalled(tx: &mut SqliteConnection) -> Result<BTreeSet<JobId>, LedgerError> {
     let sql = "/* stalled_jobs */
         SELECT id FROM jobs
-        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND calls_open > calls_released";
+        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND paused_at_ms IS NULL
+            AND calls_open > calls_released + calls_held AND coalesce(calls_left, 1) > 0";
     sqlx::query(sql).fetch_all(tx).await?.iter().map(|row| job_id(row, "id")).collect()
+}
+
+/// Jobs that are not stopped, and whose time is over, with the time that they had, in ms.
+pub(super) async fn overdue(tx: &mut SqliteConnection, now_ms: i64) -> Result<Vec<(JobId, i64)>, LedgerError> {
+    let sql = "/* overdue_jobs */
+        SELECT id, deadline_ms FROM jobs WHERE finished_at_ms IS NULL AND stop IS NULL AND deadline_at_ms <= ?1";
+    let rows = sqlx::query(sql).bind(now_ms).fetch_all(tx).await?;
+    rows.iter().map(|row| Ok((job_id(row, "id")?, row.try_get("deadline_ms")?))).collect()
 }
 
 pub(super) async fn unplanned(tx: &mut SqliteConnection) -> Result<Vec<JobId>, LedgerError> {
@@ -186,10 +229,13 @@ fn read(row: &SqliteRow) -> Result<JobRow, LedgerError> {
         submitted_at_ms: row.try_get("submitted_at_ms")?,
         started_at_ms: row.try_get("started_at_ms")?,
         finished_at_ms: row.try_get("finished_at_ms")?,
+        paused_at_ms: row.try_get("paused_at_ms")?,
+        pruned_at_ms: row.try_get("pruned_at_ms")?,
         counts: JobCounts {
             calls_planned: count(row, "calls_planned")?,
             calls_open: count(row, "calls_open")?,
             calls_released: count(row, "calls_released")?,
+            calls_held: count(row, "calls_held")?,
             calls_succeeded: count(row, "calls_succeeded")?,
             calls_skipped: count(row, "calls_skipped")?,
             calls_failed: count(row, "calls_failed")?,

@@ -5,15 +5,21 @@
 //! written by one statement over a JSON array: a statement costs more than a row.
 
 mod audit;
+mod barriers;
 mod calls;
 mod commit;
 mod fetches;
 mod jobs;
+mod notices;
+mod out;
 mod pages;
+mod pause;
+mod prune;
 mod release;
 mod report;
 mod retry;
 mod rows;
+mod steps;
 mod stop;
 mod submit;
 mod tree;
@@ -25,11 +31,12 @@ use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, Transaction};
-use tidegate_contracts::{CallId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{CallId, FetchId, JobId, Lane, PageFacts, Plan};
 
 use crate::{
     Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, Packed, PageRow, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    NewPage, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
+    Submitted, Swept, Waiting, Windows,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -187,6 +194,11 @@ impl Ledger for SqliteLedger {
         jobs::stopped(&mut connection, jobs).await
     }
 
+    async fn paused(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        pause::paused(&mut connection, jobs).await
+    }
+
     async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError> {
         let mut tx = self.begin().await?;
         let committed = commit::commit(&mut tx, plans, windows, now_ms).await?;
@@ -201,16 +213,17 @@ impl Ledger for SqliteLedger {
 
     async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError> {
         let mut tx = self.begin().await?;
+        let (stopped, finished) = stop::overdue(&mut tx, now_ms).await?;
         let mut calls = release::again(&mut tx, everything, windows, now_ms).await?;
         calls.extend(release::stalled(&mut tx, windows, now_ms).await?.into_iter().map(|call| (call, 0)));
         let unplanned = jobs::unplanned(&mut tx).await?;
         tx.commit().await?;
-        Ok(Swept { calls, unplanned })
+        Ok(Swept { calls, unplanned, stopped, finished })
     }
 
-    async fn retry_failed(&self, job: JobId, _now_ms: i64) -> Result<u64, LedgerError> {
+    async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
         let mut tx = self.begin().await?;
-        let retried = retry::retry_failed(&mut tx, job).await?;
+        let retried = retry::retry_failed(&mut tx, job, now_ms).await?;
         tx.commit().await?;
         Ok(retried)
     }
@@ -218,6 +231,19 @@ impl Ledger for SqliteLedger {
     async fn cancel(&self, job: JobId, reason: &str, now_ms: i64) -> Result<(), LedgerError> {
         let mut tx = self.begin().await?;
         stop::cancel(&mut tx, job, reason, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn pause(&self, job: JobId, now_ms: i64) -> Result<bool, LedgerError> {
+        let mut tx = self.begin().await?;
+        let paused = pause::pause(&mut tx, job, now_ms).await?;
+        tx.commit().await?;
+        Ok(paused)
+    }
+
+    async fn resume(&self, job: JobId) -> Result<(), LedgerError> {
+        let mut tx = self.begin().await?;
+        pause::resume(&mut tx, job).await?;
         Ok(tx.commit().await?)
     }
 
@@ -266,12 +292,46 @@ impl Ledger for SqliteLedger {
     async fn steps(&self, job: JobId) -> Result<Vec<StepRow>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         let mut tx = connection.begin().await?;
-        report::steps(&mut tx, job).await
+        steps::steps(&mut tx, job).await
     }
 
     async fn waiting(&self, job: JobId, now_ms: i64) -> Result<Vec<Waiting>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         report::waiting(&mut connection, job, now_ms).await
+    }
+
+    async fn out(&self, job: JobId, fetch: Option<FetchId>, now_ms: i64) -> Result<Vec<OutGroup>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        out::out(&mut connection, job, fetch, now_ms).await
+    }
+
+    async fn fetch(&self, job: JobId, fetch: FetchId) -> Result<Option<FetchRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        tree::fetch(&mut connection, job, fetch).await
+    }
+
+    async fn pace(&self, job: JobId, pages: u32) -> Result<Option<Pace>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        out::pace(&mut connection, job, pages).await
+    }
+
+    async fn prunable(&self, filter: &PruneFilter) -> Result<Vec<Prunable>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        prune::prunable(&mut connection, filter).await
+    }
+
+    async fn prune_mark(&self, jobs: &[JobId], now_ms: i64) -> Result<Vec<JobId>, LedgerError> {
+        let mut tx = self.begin().await?;
+        let marked = prune::mark(&mut tx, jobs, now_ms).await?;
+        tx.commit().await?;
+        Ok(marked)
+    }
+
+    async fn prune_rows(&self, jobs: &[JobId], part: PrunePart, rows: u32) -> Result<PrunedRows, LedgerError> {
+        let mut tx = self.begin().await?;
+        let pruned = prune::rows(&mut tx, jobs, part, rows).await?;
+        tx.commit().await?;
+        Ok(pruned)
     }
 
     async fn audit(&self) -> Result<Vec<String>, LedgerError> {

@@ -13,7 +13,7 @@ use super::rows::{call_id, fetch_id, job_id, small};
 use crate::tally::Tally;
 use crate::{LedgerError, Windows};
 
-/// Releases planned calls of these jobs while their windows have room.
+/// Releases planned calls of these jobs while their windows have room and their bounds allow.
 pub(super) async fn fill(
     tx: &mut SqliteConnection,
     heads: &BTreeMap<JobId, Head>,
@@ -23,17 +23,18 @@ pub(super) async fn fill(
 ) -> Result<Vec<Call>, LedgerError> {
     let sql = "/* release_calls */
         UPDATE calls SET state = 'released', lost_at_ms = ?3
-        WHERE seq IN (SELECT seq FROM calls WHERE job_id = ?1 AND state = 'planned' ORDER BY seq LIMIT ?2)
+        WHERE seq IN (SELECT seq FROM calls WHERE job_id = ?1 AND state = 'planned' AND held = 0 ORDER BY seq LIMIT ?2)
         RETURNING seq, id, fetch_id, pointer, ordinal, attempt, requests, again,
             (SELECT step FROM fetches WHERE fetches.id = calls.fetch_id) AS step,
             (SELECT params FROM fetches WHERE fetches.id = calls.fetch_id) AS params";
     let lost_at_ms = now_ms + windows.lease_ms;
     let mut released = Vec::new();
-    for (job, head) in heads.iter().filter(|(_, head)| !head.submitted && !head.stopped) {
+    for (job, head) in heads.iter().filter(|(_, head)| head.may_release(now_ms)) {
         let delta = tally.job(*job);
         let out = head.released + delta.released;
-        let planned = head.open + delta.open - out;
-        let room = (i64::from(windows.of(head.lane)) - out).min(planned);
+        let left = head.left.map_or(i64::MAX, |left| left - delta.begun);
+        let planned = head.open + delta.open - out - head.held - delta.held;
+        let room = (i64::from(windows.of(head.lane)) - out).min(planned).min(left);
         if room <= 0 {
             continue;
         }
@@ -42,6 +43,7 @@ pub(super) async fn fill(
         // What an update returns comes in no stated order (<https://www.sqlite.org/lang_returning.html>).
         rows.sort_by_key(|row| row.get::<i64, _>("seq"));
         delta.released += rows.len() as i64;
+        delta.begun += rows.len() as i64;
         for row in &rows {
             released.push(read(row, *job, &head.provider, head.lane)?);
         }
@@ -77,8 +79,8 @@ pub(super) async fn again(
     let sql = "/* lost_calls */
         SELECT calls.seq, calls.id, calls.job_id, calls.fetch_id, calls.pointer, calls.ordinal, calls.attempt,
             calls.requests, 1 AS again, calls.wait, fetches.step, fetches.params, jobs.provider, jobs.lane
-        FROM calls JOIN fetches ON fetches.id = calls.fetch_id JOIN jobs ON jobs.id = calls.job_id
-        WHERE calls.state = 'released' AND calls.lost_at_ms <= ?1 ORDER BY calls.seq";
+        FROM jobs CROSS JOIN calls ON calls.job_id = jobs.id JOIN fetches ON fetches.id = calls.fetch_id
+        WHERE jobs.finished_at_ms IS NULL AND calls.state = 'released' AND calls.lost_at_ms <= ?1 ORDER BY calls.seq";
     let rows = sqlx::query(sql).bind(if everything { i64::MAX } else { now_ms }).fetch_all(&mut *tx).await?;
     let (mut calls, mut leases) = (Vec::new(), Vec::new());
     for row in &rows {

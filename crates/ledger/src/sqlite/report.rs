@@ -1,11 +1,12 @@
 //! Statements for people.
 
+use serde_json::json;
 use sqlx::types::Json;
 use sqlx::{Row, SqliteConnection};
-use tidegate_contracts::{JobId, WaitReason};
+use tidegate_contracts::{JobId, Plan, WaitReason};
 
 use super::rows::count;
-use crate::{FailureGroup, LedgerError, StepRow, Waiting};
+use crate::{FailureGroup, LedgerError, Waiting};
 
 pub(super) async fn failures(
     connection: &mut SqliteConnection,
@@ -13,12 +14,15 @@ pub(super) async fn failures(
     limit: u32,
 ) -> Result<Vec<FailureGroup>, LedgerError> {
     let sql = "/* failures */
-        SELECT fetches.step, calls.state, calls.class, calls.status, coalesce(calls.message, '') AS message,
+        SELECT fetches.step, calls.state, coalesce(calls.class, calls.state) AS class, calls.status,
+            coalesce(calls.message, '') AS message,
             count(*) AS calls, min(fetches.params) AS example
         FROM calls JOIN fetches ON fetches.id = calls.fetch_id
-        WHERE calls.job_id = ?1 AND calls.state IN ('skipped', 'failed')
+        WHERE calls.job_id = ?1 AND calls.state IN ('skipped', 'failed', 'cancelled')
+            -- Those that a stop gave up say nothing.
+            AND (calls.state <> 'cancelled' OR calls.message IS NOT NULL)
         GROUP BY fetches.step, calls.state, calls.class, calls.status, calls.message
-        ORDER BY calls.state, count(*) DESC, fetches.step, calls.class LIMIT ?2";
+        ORDER BY calls.state = 'cancelled', calls.state, count(*) DESC, fetches.step, calls.class LIMIT ?2";
     let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(limit).fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
@@ -35,39 +39,19 @@ pub(super) async fn failures(
         .collect()
 }
 
-pub(super) async fn steps(connection: &mut SqliteConnection, job: JobId) -> Result<Vec<StepRow>, LedgerError> {
-    let sql = "/* steps */
-        SELECT step, count(*) AS fetches, count(finished_at_ms) AS fetches_done, sum(calls_planned) AS calls_planned,
-            sum(calls_open) AS calls_open, sum(calls_failed) AS calls_failed, sum(calls_skipped) AS calls_skipped,
-            sum(items) AS items
-        FROM fetches WHERE job_id = ?1 GROUP BY step ORDER BY min(seq)";
-    let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_all(&mut *connection).await?;
-    let sql = "/* guards */
-        SELECT step, fetch_end, count(*) AS fetches FROM fetches
-        WHERE job_id = ?1 AND fetch_end IN ('repeated_pointer', 'repeated_page', 'page_cap') GROUP BY step, fetch_end";
-    let guards = sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_all(connection).await?;
-    let mut steps = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let step: String = row.try_get("step")?;
-        let mut of_step = Vec::new();
-        for guard in &guards {
-            if guard.try_get::<&str, _>("step")? == step {
-                of_step.push((guard.try_get("fetch_end")?, count(guard, "fetches")?));
-            }
-        }
-        steps.push(StepRow {
-            step,
-            fetches: count(row, "fetches")?,
-            fetches_done: count(row, "fetches_done")?,
-            calls_planned: count(row, "calls_planned")?,
-            calls_open: count(row, "calls_open")?,
-            calls_failed: count(row, "calls_failed")?,
-            calls_skipped: count(row, "calls_skipped")?,
-            items: count(row, "items")?,
-            guards: of_step,
-        });
+/// Counts what plans leave out.
+pub(super) async fn leave_out(tx: &mut SqliteConnection, plans: &[&Plan]) -> Result<(), LedgerError> {
+    let rows = crate::tally::left_out(plans);
+    if rows.is_empty() {
+        return Ok(());
     }
-    Ok(steps)
+    let rows = rows.iter().map(|((job, step), fetches)| json!([job.hex(), step, fetches]));
+    let sql = "/* leave_out */
+        INSERT INTO left_out (job_id, step, fetches)
+        SELECT unhex(value ->> 0), value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+        ON CONFLICT (job_id, step) DO UPDATE SET fetches = left_out.fetches + excluded.fetches";
+    sqlx::query(sql).bind(serde_json::Value::from_iter(rows).to_string()).execute(tx).await?;
+    Ok(())
 }
 
 pub(super) async fn waiting(
@@ -76,14 +60,16 @@ pub(super) async fn waiting(
     now_ms: i64,
 ) -> Result<Vec<Waiting>, LedgerError> {
     let sql = "/* waiting */
-        SELECT wait -> 'reason' AS reason, count(*) AS calls, min(wait ->> 'until_ms') AS until_ms
+        SELECT wait -> 'reason' AS reason, count(*) AS calls, min(wait ->> 'until_ms') AS until_ms,
+            max(wait ->> 'until_ms') AS last_until_ms
         FROM calls WHERE job_id = ?1 AND state = 'released' AND wait ->> 'until_ms' > ?2
         GROUP BY wait -> 'reason' ORDER BY count(*) DESC, min(wait ->> 'until_ms') DESC LIMIT 100";
     let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(now_ms).fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
             let reason: Json<WaitReason> = row.try_get("reason")?;
-            Ok(Waiting { reason: reason.0, calls: count(row, "calls")?, until_ms: row.try_get("until_ms")? })
+            let (until_ms, last_until_ms) = (row.try_get("until_ms")?, row.try_get("last_until_ms")?);
+            Ok(Waiting { reason: reason.0, calls: count(row, "calls")?, until_ms, last_until_ms })
         })
         .collect()
 }

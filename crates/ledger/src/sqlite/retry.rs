@@ -1,31 +1,54 @@
 //! Planning failed and cancelled calls again.
 
+use std::collections::HashSet;
+
 use sqlx::SqliteConnection;
 use tidegate_contracts::JobId;
 
+use super::rows::fetch_id;
+use super::{fetches, jobs, steps};
 use crate::LedgerError;
-use crate::tally::NOT_BEGUN;
+use crate::tally::{NOT_BEGUN, Tally};
 
 /// Plans failed and cancelled calls of a finished job again, opens their fetches and the job. Calls of fetches that
 /// could not begin stay as they are: they have no parameters to call anybody with.
-pub(super) async fn retry_failed(tx: &mut SqliteConnection, job: JobId) -> Result<u64, LedgerError> {
+pub(super) async fn retry_failed(tx: &mut SqliteConnection, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
     let sql = "/* retry_calls */
         UPDATE calls SET state = 'planned', again = 1, attempt = 0, class = NULL, status = NULL, message = NULL,
             tolerated = 0, ended_at_ms = NULL
         WHERE job_id = ?1 AND state IN ('failed', 'cancelled')
-            AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND finished_at_ms IS NOT NULL)
+            AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND finished_at_ms IS NOT NULL AND pruned_at_ms IS NULL)
             AND NOT EXISTS (SELECT 1 FROM fetches WHERE id = calls.fetch_id AND fetch_end = ?2)";
     let retried = sqlx::query(sql).bind(&job.as_bytes()[..]).bind(NOT_BEGUN).execute(&mut *tx).await?.rows_affected();
-    if retried > 0 {
-        for sql in REOPEN {
-            sqlx::query(sql).bind(&job.as_bytes()[..]).execute(&mut *tx).await?;
-        }
+    if retried == 0 {
+        return Ok(0);
     }
-    Ok(retried)
+    for sql in REOPEN {
+        sqlx::query(sql).bind(&job.as_bytes()[..]).execute(&mut *tx).await?;
+    }
+    steps::recount(tx, job).await?;
+    sqlx::query(REOPEN_JOB).bind(&job.as_bytes()[..]).bind(now_ms).execute(&mut *tx).await?;
+    Ok(retried.saturating_sub(settle(tx, job, now_ms).await?))
+}
+
+/// Lets go what waits for nothing any more, and gives up again what waits for what can't be tried again. Returns how many
+/// calls that were.
+async fn settle(tx: &mut SqliteConnection, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
+    let sql = "/* free_fetches */
+        SELECT id FROM fetches WHERE job_id = ?1 AND blockers_open = 0 AND finished_at_ms IS NULL
+            AND id IN (SELECT fetch_id FROM barriers WHERE job_id = ?1)";
+    let rows = sqlx::query(sql).bind(&job.as_bytes()[..]).fetch_all(&mut *tx).await?;
+    let free = rows.iter().map(|row| fetch_id(row, "id")).collect::<Result<Vec<_>, _>>()?;
+    let mut tally = Tally::default();
+    fetches::add(tx, &mut tally, free, &HashSet::from([job]), now_ms).await?;
+    steps::add(tx, &tally).await?;
+    let given_up = tally.job(job).cancelled;
+    jobs::add(tx, &tally, now_ms).await?;
+    Ok(given_up.unsigned_abs())
 }
 
 /// Counters are made anew from the calls: this is rare, and a count is clearer than a difference.
-const REOPEN: [&str; 3] = [
+const REOPEN: [&str; 5] = [
     "/* recount_fetches */
      UPDATE fetches SET calls_open = tally.planned, calls_failed = 0, calls_cancelled = 0, finished_at_ms = NULL
      FROM (SELECT fetch_id, count(*) AS planned FROM calls WHERE job_id = ?1 AND state = 'planned' GROUP BY fetch_id) AS tally
@@ -38,11 +61,35 @@ const REOPEN: [&str; 3] = [
      UPDATE fetches SET children_open = tally.children, finished_at_ms = NULL
      FROM (SELECT parent_id, count(*) AS children FROM opened WHERE parent_id IS NOT NULL GROUP BY parent_id) AS tally
      WHERE fetches.id = tally.parent_id",
-    "/* reopen_job */
-     UPDATE jobs SET state = 'running', stop = NULL, reason = NULL, finished_at_ms = NULL,
-        calls_open = tally.planned, calls_failed = tally.failed, calls_tolerated = tally.tolerated, calls_cancelled = 0,
-        fetches_open = (SELECT count(*) FROM fetches WHERE job_id = ?1 AND finished_at_ms IS NULL)
-     FROM (SELECT count(*) FILTER (WHERE state = 'planned') AS planned, count(*) FILTER (WHERE state = 'failed') AS failed,
-            count(*) FILTER (WHERE tolerated) AS tolerated FROM calls WHERE job_id = ?1) AS tally
-     WHERE id = ?1",
+    // What failed stays in the account of the first open fetch above it.
+    "/* recount_spoiled */
+     WITH RECURSIVE troubled (id, parent_id, finished_at_ms, calls) AS (
+        SELECT fetches.id, fetches.parent_id, fetches.finished_at_ms, failed.calls
+        FROM (SELECT fetch_id, count(*) AS calls FROM calls
+            WHERE job_id = ?1 AND state = 'failed' AND tolerated = 0 GROUP BY fetch_id) AS failed
+            JOIN fetches ON fetches.id = failed.fetch_id
+        UNION ALL SELECT above.id, above.parent_id, above.finished_at_ms, troubled.calls
+        FROM troubled JOIN fetches AS above ON above.id = troubled.parent_id WHERE troubled.finished_at_ms IS NOT NULL)
+     UPDATE fetches SET spoiled = coalesce((SELECT sum(calls) FROM troubled WHERE troubled.id = fetches.id), 0)
+     WHERE job_id = ?1 AND (spoiled > 0 OR id IN (SELECT id FROM troubled))",
+    "/* recount_blockers */
+     UPDATE fetches SET blockers_open = tally.blockers
+     FROM (SELECT barriers.fetch_id, count(*) AS blockers
+        FROM barriers JOIN fetches AS above ON above.id = barriers.blocker_id
+        WHERE barriers.job_id = ?1 AND above.finished_at_ms IS NULL GROUP BY barriers.fetch_id) AS tally
+     WHERE fetches.id = tally.fetch_id AND fetches.finished_at_ms IS NULL",
+    "/* hold_again */
+     UPDATE calls SET held = 1
+     WHERE job_id = ?1 AND state = 'planned' AND fetch_id IN (SELECT fetch_id FROM barriers WHERE job_id = ?1)",
 ];
+
+/// Tried again, it has its time and its calls anew.
+const REOPEN_JOB: &str = "/* reopen_job */
+     UPDATE jobs SET state = 'running', stop = NULL, reason = NULL, finished_at_ms = NULL,
+        deadline_at_ms = ?2 + deadline_ms, calls_left = max_calls,
+        calls_open = tally.planned, calls_held = tally.held, calls_failed = tally.failed,
+        calls_tolerated = tally.tolerated, calls_cancelled = 0,
+        fetches_open = (SELECT count(*) FROM fetches WHERE job_id = ?1 AND finished_at_ms IS NULL)
+     FROM (SELECT count(*) FILTER (WHERE state = 'planned') AS planned, coalesce(sum(held), 0) AS held, count(*) FILTER (WHERE state = 'failed') AS failed,
+            count(*) FILTER (WHERE tolerated) AS tolerated FROM calls WHERE job_id = ?1) AS tally
+     WHERE id = ?1";

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
-use tidegate_contracts::{CallId, JobId, PagePointer};
+use tidegate_contracts::{CallId, FetchId, JobId, PagePointer};
 
 use super::rows::{call_id, count, fetch_id, small};
 use crate::{FailedCall, FetchFilter, FetchRow, LedgerError};
@@ -26,6 +26,16 @@ pub(super) async fn fetches(
     sql.build().fetch_all(connection).await?.iter().map(read_fetch).collect()
 }
 
+pub(super) async fn fetch(
+    connection: &mut SqliteConnection,
+    job: JobId,
+    fetch: FetchId,
+) -> Result<Option<FetchRow>, LedgerError> {
+    let sql = "/* fetch */ SELECT * FROM fetches WHERE id = ?1 AND job_id = ?2";
+    let row = sqlx::query(sql).bind(&fetch.as_bytes()[..]).bind(&job.as_bytes()[..]).fetch_optional(connection).await?;
+    row.as_ref().map(read_fetch).transpose()
+}
+
 fn read_fetch(row: &SqliteRow) -> Result<FetchRow, LedgerError> {
     let has_parent = row.try_get::<Option<&[u8]>, _>("parent_id")?.is_some();
     let has_total = row.try_get::<Option<i64>, _>("total")?.is_some();
@@ -43,6 +53,7 @@ fn read_fetch(row: &SqliteRow) -> Result<FetchRow, LedgerError> {
         calls_failed: count(row, "calls_failed")?,
         calls_cancelled: count(row, "calls_cancelled")?,
         children_open: count(row, "children_open")?,
+        blockers_open: count(row, "blockers_open")?,
         items: count(row, "items")?,
         created_at_ms: row.try_get("created_at_ms")?,
         finished_at_ms: row.try_get("finished_at_ms")?,
@@ -59,7 +70,8 @@ pub(super) async fn failed_calls(
         SELECT calls.id, calls.fetch_id, fetches.step, fetches.params, calls.pointer, calls.state, calls.class,
             calls.status, coalesce(calls.message, '') AS message, calls.attempt
         FROM calls JOIN fetches ON fetches.id = calls.fetch_id
-        WHERE calls.job_id = ?1 AND calls.state IN ('skipped', 'failed')
+        -- As its index says it.
+        WHERE calls.job_id = ?1 AND calls.state IN ('skipped', 'failed', 'cancelled') AND calls.state <> 'cancelled'
             AND calls.seq > iif(?2 IS NULL, 0, (SELECT seq FROM calls WHERE id = ?2))
         ORDER BY calls.seq LIMIT ?3";
     let rows = sqlx::query(sql)

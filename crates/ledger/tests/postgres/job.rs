@@ -4,7 +4,7 @@ use tidegate_contracts::{
     Call, CallEnd, CallId, End, FetchId, Fingerprint, JobId, Lane, NewFetch, NewPages, PageFacts, PagePointer, Params,
     Plan, Wait, WaitReason,
 };
-use tidegate_ledger::{DEFAULT_TENANT, Ledger, NewJob, NewPage, Packed, Windows};
+use tidegate_ledger::{Bounds, DEFAULT_TENANT, Ledger, NewJob, NewPage, Packed, Windows};
 
 /// When everything happens, Unix ms.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
@@ -23,6 +23,7 @@ pub(crate) fn new_job() -> NewJob {
         provider: "mastodon".into(),
         lane: Lane::Normal,
         idempotency: None,
+        bounds: Bounds::default(),
     }
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn first_plan(job: JobId, pages: u64) -> Plan {
         pages: vec![NewPages::Numbers { from: 0, until: pages, size: 1, ordinal: 0 }],
         failure: None,
         tolerated: false,
+        after: Vec::new(),
     };
     Plan { fetches: vec![fetch], ..empty(job) }
 }
@@ -52,7 +54,7 @@ pub(crate) fn fetch_of(job: JobId) -> FetchId {
 }
 
 fn empty(job: JobId) -> Plan {
-    Plan { job, ended: None, pages: vec![], fetches: vec![], fetch_end: None, total: None, fail_job: None }
+    Plan::nothing(job)
 }
 
 /// The call succeeded with one item.
@@ -84,7 +86,7 @@ pub(crate) fn page_number(job: JobId, n: u64) -> NewPage {
         next: None,
         has_more: None,
         fingerprint: Fingerprint(n as i64),
-        repeated: false,
+        ..PageFacts::default()
     };
     let lines = Packed::pack(format!("{n}\n").as_bytes()).expect("packs");
     let call = CallId::derive(fetch, &PagePointer::Number { page: n, size: 1 });

@@ -62,6 +62,7 @@ fn every_message_reads_and_writes_its_golden_file() {
     ];
     is_golden("v1.reports_request.json", &ReportsRequest { now_ms: 1_790_000_000_000, reports });
     let usage = Usage {
+        learnt: None,
         key: permit().keys[0].clone(),
         limit: "minute".to_owned(),
         used: 12,

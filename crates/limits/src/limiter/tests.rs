@@ -8,6 +8,7 @@ use crate::rate::{Aligned, Rate};
 mod exactness;
 mod keeping;
 mod landing;
+mod learning;
 mod provider;
 mod readings;
 mod refusals;

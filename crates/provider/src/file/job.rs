@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_contracts::{Lane, Primitive};
 
-use super::{EndpointName, Name, Version};
+use super::{EndpointName, Name, Notify, Period, Version};
 
 /// What to fetch from a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,17 @@ pub struct JobFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_in_flight: Option<u32>,
+    /// How long it may take, from when it was submitted: `2h`. Then no new call goes out, and it ends as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Period>,
+    /// Never more calls than so many are released; what would come after ends the job as failed. A call that is tried
+    /// again is still one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000u64))]
+    pub max_calls: Option<u64>,
+    /// Who is told when it has finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
     /// What to call.
     #[schemars(length(min = 1, max = 100))]
     pub steps: Vec<Step>,
@@ -49,6 +60,16 @@ pub struct Step {
     /// The step above for each of whose items this one is done, as they arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<Name>,
+    /// Steps that must be done first, with all that follows from them: for the same item, if both steps follow from one,
+    /// else in the whole job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub after: Vec<Name>,
+    /// Only where this holds: an expression over `item`, `parent` and `config`. What compares with a field that is not
+    /// there does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2000))]
+    pub when: Option<String>,
     /// Parameters of the endpoint: plain values, or templates over `item`, `parent` and `config`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub with: BTreeMap<String, Primitive>,
@@ -59,6 +80,10 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_pages: Option<u32>,
+    /// Most items of each of its fetches, from the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub limit: Option<u64>,
 }
 
 /// What a failed call means for its job.

@@ -5,6 +5,7 @@ mod endpoint;
 mod job;
 mod limit;
 mod name;
+mod notify;
 mod provider;
 mod quantity;
 
@@ -13,5 +14,6 @@ pub use endpoint::{Endpoint, Parameter, Parameters, Placement, Route};
 pub use job::{JobFile, OnFailure, Step};
 pub use limit::{Cost, Factor, Limit};
 pub use name::{EndpointName, Name, Version};
+pub use notify::{Event, Notify};
 pub use provider::{Body, ConfigField, ProviderFile, Retry, Timeouts};
 pub use quantity::{Period, Size};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use http::{HeaderMap, StatusCode};
 use tidegate_answer::{Classifier, Pages, Reader, Verdict};
-use tidegate_contracts::{Class, NewPages, PagePointer};
+use tidegate_contracts::{Class, PagePointer};
 use tidegate_pagination::{Advance, advance, begin};
 use tidegate_provider::file::{Endpoint, Placement, ProviderFile};
 use tidegate_provider::parse_provider;
@@ -100,7 +100,7 @@ impl<'a> Client<'a> {
         let mut waiting = VecDeque::from([begin(&paging)]);
         let mut read = BTreeMap::new();
         while let Some(new) = waiting.pop_front() {
-            for (pointer, ordinal) in pointers(&new) {
+            for (pointer, ordinal) in new.pointers() {
                 let page = self.page(&pointer).await;
                 let Advance { pages, .. } = advance(&paging, &pointer, ordinal, &page.facts);
                 read.insert(ordinal, page.lines);
@@ -122,7 +122,7 @@ impl<'a> Client<'a> {
         let path = format!("/api{}", self.endpoint.route.path().replace("{id}", "7"));
         let method = self.endpoint.route.method();
         let query = self.pages.query(pointer);
-        let (path, body) = match pointer {
+        let (path, body) = match pointer.place() {
             PagePointer::Url { url } => (url.strip_prefix(&self.running.base_url()).unwrap().to_owned(), String::new()),
             _ if self.endpoint.send == Placement::Json => {
                 let body: serde_json::Map<_, _> =
@@ -137,20 +137,6 @@ impl<'a> Client<'a> {
         let answer =
             call(self.running, &format!("{method} {path}"), "authorization: Bearer made-up\r\n", &body).await.unwrap();
         (answer, format!("{}{path}", self.running.base_url()))
-    }
-}
-
-fn pointers(new: &NewPages) -> Vec<(PagePointer, u32)> {
-    match new.clone() {
-        NewPages::One { pointer, ordinal } => vec![(pointer, ordinal)],
-        NewPages::Offsets { from, until, size, ordinal } => (from..until)
-            .step_by(size as usize)
-            .zip(ordinal..)
-            .map(|(offset, ordinal)| (PagePointer::Offset { offset, size }, ordinal))
-            .collect(),
-        NewPages::Numbers { from, until, size, ordinal } => {
-            (from..until).zip(ordinal..).map(|(page, ordinal)| (PagePointer::Number { page, size }, ordinal)).collect()
-        }
     }
 }
 

@@ -52,8 +52,10 @@ async fn a_job_file_that_is_wrong_is_refused_with_the_place_and_what_was_expecte
         Wrong {
             what: "an unknown field",
             job: "provider: ./sim.yaml\nsteps:\n  - { id: items, call: items, forEach: a }\n",
-            says: &["job.yaml:3:31: steps[0].forEach: unknown field; expected one of call, for_each, id, max_pages, \
-                     on_failure, with; did you mean for_each?"],
+            says: &[
+                "job.yaml:3:31: steps[0].forEach: unknown field; expected one of after, call, for_each, id, limit, \
+                     max_pages, on_failure, when, with; did you mean for_each?",
+            ],
             ..Wrong::NOTHING
         },
         Wrong {

@@ -107,6 +107,27 @@ async fn a_state_file_of_a_newer_program_is_refused_and_left_as_it_is() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn a_job_in_the_file_that_this_build_can_not_read_is_refused_and_not_waited_for() {
+    let hostile = Hostile::start(|_| Trick::answer("403 Forbidden", "", "")).await;
+    let world = World::with(hostile.origin(), ENDPOINTS, STEPS);
+    world.job(&[]).await.expect(1);
+    let asked = hostile.seen().len();
+    // As a build with other files might have written it.
+    let url = format!("sqlite://{}", world.path(STATE).display());
+    let mut connection = SqliteConnection::connect(&url).await.expect("it opens");
+    sqlx::query(r#"UPDATE jobs SET spec = '{"job":{},"provider":{}}'"#)
+        .execute(&mut connection)
+        .await
+        .expect("changed");
+    connection.close().await.expect("it is written");
+    let finished = world.job(&[]).await.expect(3);
+    check_text(&finished, "can't be used");
+    assert!(finished.stderr.contains("--fresh"), "{}", finished.stderr);
+    assert_eq!(hostile.seen().len(), asked);
+    world.finish().await;
+}
+
 /// The second one is refused before it touches anything that the first one works on.
 #[tokio::test]
 async fn a_job_that_runs_already_is_refused_and_the_running_one_is_not_disturbed() {

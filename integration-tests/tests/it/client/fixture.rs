@@ -7,7 +7,7 @@ use crate::process::{Cli, Finished, Process};
 use crate::world::{JOB, World, items};
 
 /// Its state file.
-pub(super) const STATE: &str = "serve.db";
+pub(crate) const STATE: &str = "serve.db";
 
 const ENDPOINTS: &str = r#"
 retry: { attempts: 2, base: 5ms, cap: 20ms }
@@ -16,21 +16,21 @@ endpoints:
   posts: { get: "/users/{id}/posts", items: "$.items[*]", pages: { cursor: cursor, next: "$.next", size: { param: limit, max: 5 } } }
 "#;
 
-pub(super) const STEPS: &str = r#"
+pub(crate) const STEPS: &str = r#"
 steps:
   - { id: users, call: users }
   - { id: posts, call: posts, for_each: users, with: { id: "{{ item.id }}" } }
 "#;
 
 /// A third party with users and 12 posts of each, whose answers take `latency_ms`.
-pub(super) fn third_party(users: u64, latency_ms: u64) -> SimulatorSpec {
+pub(crate) fn third_party(users: u64, latency_ms: u64) -> SimulatorSpec {
     let users = EndpointSpec::at("/users").items(users).offset("offset").size("limit", 10).total_in_body("$.total");
     let posts = EndpointSpec::at("/users/{id}/posts").items(12).cursor("cursor", "$.next").size("limit", 5);
     SimulatorSpec::seeded(7).latency_ms(latency_ms).with("users", users).with("posts", posts)
 }
 
 /// Ids of all users and their posts.
-pub(super) fn everything(simulator: &Running) -> Vec<String> {
+pub(crate) fn everything(simulator: &Running) -> Vec<String> {
     let users = simulator.ids("users", "");
     let posts: Vec<_> = users.iter().flat_map(|user| simulator.ids("posts", user)).collect();
     [users, posts].concat()
@@ -40,15 +40,15 @@ pub(super) fn everything(simulator: &Running) -> Vec<String> {
 ///
 /// Every test ends with [`Served::finish`], which ends the gateway and recounts what its state file holds.
 #[must_use = "a gateway is finished"]
-pub(super) struct Served {
-    pub(super) world: World,
-    pub(super) address: String,
-    pub(super) key: String,
+pub(crate) struct Served {
+    pub(crate) world: World,
+    pub(crate) address: String,
+    pub(crate) key: String,
     process: Process,
 }
 
 impl Served {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let world = World::new();
         let key = world.run(&["keys", "create", "--state", STATE]).await.expect(0).stdout.trim().to_owned();
         let (process, address) = spawn(&world, "127.0.0.1:0").await;
@@ -57,53 +57,53 @@ impl Served {
 
     /// With a third party, a provider file for it ([`World::provider`]; `first` are lines of it) and a job file that uses
     /// it.
-    pub(super) async fn before(spec: &SimulatorSpec, first: &str) -> (Self, Running) {
+    pub(crate) async fn before(spec: &SimulatorSpec, first: &str) -> (Self, Running) {
         let (served, simulator) = (Self::start().await, Simulator::start(spec).await.unwrap());
         served.job(&simulator.base_url(), first);
         (served, simulator)
     }
 
     /// Writes a provider file for an API at `base_url`, and a job file that uses it.
-    pub(super) fn job(&self, base_url: &str, first: &str) {
+    pub(crate) fn job(&self, base_url: &str, first: &str) {
         self.world.provider(base_url, &format!("{first}{ENDPOINTS}"));
         self.world.write(JOB, &format!("provider: ./sim.yaml\n{STEPS}"));
     }
 
     /// `tidegate ARGS…` with where the gateway is, and a key.
-    pub(super) fn cli(&self, args: &[&str]) -> Cli {
+    pub(crate) fn cli(&self, args: &[&str]) -> Cli {
         let url = format!("http://{}", self.address);
         self.world.tidegate(args).env("TIDEGATE_URL", &url).env("TIDEGATE_API_KEY", &self.key)
     }
 
-    pub(super) async fn run(&self, args: &[&str]) -> Finished {
+    pub(crate) async fn run(&self, args: &[&str]) -> Finished {
         self.cli(args).run().await
     }
 
     /// What `tidegate ARGS…` says on standard output, which has to go well.
-    pub(super) async fn says(&self, args: &[&str]) -> String {
+    pub(crate) async fn says(&self, args: &[&str]) -> String {
         self.run(args).await.expect(0).stdout.trim().to_owned()
     }
 
     /// Submits the job file, and returns its id.
-    pub(super) async fn submit(&self) -> String {
+    pub(crate) async fn submit(&self) -> String {
         self.says(&["submit", JOB]).await
     }
 
-    pub(super) async fn status(&self, job: &str) -> Value {
+    pub(crate) async fn status(&self, job: &str) -> Value {
         self.run(&["status", job, "--json"]).await.expect(0).json()
     }
 
-    pub(super) async fn items(&self, job: &str) -> Vec<Value> {
+    pub(crate) async fn items(&self, job: &str) -> Vec<Value> {
         items(&self.says(&["items", job]).await)
     }
 
     /// What the gateway has logged so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.process.said()
     }
 
     /// SIGKILL, and a new process at the same address.
-    pub(super) async fn kill(self) -> Self {
+    pub(crate) async fn kill(self) -> Self {
         let Self { world, address, key, process } = self;
         process.kill().await;
         let (process, address) = spawn(&world, &address).await;
@@ -111,7 +111,7 @@ impl Served {
     }
 
     /// Ends the gateway in order, and recounts.
-    pub(super) async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.process.signal("TERM").await;
         self.process.wait().await.expect(0);
         self.world.finish().await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_simulator::Simulator;
+use tidegate_simulator::{EndpointSpec, Faults, Lies, Simulator, SimulatorSpec};
 
 use super::fixture::{STEPS, Served, everything, third_party};
 use crate::tap::Tap;
@@ -114,5 +114,22 @@ async fn a_failed_job_makes_its_failed_calls_again_at_once_and_no_others() {
     assert_eq!(again.len(), 2 * 3, "{again:?}");
     assert!(again.iter().all(|asked| broken.iter().any(|path| asked.target.starts_with(path))), "{again:?}");
     assert_same(ids(&served.items(job).await), everything(&simulator));
+    served.finish().await;
+}
+
+#[tokio::test]
+async fn an_item_that_came_twice_is_read_once() {
+    let lies = Lies { endless_cursor: true, ..Lies::default() };
+    let list = EndpointSpec::at("/list").items(45).cursor("cursor", "$.next").size("limit", 10);
+    let spec = SimulatorSpec::seeded(1).with("list", list.faults(Faults { lies, ..Faults::default() }));
+    let (served, simulator) = (Served::start().await, Simulator::start(&spec).await.unwrap());
+    let pages = r#"pages: { cursor: cursor, next: "$.next", size: { param: limit, max: 10 } }"#;
+    let endpoint = format!("endpoints: {{ list: {{ get: /list, items: \"$.items[*]\", key: \"$.id\", {pages} }} }}");
+    served.world.provider(&simulator.base_url(), &endpoint);
+    served.world.write(JOB, "provider: ./sim.yaml\nsteps: [{ id: list, call: list }]");
+    let job = served.submit().await;
+    let ended = served.run(&["watch", &job, "--json"]).await.expect(0).json();
+    assert_eq!(ended["counts"]["items"], json!(50), "the last page comes twice");
+    assert_same(ids(&served.items(&job).await), simulator.ids("list", ""));
     served.finish().await;
 }

@@ -7,6 +7,7 @@ use tidegate_ledger::{JobFilter, Ledger as _, PostgresConfig, PostgresLedger};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::queues::Queues;
 use super::servers::{Addresses, shared_rabbitmq};
 use crate::process::{Cli, DEADLINE, Finished, Process};
 use crate::world::World;
@@ -50,6 +51,7 @@ pub(crate) struct Cluster {
     api_key: String,
     settings: Vec<(&'static str, String)>,
     may_fail_requests: bool,
+    dead: u32,
 }
 
 impl Cluster {
@@ -64,13 +66,18 @@ impl Cluster {
         let world = World::new();
         let sealing_key = world.run(&["keys", "new-sealing-key"]).await.expect(0).stdout.trim().to_owned();
         let (services, settings, api_key) = (Vec::new(), Vec::new(), String::new());
-        Self { world, addresses, name, services, sealing_key, api_key, settings, may_fail_requests: false }
+        Self { world, addresses, name, services, sealing_key, api_key, settings, may_fail_requests: false, dead: 0 }
     }
 
     /// With a variable for all processes.
     pub(crate) fn set(mut self, name: &'static str, value: &str) -> Self {
         self.settings.push((name, value.to_owned()));
         self
+    }
+
+    /// What is started from now on is without this variable.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.retain(|(other, _)| *other != name);
     }
 
     /// One of each service, ready.
@@ -85,8 +92,8 @@ impl Cluster {
 
     pub(crate) async fn make_vhost(&self) {
         if self.addresses.rabbitmq.is_none() {
-            rabbitmqctl(&["add_vhost", &self.name]).await;
-            rabbitmqctl(&["set_permissions", "-p", &self.name, "guest", ".*", ".*", ".*"]).await;
+            self.ctl(&["add_vhost", &self.name]).await;
+            self.ctl(&["set_permissions", "-p", &self.name, "guest", ".*", ".*", ".*"]).await;
         }
     }
 
@@ -114,6 +121,16 @@ impl Cluster {
     /// Requests will fail, and the gateway will say so in its log.
     pub(crate) fn may_fail_requests(&mut self) {
         self.may_fail_requests = true;
+    }
+
+    /// There are so many dead letters in the end.
+    pub(crate) fn expect_dead(&mut self, count: usize) {
+        self.dead = u32::try_from(count).expect("a few");
+    }
+
+    /// `rabbitmqctl ARGS…` on the cluster's broker.
+    pub(crate) async fn ctl(&self, args: &[&str]) -> String {
+        self.addresses.node.ctl(args).await
     }
 
     /// `tidegate ARGS…` with all settings of this cluster.
@@ -148,6 +165,11 @@ impl Cluster {
     /// Before the names of queues and keys.
     pub(crate) fn prefix(&self) -> String {
         format!("{}:", self.name)
+    }
+
+    /// Its virtual host.
+    pub(crate) fn vhost(&self) -> &str {
+        if self.addresses.rabbitmq.is_none() { &self.name } else { "/" }
     }
 
     /// The name of the database and of the virtual host.
@@ -240,6 +262,12 @@ impl Cluster {
         self.take(kind).process.kill().await
     }
 
+    /// SIGTERM, and nothing in its place.
+    pub(crate) async fn stop(&mut self, kind: &str) {
+        let ended = stop(kind, self.take(kind).process).await;
+        assert!(!has_errors(&ended), "{kind}: {}", ended.stderr);
+    }
+
     fn take(&mut self, kind: &str) -> Service {
         let place = self.services.iter().position(|service| service.kind == kind);
         self.services.remove(place.unwrap_or_else(|| panic!("no {kind} runs")))
@@ -288,13 +316,19 @@ impl Cluster {
         PostgresLedger::connect(&PostgresConfig::new(url)).await.expect("the ledger")
     }
 
-    /// All services end in order when they are asked to, and every account balances.
+    /// No message is left, all services end in order when they are asked to, and every account balances.
     pub(crate) async fn finish(mut self) {
+        let listed = self.ctl(&["list_queues", "-p", self.vhost(), "name", "--no-table-headers"]).await;
+        let plain = self.addresses.node.plain().map_or_else(|| self.rabbitmq(), str::to_owned);
+        let queues = Queues::new(plain, &listed);
+        queues.are_empty(self.dead).await;
         for Service { kind, process, .. } in self.services.drain(..) {
             let ended = stop(kind, process).await;
             let may_fail = self.may_fail_requests && kind == "gateway";
             assert!(may_fail || !has_errors(&ended), "{kind}: {}", ended.stderr);
         }
+        // Nor had they one in hand.
+        queues.are_empty(self.dead).await;
         let ledger = self.ledger().await;
         assert_eq!(ledger.audit().await.expect("an audit"), Vec::<String>::new());
         for job in ledger.jobs(&JobFilter::newest(1_000)).await.expect("jobs") {
@@ -308,7 +342,7 @@ impl Cluster {
 
     async fn tidy(&self) {
         if self.addresses.rabbitmq.is_none() {
-            rabbitmqctl(&["delete_vhost", &self.name]).await;
+            self.ctl(&["delete_vhost", &self.name]).await;
         }
         self.on_server(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
@@ -318,7 +352,8 @@ impl Cluster {
         self.on(&self.name, sql).await;
     }
 
-    async fn on_server(&self, sql: &str) {
+    /// Runs a statement on its server.
+    pub(crate) async fn on_server(&self, sql: &str) {
         self.on("postgres", sql).await;
     }
 
@@ -351,13 +386,6 @@ async fn exchange(address: &str, request: &str) -> Option<Answer> {
 
 fn has_errors(ended: &Finished) -> bool {
     ended.stderr.contains("\"level\":\"error\"")
-}
-
-pub(super) async fn rabbitmqctl(args: &[&str]) -> String {
-    let done = tokio::process::Command::new("rabbitmqctl").arg("-q").args(args).output().await;
-    let done = done.unwrap_or_else(|error| panic!("rabbitmqctl {args:?}: {error}"));
-    assert!(done.status.success(), "rabbitmqctl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
 /// Enough to tell two tests of one process apart.

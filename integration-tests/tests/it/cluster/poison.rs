@@ -61,7 +61,7 @@ async fn publish_raw(cluster: &Cluster, queue: &Queue, bytes: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_put_aside_with_its_reason_while_the_job_goes_on() {
-    let (cluster, simulator) = (Cluster::start().await, third_party(USERS, 20).await);
+    let (mut cluster, simulator) = (Cluster::start().await, third_party(USERS, 20).await);
     write_job(&cluster, &simulator);
     let job = cluster.submit(JOB).await;
     let bus = bus(&cluster).await;
@@ -116,6 +116,7 @@ async fn what_makes_no_sense_is_put_aside_with_its_reason_while_the_job_goes_on(
     }
     bus.close().await;
     simulator.stop().await;
+    cluster.expect_dead(reasons.len());
     cluster.finish().await;
 }
 

@@ -7,7 +7,7 @@ use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 
-use super::fixture::{Cluster, KINDS, rabbitmqctl};
+use super::fixture::{Cluster, KINDS};
 use super::servers::{Addresses, Postgres, Redis};
 use crate::hostile::{Hostile, Trick, page};
 use crate::process::DEADLINE;
@@ -49,7 +49,7 @@ const DELIVERED_WITHIN: Duration = Duration::from_millis(300);
 /// All messages that the broker has and nobody takes, with their headers. They are put back.
 async fn messages(cluster: &Cluster) -> (usize, String) {
     // The broker counts what is in a quorum queue now and then only; so all are looked into, but for parked calls'.
-    let queues = rabbitmqctl(&["list_queues", "--no-table-headers", "-p", cluster.name(), "name"]).await;
+    let queues = cluster.ctl(&["list_queues", "--no-table-headers", "-p", cluster.name(), "name"]).await;
     let queues = queues.lines().map(str::trim);
     let connection = Connection::connect(&cluster.rabbitmq(), ConnectionProperties::default()).await.expect("connects");
     let (mut count, mut all) = (0, String::new());

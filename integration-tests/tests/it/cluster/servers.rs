@@ -2,16 +2,20 @@
 //!
 //! A package that is missing fails the test: what it tests would otherwise be tested nowhere.
 
+mod authority;
 mod postgres;
 mod rabbit;
 mod redis_server;
+mod rotel;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
-pub(super) use postgres::Postgres;
-pub(super) use rabbit::Rabbit;
+pub(super) use authority::Authority;
+pub(super) use postgres::{Postgres, user as server_user};
+pub(super) use rabbit::{Node, Rabbit};
 pub(super) use redis_server::Redis;
+pub(super) use rotel::{Rotel, Span};
 
 /// Where the servers of a cluster are.
 #[derive(Debug, Clone)]
@@ -21,13 +25,15 @@ pub(crate) struct Addresses {
     pub(crate) redis: String,
     /// With its virtual host; `None`: one is made on the machine's broker.
     pub(crate) rabbitmq: Option<String>,
+    /// Of the broker.
+    pub(crate) node: Node,
 }
 
 impl Addresses {
     /// The machine's own, or those that `TIDEGATE_TEST_…` names.
     pub(crate) fn usual() -> Self {
         let postgres = server("POSTGRES", "postgres://postgres@127.0.0.1:5432");
-        Self { postgres, redis: server("REDIS", "redis://127.0.0.1:6379"), rabbitmq: None }
+        Self { postgres, redis: server("REDIS", "redis://127.0.0.1:6379"), rabbitmq: None, node: Node::default() }
     }
 
     /// Another PostgreSQL.
@@ -42,7 +48,7 @@ impl Addresses {
 
     /// Another RabbitMQ.
     pub(crate) fn rabbitmq(self, rabbit: &Rabbit) -> Self {
-        Self { rabbitmq: Some(rabbit.url()), ..self }
+        Self { rabbitmq: Some(rabbit.url()), node: rabbit.node(), ..self }
     }
 }
 
@@ -73,6 +79,6 @@ fn installed(folder: &str, program: &str, package: &str) -> PathBuf {
 }
 
 /// Makes a folder the property of a user.
-fn give(folder: &Path, (uid, gid): (u32, u32)) {
+pub(super) fn give(folder: &Path, (uid, gid): (u32, u32)) {
     std::os::unix::fs::chown(folder, Some(uid), Some(gid)).expect("a folder of the test's own can be given away");
 }

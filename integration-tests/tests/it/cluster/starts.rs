@@ -59,7 +59,7 @@ async fn services_that_start_before_their_servers_wait_and_get_ready_by_themselv
 async fn a_wrong_password_is_said_clearly_and_never_shown() {
     const WRONG: &str = "canary-wrong-password";
     let (postgres, redis) = (Postgres::start("right").await, Redis::start(Some("right")));
-    let usual = Addresses { postgres: postgres.url(), redis: redis.url(), rabbitmq: None };
+    let usual = Addresses::usual().postgres(&postgres).redis(&redis);
     let wrong_postgres = Addresses { postgres: postgres.url_with(WRONG), ..usual.clone() };
     let wrong_redis = Addresses { redis: redis.url_with(Some(WRONG)), ..usual.clone() };
     let wrong_rabbitmq = super::servers::shared_rabbitmq().replace("guest:guest", &format!("guest:{WRONG}"));
@@ -105,5 +105,26 @@ async fn a_schema_newer_than_the_program_is_refused_in_so_many_words() {
         assert!(!ended.stderr.contains("panicked"), "{ended:?}");
     }
     cluster.sql("DELETE FROM _sqlx_migrations WHERE version = 30000101000000").await;
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_with_nothing_to_do_notice_that_the_database_is_gone_and_back_and_health_checks_are_no_news() {
+    let mut postgres = Postgres::start("secret").await;
+    let mut cluster = Cluster::over(Addresses::usual().postgres(&postgres)).await.started().await;
+    cluster.may_fail_requests();
+    let idle = ["planner", "executor", "tracker", "gateway"];
+    postgres.kill().await;
+    for kind in idle {
+        cluster.is_ready(kind, false).await;
+        assert_eq!(cluster.ask(kind, "GET", "/livez", "").await.status, 200, "{kind} lives");
+    }
+    postgres.run();
+    cluster.are_ready().await;
+    for kind in idle {
+        let said = cluster.said_by(kind);
+        assert!(!said.contains("readyz") && !said.contains("livez"), "{kind} tells of health checks: {said}");
+        assert!(!said.contains("\"message\":\"request\""), "{kind} tells of health checks: {said}");
+    }
     cluster.finish().await;
 }

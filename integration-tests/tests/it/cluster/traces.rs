@@ -4,20 +4,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::fixture::Cluster;
 use super::jobs::{ENDPOINTS, requests, third_party, write_job};
-use super::servers::Addresses;
-use crate::telemetry::collector::{Collector, Span, SpanId};
+use super::servers::{Addresses, Rotel, Span};
 use crate::world::JOB;
 
 /// Names of spans with their services on the shortest way to a span of this name, by links and parents.
-fn way(from: &Span, to: &str, by_id: &HashMap<SpanId, &Span>) -> Option<Vec<String>> {
+fn way(from: &Span, to: &str, by_id: &HashMap<&str, &Span>) -> Option<Vec<String>> {
     let step = |span: &Span| format!("{} {}", span.service, span.name);
     let (mut ways, mut been) = (VecDeque::from([(from, vec![step(from)])]), HashSet::new());
     while let Some((span, way)) = ways.pop_front() {
         if span.name == to {
             return Some(way);
         }
-        for before in span.links.iter().chain(&span.parent).filter_map(|id| by_id.get(id)) {
-            if been.insert(before.id) {
+        for before in span.links.iter().chain(&span.parent).filter_map(|id| by_id.get(id.as_str())) {
+            if been.insert(&before.id) {
                 ways.push_back((before, [&way[..], &[step(before)]].concat()));
             }
         }
@@ -27,9 +26,9 @@ fn way(from: &Span, to: &str, by_id: &HashMap<SpanId, &Span>) -> Option<Vec<Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_of_a_call_can_be_followed_from_the_arbiter_and_the_wire_back_to_the_client_s_request() {
-    let (collector, simulator) = (Collector::start().await, third_party(10, 0).await);
+    let (collector, simulator) = (Rotel::start().await, third_party(10, 0).await);
     let cluster = Cluster::over(Addresses::usual()).await;
-    let cluster = cluster.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()).started().await;
+    let cluster = cluster.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url()).started().await;
     write_job(&cluster, &simulator);
     let limited =
         format!("limits:\n  - {{ id: quota, key: [provider], window: {{ calls: 1000, per: 1s }} }}\n{}", ENDPOINTS);
@@ -40,8 +39,8 @@ async fn the_way_of_a_call_can_be_followed_from_the_arbiter_and_the_wire_back_to
     simulator.stop().await;
     // What is left goes out when they end.
     cluster.finish().await;
-    let spans = collector.spans();
-    let by_id: HashMap<SpanId, &Span> = spans.iter().map(|span| (span.id, span)).collect();
+    let spans = collector.spans().await;
+    let by_id: HashMap<&str, &Span> = spans.iter().map(|span| (span.id.as_str(), span)).collect();
     let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
     let first = [
         "tidegate-executor call",
@@ -69,12 +68,21 @@ async fn the_way_of_a_call_can_be_followed_from_the_arbiter_and_the_wire_back_to
     };
     ways("http_request", &["tidegate-executor http_request"]);
     ways("permits", &["tidegate-executor permits"]);
-    let asked = |span: &&Span| span.parent.and_then(|id| by_id.get(&id)).is_some_and(|parent| parent.name == "permits");
+    let parent = |span: &Span| by_id.get(span.parent.as_deref()?).copied();
+    let asked = |span: &&Span| parent(span).is_some_and(|parent| parent.name == "permits");
     let decided = spans.iter().filter(|span| span.name == "decide").filter(asked).collect::<Vec<_>>();
     assert_eq!(decided.len(), named("permits").len(), "each request to the arbiter is seen there");
     for decided in decided {
-        let parent = by_id[&decided.parent.expect("asked")];
+        let parent = parent(decided).expect("asked");
         assert_eq!((decided.service.as_str(), &decided.trace), ("tidegate-arbiter", &parent.trace));
     }
     assert_eq!(named("http_request").len() as u64, sent);
+    // Forwards: what came of each call is stored by its executor, planned, and committed.
+    for call in named("call") {
+        let stored = named("store").into_iter().find(|store| store.parent.as_deref() == Some(&*call.id));
+        assert!(stored.is_some_and(|store| store.service == "tidegate-executor"), "nobody stored {call:?}");
+        let plan = named("plan").into_iter().find(|plan| plan.links.contains(&call.id));
+        let plan = plan.unwrap_or_else(|| panic!("nobody planned what came of {call:?}"));
+        assert!(named("commit").iter().any(|commit| commit.links.contains(&plan.id)), "nobody committed {plan:?}");
+    }
 }

@@ -45,10 +45,6 @@ pub(crate) struct Span {
     pub(crate) id: SpanId,
     /// Its trace's id, in hexadecimal.
     pub(crate) trace: String,
-    /// The span that waits for it, maybe of another process.
-    pub(crate) parent: Option<SpanId>,
-    /// `service.name` of its process.
-    pub(crate) service: String,
     /// Spans that it links to, of whatever trace.
     pub(crate) links: Vec<SpanId>,
 }
@@ -103,14 +99,9 @@ impl Collector {
     pub(crate) fn spans(&self) -> Vec<Span> {
         let posts = self.posts("/v1/traces");
         let resources = posts.iter().flat_map(|post| bytes(&post.body, 1));
-        let spans = resources.flat_map(|resource| {
-            let service = service(resource);
-            below(resource, &[2, 2]).into_iter().map(move |span| (span, service.clone()))
-        });
+        let spans = resources.flat_map(|resource| below(resource, &[2, 2]));
         spans
-            .map(|(span, service)| Span {
-                service,
-                parent: bytes(span, 4).next().filter(|id| !id.is_empty()).map(span_id),
+            .map(|span| Span {
                 name: String::from_utf8_lossy(bytes(span, 5).next().expect("a span has a name")).into_owned(),
                 id: span_id(bytes(span, 2).next().expect("a span has an id")),
                 trace: bytes(span, 1)
@@ -157,14 +148,6 @@ async fn receive(stream: TcpStream, posts: Arc<Mutex<Vec<Post>>>) -> std::io::Re
         posts.lock().unwrap_or_else(PoisonError::into_inner).push(Post { path, body });
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
     }
-}
-
-/// The attribute `service.name` of a resource with its spans; empty where there is none.
-fn service(resource: &[u8]) -> String {
-    let attributes = below(resource, &[1, 1]);
-    let text = |field: Option<&[u8]>| String::from_utf8_lossy(field.unwrap_or_default()).into_owned();
-    let named = attributes.into_iter().find(|attribute| text(bytes(attribute, 1).next()) == "service.name");
-    named.map(|attribute| text(below(attribute, &[2, 1]).first().copied())).unwrap_or_default()
 }
 
 fn span_id(bytes: &[u8]) -> SpanId {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use redis::Cmd;
-use tidegate_limits::{Aligned, Charge, Question, Report, Terms};
+use tidegate_limits::{Aligned, Charge, Learn, Question, Report, Terms};
 
 use super::keys::Keys;
 
@@ -115,6 +115,10 @@ fn rate(terms: &Terms) -> String {
         }
         Terms::Bucket { calls, every_us } => format!("b:{calls}:{every_us}"),
         Terms::Concurrency { calls, lease_ms } => format!("c:{calls}:{lease_ms}"),
+        Terms::Learn(learn) => {
+            let Learn { start_per_s, floor_per_s, cap_per_s, refused_share } = learn;
+            format!("l:{start_per_s}:{floor_per_s}:{cap_per_s}:{refused_share}")
+        }
         Terms::Told => "t".to_owned(),
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use secrecy::{ExposeSecret, SecretString};
-use tidegate_limits::{Decision, Permit, Question, Report, Usage};
+use tidegate_limits::{Decision, Learnt, Permit, Question, Report, Usage};
 
 use self::connection::Connection;
 use self::function_call::FunctionCall;
@@ -40,7 +40,7 @@ const FAMILIES_TTL_MS: i64 = 400 * 86_400_000;
 /// Where the store is.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// Such as `redis://user:password@host:6379/0`.
+    /// Such as `redis://user:password@host:6379/0`, or `rediss://` for TLS (rustls, with the system's certificates).
     pub url: SecretString,
     /// Every key begins with it; two deployments on one Redis need two. No braces. Default `tidegate:`.
     pub prefix: String,
@@ -200,13 +200,20 @@ impl LimitStore for RedisStore {
     }
 }
 
-/// Limit, used, size, when it resets, until when it is blocked.
-type Gauge = (String, u64, Option<u64>, Option<i64>, Option<i64>);
+/// Limit, used, size, when it resets, until when it is blocked, what was learnt.
+type Gauge = (String, u64, Option<u64>, Option<i64>, Option<i64>, Option<Lesson>);
+/// Pace an hour, whether it is proven, when it was last refused.
+type Lesson = (u64, u8, Option<i64>);
 
-fn usage_of(key: &str, (limit, used, size, resets_at_ms, blocked_until_ms): Gauge, ahead_ms: i64) -> Usage {
+fn usage_of(key: &str, (limit, used, size, resets_at_ms, blocked_until_ms, lesson): Gauge, ahead_ms: i64) -> Usage {
     let ahead = |ms: i64| ms + ahead_ms;
     let (resets_at_ms, blocked_until_ms) = (resets_at_ms.map(ahead), blocked_until_ms.map(ahead));
-    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms }
+    let learnt = lesson.map(|(per_hour, is_proven, refused_at_ms)| Learnt {
+        per_hour,
+        is_proven: is_proven == 1,
+        refused_at_ms: refused_at_ms.map(ahead),
+    });
+    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms, learnt }
 }
 
 /// The family of a question; all its budgets are of one.

@@ -202,6 +202,20 @@ async fn a_report_that_could_not_be_told_is_told_when_the_arbiter_is_back() {
 }
 
 #[tokio::test]
+async fn a_report_that_makes_no_sense_is_dropped_at_once_and_harms_no_other() {
+    let store = Arc::new(MemoryStore::new());
+    let served = Served::start(Arc::clone(&store) as Arc<dyn LimitStore>, Config::default()).await;
+    let permits = client(&[&served]);
+    let permit = granted(&permits, slot()).await;
+    let nonsense = Permit { id: 1 << 60, keys: permit.keys.clone() };
+    let [nonsense, good] = [nonsense, permit].map(|permit| Report { permit, sent: true, answer: None });
+    let (dropped, told) = tokio::join!(permits.report(nonsense), permits.report(good));
+    assert!(dropped.unwrap_err().to_string().contains("could not be told"));
+    told.unwrap();
+    granted(&permits, slot()).await;
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_an_error_that_names_no_token() {
     let served =
         Served::start(Arc::new(MemoryStore::new()), Config { token: Some("right-token".into()), ..Config::default() })

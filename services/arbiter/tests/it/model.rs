@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisStore};
 use tidegate_limits::{
-    Aligned, Charge, Decision, Limiter, Permit, Question, Rate, Reading, Refused, Report, Told, Usage,
+    Aligned, Charge, Decision, Learn, Limiter, Permit, Question, Rate, Reading, Refused, Report, Told, Usage,
 };
 
 use crate::kit::{fresh_prefix, store, sweep};
@@ -58,6 +58,11 @@ fn rates() -> impl Strategy<Value = Rate> {
             .prop_map(|(calls, every_us)| Rate::Bucket { calls, restore_per_s: 1e6 / f64::from(every_us) }),
         (1..8_u32, 100..400_000_u64)
             .prop_map(|(calls, lease_ms)| Rate::Concurrency { calls, lease: Duration::from_millis(lease_ms) }),
+        (1..400_u32, 1..100_u32).prop_map(|(start, share)| Rate::Learn(Learn {
+            start_per_s: f64::from(start) / 8.0,
+            refused_share: f64::from(share) / 1_000.0,
+            ..Learn::default()
+        })),
         Just(Rate::Told {}),
     ]
 }

@@ -49,10 +49,24 @@ impl Arbiter {
 }
 
 /// Why a request came to nothing.
-struct Failed {
+pub(super) struct Failed {
     /// The arbiter has surely charged nothing, so another may be asked.
     is_unheard: bool,
-    reason: String,
+    /// It makes no sense to an arbiter: it will make none the next time either.
+    pub(super) is_refused: bool,
+    pub(super) reason: String,
+}
+
+impl From<Failed> for PermitsError {
+    fn from(failed: Failed) -> Self {
+        Self(failed.reason)
+    }
+}
+
+impl Failed {
+    fn new(reason: String) -> Self {
+        Self { is_unheard: false, is_refused: false, reason }
+    }
 }
 
 impl Arbiters {
@@ -68,25 +82,27 @@ impl Arbiters {
     }
 
     /// Sends a request to one arbiter after the other until one has heard it: each once, those that failed lately last.
-    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Vec<u8>, PermitsError> {
-        let body = serde_json::to_vec(body).map_err(|error| PermitsError(error.to_string()))?;
-        let mut reason = String::new();
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Vec<u8>, Failed> {
+        let body = serde_json::to_vec(body).map_err(|error| Failed::new(error.to_string()))?;
+        let mut last = Failed::new(String::new());
         for arbiter in self.in_turn() {
             match self.post_to(&arbiter.url, path, body.clone()).await {
                 Ok(answer) => {
                     arbiter.shun(None);
                     return Ok(answer);
                 }
+                // Another would say the same.
+                Err(failed) if failed.is_refused => return Err(failed),
                 Err(failed) => {
                     arbiter.shun(Some(Instant::now() + SHUN_FOR));
                     if !failed.is_unheard {
-                        return Err(PermitsError(failed.reason));
+                        return Err(failed);
                     }
-                    reason = failed.reason;
+                    last = failed;
                 }
             }
         }
-        Err(PermitsError(reason))
+        Err(last)
     }
 
     fn in_turn(&self) -> Vec<&Arbiter> {
@@ -106,15 +122,16 @@ impl Arbiters {
         if let Some(traceparent) = inject() {
             request = request.header("traceparent", traceparent);
         }
-        let failed =
-            |error: reqwest::Error| Failed { is_unheard: error.is_connect(), reason: chain(&error.without_url()) };
+        let failed = |error: reqwest::Error| {
+            let is_unheard = error.is_connect();
+            Failed { is_unheard, ..Failed::new(chain(&error.without_url())) }
+        };
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if answer.len() + chunk.len() > ANSWER_MAX_BYTES {
-                let reason = format!("its answer is longer than {ANSWER_MAX_BYTES} bytes");
-                return Err(Failed { is_unheard: false, reason });
+                return Err(Failed::new(format!("its answer is longer than {ANSWER_MAX_BYTES} bytes")));
             }
             answer.extend_from_slice(&chunk);
         }
@@ -123,7 +140,11 @@ impl Arbiters {
         }
         let reason = String::from_utf8_lossy(&answer[..answer.len().min(REASON_MAX_BYTES)]).into_owned();
         // Turned away before anything was decided; another arbiter may have room, or reach its store.
-        Err(Failed { is_unheard: status == StatusCode::SERVICE_UNAVAILABLE, reason: format!("{status}: {reason}") })
+        Err(Failed {
+            is_unheard: status == StatusCode::SERVICE_UNAVAILABLE,
+            is_refused: matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY),
+            reason: format!("{status}: {reason}"),
+        })
     }
 }
 

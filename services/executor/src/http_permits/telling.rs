@@ -40,15 +40,35 @@ pub(super) async fn tell_all(
 
 impl Telling {
     /// Tells until it is heard, for a while: a report is idempotent, and a slot that nobody gives back is held for minutes.
+    /// What an arbiter refuses is dropped; of many that are refused together each is told alone, for the sake of the others.
     async fn tell(&self, batch: Vec<Told>) {
+        let Err((refused, reason)) = self.tell_together(batch).await else { return };
+        if let [one] = &refused[..] {
+            let keys = one.report.permit.keys.join(" ");
+            return tracing::error!(keys, reason, "the arbiter refuses a report; its permit comes back by its lease");
+        }
+        for one in refused {
+            // Never more than one deep: what is alone is dropped above.
+            Box::pin(self.tell(vec![one])).await;
+        }
+    }
+
+    /// Returns what makes no sense to arbiters.
+    async fn tell_together(&self, batch: Vec<Told>) -> Result<(), (Vec<Told>, String)> {
         let (reports, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|told| (told.report, told.told)).unzip();
         let (until, mut failures) = (Instant::now() + self.tell_for, 0);
         let mut request = ReportsRequest { now_ms: 0, reports };
         loop {
             request.now_ms = (self.clock)();
-            let Err(error) = self.arbiters.post(REPORTS_PATH, &request).await else { break };
+            let Err(failed) = self.arbiters.post(REPORTS_PATH, &request).await else { break };
+            let error = failed.reason;
+            if failed.is_refused {
+                let told = request.reports.into_iter().zip(waiting);
+                return Err((told.map(|(report, told)| Told { report, told }).collect(), error));
+            }
             if Instant::now() >= until {
-                return tracing::warn!(%error, reports = request.reports.len(), "permits were not given back");
+                tracing::warn!(error, reports = request.reports.len(), "permits were not given back");
+                return Ok(());
             }
             failures += 1;
             let pause = Duration::from_millis(pause_ms(failures, rand::random()).unsigned_abs());
@@ -58,5 +78,6 @@ impl Telling {
             // Who waits no longer needs no answer.
             let _ = waiting.send(());
         }
+        Ok(())
     }
 }

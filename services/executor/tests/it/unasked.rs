@@ -12,7 +12,7 @@ use tidegate_contracts::{Call, CallId, Envelope, FetchId, JobId, Lane, Message, 
 use tidegate_daemon::{Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
 use tidegate_executor::{Config, Deps, FixedCredentials, Gauges, Lanes, Permits, PermitsError, start};
-use tidegate_ledger::{DEFAULT_TENANT, Ledger, NewJob, SqliteLedger, Sync};
+use tidegate_ledger::{Bounds, DEFAULT_TENANT, Ledger, NewJob, SqliteLedger, Sync};
 use tidegate_limits::{Decision, Permit, Question, Report};
 use tidegate_provider::{Spec, parse_job, parse_provider};
 use tidegate_specs::{Specs, StoredSpec};
@@ -75,6 +75,7 @@ async fn submit(ledger: &dyn Ledger, port: u16) -> Call {
         id,
         tenant: DEFAULT_TENANT.to_owned(),
         idempotency: None,
+        bounds: Bounds::default(),
         name: "things".to_owned(),
         fingerprint: spec.fingerprint().to_owned(),
         spec: serde_json::to_string(&StoredSpec { job, provider }).unwrap(),

@@ -32,6 +32,49 @@ async fn items_come_as_the_provider_wrote_them() {
 }
 
 #[tokio::test]
+async fn items_come_as_csv_or_as_an_array_by_name_or_by_the_accept_header() {
+    let world = World::start().await;
+    let job = five_pages(&world).await;
+    let path = format!("/v1/jobs/{job}/items");
+    let csv = world.get(&format!("{path}?format=csv")).await;
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8; header=present");
+    let rows: String = (0..5).map(|number| format!("{number}.10\r\n{number}b\r\n")).collect();
+    assert_eq!(csv.text, format!("n\r\n{rows}"));
+    assert_eq!(world.ask(Method::GET, &path).header("accept", "text/csv").send().await.text, csv.text);
+    let named = world.get(&format!("{path}?format=csv&columns=x,n&origin=true&step=orders")).await.text;
+    assert!(named.starts_with("_step,_params,x,n\r\norders,{},,0.10\r\n"), "{named}");
+
+    let array = world.get(&format!("{path}?format=json")).await;
+    assert_eq!((array.status.as_u16(), array.header("content-type")), (200, "application/json"));
+    let items: Vec<serde_json::Value> = serde_json::from_str(&array.text).unwrap();
+    assert_eq!((items.len(), &items[1]["n"]), (10, &"0b".into()));
+    assert!(array.text.contains("{\"n\":4.10}"), "no digit is changed");
+    let empty = world.submit().await;
+    assert_eq!(world.get(&format!("/v1/jobs/{empty}/items?format=json")).await.text, "[]\n");
+    assert_eq!(world.get(&format!("/v1/jobs/{empty}/items?format=csv&columns=n")).await.text, "n\r\n");
+}
+
+#[tokio::test]
+async fn a_format_that_is_not_there_or_does_not_fit_is_refused_by_its_field() {
+    let world = World::start().await;
+    let job = world.submit().await;
+    for (query, field) in [
+        ("format=xml", "format"),
+        ("format=csv&columns=a,,b", "columns"),
+        ("columns=a", "columns"),
+        ("format=json&pages=2", "pages"),
+    ] {
+        let refused = world.get(&format!("/v1/jobs/{job}/items?{query}")).await;
+        assert_eq!(refused.problem(422), "invalid", "{query}");
+        assert!(
+            refused.text.contains(&format!("\"{field}\"")) || refused.text.contains(&format!("{field}:")),
+            "{}",
+            refused.text
+        );
+    }
+}
+
+#[tokio::test]
 async fn answers_of_some_pages_go_on_where_the_one_before_ended() {
     let world = World::start().await;
     let job = five_pages(&world).await;

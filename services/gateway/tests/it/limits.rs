@@ -39,6 +39,29 @@ async fn a_tenant_has_so_many_unfinished_jobs() {
 }
 
 #[tokio::test]
+async fn jobs_of_a_tenant_name_so_many_providers() {
+    let world = World::with(Config { provider_names_max: 2, ..Config::default() }).await;
+    let job = |name: &str| {
+        format!(
+            r#"{{"provider":{{"tidegate":1,"provider":"{name}","base_url":"https://api.example",
+                "endpoints":{{"list":{{"get":"/list","items":"$[*]"}}}}}},"steps":[{{"id":"all","call":"list"}}]}}"#
+        )
+    };
+    let submit =
+        async |key: &str, name: &str| world.bare(Method::POST, "/v1/jobs").key(key).json(job(name)).send().await;
+    for name in ["one", "two", "one", "two"] {
+        assert_eq!(submit(&world.key, name).await.status, 202, "{name}");
+    }
+    let refused = submit(&world.key, "three").await;
+    assert_eq!((refused.problem(422).as_str(), refused.pointers()), ("invalid", vec!["/provider".to_owned()]));
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("three") && detail.contains("2 different ones"), "{detail}");
+    assert_eq!(submit(&world.key, "one").await.status, 202);
+    let other = world.tenant("b").await;
+    assert_eq!(submit(&other, "three").await.status, 202, "each tenant");
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_or_too_slow_is_given_up() {
     let config = Config { head_max_bytes: 8 << 10, head_timeout: Duration::from_millis(300), ..Config::default() };
     let world = World::with(config).await;

@@ -5,6 +5,7 @@ mod auth;
 mod bad_input;
 mod client;
 mod events;
+mod explain;
 mod items;
 mod jobs;
 mod limits;

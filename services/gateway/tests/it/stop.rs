@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use tidegate_bus::Bus as _;
 use tidegate_contracts::topology::Queue;
-use tidegate_contracts::{Event, Message};
+use tidegate_contracts::{End, Event, Message};
 use tidegate_ledger::{Ledger as _, Windows};
 
 use crate::world::{NOW, World};
@@ -31,6 +31,39 @@ async fn a_cancelled_job_sends_out_nothing_more_and_stays_so() {
         assert_eq!((got.status.as_u16(), &got.json()["state"]), (200, &json!("cancelled")));
         assert!(got.json()["reason"].as_str().unwrap().contains(world.key.split('_').nth(1).unwrap()));
     }
+}
+
+#[tokio::test]
+async fn a_paused_job_sends_out_nothing_until_it_is_resumed_and_then_at_once() {
+    let world = World::start().await;
+    let job = world.submit().await;
+    let calls = world.begin(job, 3).await;
+    let (pause, resume) = (format!("/v1/jobs/{job}/pause"), format!("/v1/jobs/{job}/resume"));
+    let mut events = world.bus.consume(&Queue::Events, 0).await.unwrap();
+    let mut plans = world.bus.consume(&Queue::plans_of(job), 0).await.unwrap();
+    for _ in 0..2 {
+        let got = world.ask(Method::POST, &pause).send().await;
+        assert_eq!((got.status.as_u16(), &got.json()["paused_at_ms"]), (200, &json!(NOW)));
+        let event = events.next().await.unwrap();
+        assert!(matches!(&event.envelope.message, Message::Event(Event::JobPaused { job: told }) if *told == job));
+    }
+    assert!(world.end(&calls[0], End::Returned).await.released.is_empty());
+    _ = events.next().await;
+    assert!(world.get(&format!("/v1/jobs/{job}")).await.json()["paused_at_ms"].is_i64());
+    for released in [1, 0] {
+        let got = world.ask(Method::POST, &resume).send().await;
+        assert_eq!((got.status.as_u16(), &got.json()["paused_at_ms"]), (200, &json!(null)));
+        let event = events.next().await.unwrap();
+        assert!(matches!(&event.envelope.message, Message::Event(Event::JobResumed { job: told }) if *told == job));
+        let Message::Plan(plan) = plans.next().await.unwrap().envelope.message.clone() else { panic!("not a plan") };
+        let committed = world.ledger.commit(&[plan], &Windows::default(), NOW).await.unwrap();
+        assert_eq!(committed.released.len(), released);
+    }
+    for call in &calls {
+        world.succeed(call, "1\n").await;
+    }
+    assert_eq!(world.ask(Method::POST, &pause).send().await.problem(409), "finished");
+    assert_eq!(world.ask(Method::POST, &resume).send().await.problem(409), "finished");
 }
 
 #[tokio::test]

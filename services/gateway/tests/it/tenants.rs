@@ -26,6 +26,7 @@ async fn no_route_shows_or_changes_what_is_anothers() {
             }
             let name = if path.contains("credentials") { "alice" } else { "shop" };
             let address = path.replace("{id}", &job.to_string()).replace("{name}", name).replace("{key}", &key_of_a);
+            let address = address.replace("{fetch}", &calls[0].fetch.to_string());
             let method: Method = method.to_uppercase().parse().unwrap();
             let body = match path.as_str() {
                 "/v1/jobs" => JOB,

@@ -78,6 +78,7 @@ impl World {
         let deps = Deps {
             bus: bus.clone(),
             ledger: ledger.clone(),
+            notices: ledger.clone(),
             registry: registry.clone(),
             vault,
             clock,
@@ -144,8 +145,16 @@ impl World {
         let params = Params::default();
         let fetch = FetchId::derive(job, None, "orders", &params);
         let pages = vec![NewPages::Numbers { from: 1, until: calls + 1, size: 10, ordinal: 0 }];
-        let root =
-            NewFetch { fetch, parent: None, step: "orders".into(), params, pages, failure: None, tolerated: false };
+        let root = NewFetch {
+            fetch,
+            parent: None,
+            step: "orders".into(),
+            params,
+            pages,
+            failure: None,
+            tolerated: false,
+            after: Vec::new(),
+        };
         self.commit(Plan { fetches: vec![root], ..empty(job) }).await.released
     }
 
@@ -154,7 +163,7 @@ impl World {
         let items = u32::try_from(lines.lines().count()).unwrap();
         let (bytes, _) = call.call.as_bytes().split_first_chunk::<8>().unwrap();
         let fingerprint = Fingerprint(i64::from_be_bytes(*bytes));
-        let facts = PageFacts { items, total: None, next: None, has_more: None, fingerprint, repeated: false };
+        let facts = PageFacts { items, total: None, next: None, has_more: None, fingerprint, ..PageFacts::default() };
         let lines = Packed::pack(lines.as_bytes()).unwrap();
         let page = NewPage { call: call.call, fetch: call.fetch, job: call.job, step: call.step.clone(), facts, lines };
         self.ledger.put_pages(&[page], NOW).await.unwrap();
@@ -188,7 +197,7 @@ impl World {
 }
 
 fn empty(job: JobId) -> Plan {
-    Plan { job, ended: None, pages: Vec::new(), fetches: Vec::new(), fetch_end: None, total: None, fail_job: None }
+    Plan::nothing(job)
 }
 
 impl Ask {

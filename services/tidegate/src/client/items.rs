@@ -1,8 +1,9 @@
-//! `tidegate items JOB`: a gateway's items, byte for byte as they come, each once though the gateway starts anew
+//! `tidegate items JOB`: a gateway's items, digit for digit as they come, each once though the gateway starts anew
 //! meanwhile.
 //!
 //! They are asked for in answers of a few stored pages. A stored page never changes and pages have an order, so an answer
-//! that breaks off is asked for again from where it began, and what came of it before is left out.
+//! that breaks off is asked for again from where it began, and what came of it before is left out. Other formats than the
+//! gateway's NDJSON are made here, so that they too go on after a cut.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::patience::Patience;
 use crate::cli::{Gateway, Output, StepsOf};
 use crate::exit::Exit;
 use crate::files::FilesError;
-use crate::output::{OutputError, Sink};
+use crate::output::{Outlet, OutputError, is_folder, told};
+use crate::say;
 
 /// Stored pages in one answer.
 const PAGES: u32 = 64;
@@ -29,14 +31,14 @@ pub(crate) async fn items(job: JobId, output: &Output, steps: StepsOf, gateway: 
         [step] => Some(step.clone()),
         _ => return Err(FilesError::one("--step: one step at a time from a gateway").into()),
     };
-    if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
+    if is_folder(path) {
         return Err(FilesError::one("--output: one file at a time from a gateway; name it, and its --step").into());
     }
     let query = ItemQuery { step, origin: output.with_origin, pages: Some(PAGES), ..ItemQuery::default() };
     let mut reading = Reading { client, job, query, skip: 0, patience: Patience::default() };
     // That the job is there is known before the file is made.
     let mut ended = reading.has_ended(steps.follow).await?;
-    let mut sink = Sink::open(path)?;
+    let mut sink = Lines { outlet: Outlet::open(output, path)?, with_origin: output.with_origin, begun: Vec::new() };
     loop {
         match reading.read_on(&mut sink).await {
             Ok(()) if ended => break,
@@ -47,8 +49,33 @@ pub(crate) async fn items(job: JobId, output: &Output, steps: StepsOf, gateway: 
         tokio::time::sleep(LOOK_EVERY).await;
         ended = reading.has_ended(true).await?;
     }
-    sink.finish()?;
+    sink.outlet.finish()?;
+    told(&sink.outlet.left_out()).iter().for_each(|text| say::note(text));
     Ok(Exit::Done)
+}
+
+/// Puts pieces together to lines again.
+struct Lines {
+    outlet: Outlet,
+    with_origin: bool,
+    /// A line that has not ended.
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    fn write(&mut self, piece: &[u8]) -> Result<(), OutputError> {
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            match part.strip_suffix(b"\n") {
+                Some(end) if self.begun.is_empty() => self.outlet.line(end, self.with_origin)?,
+                Some(end) => {
+                    self.begun.extend_from_slice(end);
+                    self.outlet.line(&std::mem::take(&mut self.begun), self.with_origin)?;
+                }
+                None => self.begun.extend_from_slice(part),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where a reader stands.
@@ -77,7 +104,7 @@ impl Reading {
     }
 
     /// Writes all that is stored by now.
-    async fn read_on(&mut self, sink: &mut Sink) -> anyhow::Result<()> {
+    async fn read_on(&mut self, sink: &mut Lines) -> anyhow::Result<()> {
         loop {
             match self.answer(sink).await {
                 Ok(Some(next)) => {
@@ -85,7 +112,7 @@ impl Reading {
                     self.query.after = Some(next);
                     self.skip = 0;
                 }
-                Ok(None) => return Ok(sink.flush()?),
+                Ok(None) => return Ok(sink.outlet.flush()?),
                 Err(Broken::Gateway(error)) => self.patience.wait(error).await?,
                 Err(Broken::Output(error)) => return Err(error.into()),
             }
@@ -93,14 +120,14 @@ impl Reading {
     }
 
     /// Writes one answer, but for what was written of it; the cursor of the next one, `None` when there is no more yet.
-    async fn answer(&mut self, sink: &mut Sink) -> Result<Option<String>, Broken> {
+    async fn answer(&mut self, sink: &mut Lines) -> Result<Option<String>, Broken> {
         let mut items = self.client.items(self.job, &self.query).await?;
         let next = items.next_cursor().map(str::to_owned);
         let mut before = self.skip;
         while let Some(piece) = items.piece().await? {
             let known = before.min(piece.len());
             before -= known;
-            sink.write(&[&piece[known..]])?;
+            sink.write(&piece[known..])?;
             self.skip += piece.len() - known;
         }
         Ok(next)

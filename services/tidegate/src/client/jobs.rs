@@ -1,9 +1,11 @@
 //! Jobs of a gateway.
 
 use tidegate_client::{Job, JobDetail, JobQuery};
+use tidegate_daemon::clock;
 
 use crate::cli::{JobOf, Jobs};
 use crate::exit::Exit;
+use crate::live::progress;
 use crate::say;
 
 /// With which code a finished job ends.
@@ -27,7 +29,8 @@ pub(crate) async fn jobs(args: Jobs) -> anyhow::Result<Exit> {
 
 /// A job in one line.
 pub(super) fn line(job: &Job) -> String {
-    let Job { id, name, provider, state, counts, .. } = job;
+    let Job { id, name, provider, counts, .. } = job;
+    let state = if job.paused_at_ms.is_some() { "paused" } else { &job.state };
     let done = counts.calls_planned.saturating_sub(counts.calls_open);
     format!("{id}  {state:<9}  {done}/{} calls  {} items  {provider}  {name}", counts.calls_planned, counts.items)
 }
@@ -42,6 +45,10 @@ pub(crate) async fn status(args: JobOf) -> anyhow::Result<Exit> {
 fn text(detail: &JobDetail) -> String {
     let mut lines = vec![line(&detail.job)];
     lines.extend(detail.job.reason.as_ref().map(|reason| format!("  {reason}")));
+    let told = detail.progress.as_ref().filter(|_| !detail.job.is_final());
+    let told =
+        told.and_then(|told| Some((progress(told.fraction, told.eta_ms, clock::now_ms())?, told.basis.as_str())));
+    lines.extend(told.map(|(progress, basis)| format!("  {progress} ({basis})")));
     for step in &detail.steps {
         let (fetches, done) = (step.fetches, step.calls_planned.saturating_sub(step.calls_open));
         lines.push(format!(
@@ -57,12 +64,30 @@ fn text(detail: &JobDetail) -> String {
         let (calls, state, step, class) = (group.calls, &group.state, &group.step, &group.class);
         lines.push(format!("  {calls} {state} {step}: {class}{status} {}", group.message));
     }
+    for told in &detail.notifications {
+        let last = told.last.as_ref().map(|last| format!(" ({last})")).unwrap_or_default();
+        lines.push(format!("  told of {}: {} after {} attempts{last}", told.event, told.state, told.attempts));
+    }
     lines.join("\n")
 }
 
 /// `tidegate cancel`.
 pub(crate) async fn cancel(args: JobOf) -> anyhow::Result<Exit> {
     let job = super::connect(&args.gateway)?.cancel(args.id).await?;
+    say::answer(&if args.json { serde_json::to_string(&job)? } else { line(&job) });
+    Ok(Exit::Done)
+}
+
+/// `tidegate pause`.
+pub(crate) async fn pause(args: JobOf) -> anyhow::Result<Exit> {
+    let job = super::connect(&args.gateway)?.pause(args.id).await?;
+    say::answer(&if args.json { serde_json::to_string(&job)? } else { line(&job) });
+    Ok(Exit::Done)
+}
+
+/// `tidegate resume`.
+pub(crate) async fn resume(args: JobOf) -> anyhow::Result<Exit> {
+    let job = super::connect(&args.gateway)?.resume(args.id).await?;
     say::answer(&if args.json { serde_json::to_string(&job)? } else { line(&job) });
     Ok(Exit::Done)
 }

@@ -1,11 +1,13 @@
 //! The commands that talk to a gateway.
 
 mod doctor;
+mod explain;
 mod items;
 mod jobs;
 mod patience;
 mod stored;
 mod submit;
+mod tree;
 mod watch;
 
 use std::path::Path;
@@ -17,10 +19,13 @@ use crate::cli::Gateway;
 use crate::serve::secret;
 
 pub(crate) use doctor::doctor;
+pub(crate) use explain::explain;
 pub(crate) use items::items;
-pub(crate) use jobs::{cancel, jobs, retry, status};
+pub(crate) use jobs::{cancel, jobs, pause, resume, retry, status};
+pub(crate) use patience::Patience;
 pub(crate) use stored::{credentials, list_keys, providers, revoke_key};
 pub(crate) use submit::submit;
+pub(crate) use tree::{failed_line, fetch_line, tree};
 pub(crate) use watch::watch;
 
 /// The job of a gateway that an argument names, if it names no file here.
@@ -29,6 +34,6 @@ pub(crate) fn job_of(argument: &Path) -> Option<JobId> {
 }
 
 /// A client of the gateway that is named, with the key of the environment.
-fn connect(gateway: &Gateway) -> anyhow::Result<Client> {
+pub(crate) fn connect(gateway: &Gateway) -> anyhow::Result<Client> {
     Ok(Client::new(gateway.url.clone(), Some(secret("TIDEGATE_API_KEY")?))?)
 }

@@ -14,19 +14,19 @@ const TRIES_MAX: u32 = 30;
 /// Whether and when to ask again. What goes wrong before anything went well does so for good: an address or a key is
 /// wrong. After that the gateway may be starting anew.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     reached: bool,
     tries: u32,
 }
 
 impl Patience {
     /// With a gateway that has answered.
-    pub(super) fn reached() -> Self {
+    pub(crate) fn reached() -> Self {
         Self { reached: true, tries: 0 }
     }
 
     /// Something went well.
-    pub(super) fn restore(&mut self) {
+    pub(crate) fn restore(&mut self) {
         *self = Self::reached();
     }
 
@@ -46,7 +46,7 @@ impl Patience {
     ///
     /// # Errors
     /// As [`Patience::after`].
-    pub(super) async fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
+    pub(crate) async fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
         tokio::time::sleep(self.after(error)?).await;
         Ok(())
     }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_client::{Client, ClientError, JobEvent};
 use tidegate_contracts::JobId;
+use tidegate_daemon::clock;
 
 use super::jobs::{exit, line};
 use super::patience::Patience;
 use crate::cli::JobOf;
 use crate::exit::Exit;
+use crate::live::progress as progress_line;
 use crate::say;
 
 /// Before a stream is taken up again that the gateway ended, to stop or to start anew.
@@ -70,5 +72,8 @@ async fn stream(
 
 fn told(event: &JobEvent) -> String {
     let waits = event.waiting.first().map(|wait| format!("  · {} calls wait: {}", wait.calls, wait.reason));
-    format!("{}{}", line(&event.job), waits.unwrap_or_default())
+    let progress = event.progress.as_ref();
+    let progress = progress.and_then(|told| progress_line(told.fraction, told.eta_ms, clock::now_ms()));
+    let progress = progress.map(|progress| format!("  · {progress}"));
+    format!("{}{}{}", line(&event.job), progress.unwrap_or_default(), waits.unwrap_or_default())
 }

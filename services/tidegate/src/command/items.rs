@@ -9,9 +9,9 @@ use tidegate_specs::Specs;
 
 use crate::cli::{Items, Output};
 use crate::exit::Exit;
-use crate::files;
 use crate::files::FilesError;
-use crate::output::{OutputError, Writer};
+use crate::output::{OutputError, Writer, told};
+use crate::{files, say};
 
 const PAGES_READ: u32 = 64;
 
@@ -24,7 +24,8 @@ pub(crate) async fn items(args: Items) -> anyhow::Result<Exit> {
     let Some(mut writer) = Writer::open(&output, spec)? else { return Ok(Exit::Done) };
     match write(&*ledger, job.id, &mut writer).await {
         Ok(()) => {
-            writer.finish()?;
+            let written = writer.finish()?;
+            told(&written.left_out).iter().for_each(|text| say::note(text));
             Ok(Exit::Done)
         }
         Err(error) => {

@@ -1,12 +1,17 @@
 //! The commands.
 
+mod explain;
+mod export;
 mod health;
 mod items;
 mod keys;
+mod plan;
 mod provider;
+mod prune;
 mod run;
 mod simulate;
 mod status;
+mod tree;
 
 use clap::CommandFactory;
 use tidegate_telemetry::{LogFormat, TelemetryConfig};
@@ -57,10 +62,12 @@ async fn run_async(cli: Cli) -> anyhow::Result<Exit> {
     })?;
     let exit = match cli.command {
         Command::Run(args) => Box::pin(run::run(args)).await,
+        Command::Plan(args) => plan::plan(args).await,
         Command::Items(args) => match client::job_of(&args.state) {
             Some(job) => Box::pin(client::items(job, &args.output, args.steps, &args.gateway)).await,
             None => items::items(args).await,
         },
+        Command::Export(args) => Box::pin(export::export(args)).await,
         Command::Status(args) => match client::job_of(&args.state) {
             Some(id) => client::status(JobOf { id, json: args.json, gateway: args.gateway }).await,
             None => status::status(args).await,
@@ -69,6 +76,17 @@ async fn run_async(cli: Cli) -> anyhow::Result<Exit> {
         Command::Jobs(args) => client::jobs(args).await,
         Command::Watch(job) => client::watch(job).await,
         Command::Cancel(job) => client::cancel(job).await,
+        Command::Explain(args) => match client::job_of(&args.state) {
+            Some(job) => client::explain(job, args).await,
+            None => explain::explain(args).await,
+        },
+        Command::Tree(args) => match client::job_of(&args.state) {
+            Some(job) => client::tree(job, args).await,
+            None => tree::tree(args).await,
+        },
+        Command::Prune(args) => prune::prune(args).await,
+        Command::Pause(job) => client::pause(job).await,
+        Command::Resume(job) => client::resume(job).await,
         Command::Retry(job) => client::retry(job).await,
         Command::Providers(command) => client::providers(command).await,
         Command::Credentials(command) => client::credentials(command).await,

@@ -11,7 +11,7 @@ use tidegate_egress::{Egress, EgressConfig};
 use tidegate_executor::{Probe, probe};
 use tidegate_limits::Reading;
 use tidegate_pagination::begin;
-use tidegate_provider::{JobFile, Part, ProviderFile, Spec};
+use tidegate_provider::{JobFile, Part, ProviderFile, Spec, Step};
 
 use crate::cli::Try;
 use crate::exit::Exit;
@@ -59,7 +59,7 @@ pub(crate) async fn try_call(args: Try) -> anyhow::Result<Exit> {
     };
     let Some(step) = spec.roots().next() else { return Ok(Exit::Usage) };
     let params = spec.params(step, None, None).map_err(with_cause)?;
-    let call = first_call(&spec, &params);
+    let call = first_call(&spec, step, &params);
     let request = spec.request(step, &params, &call.pointer, credential.as_ref()).map_err(with_cause)?.describe();
     let egress = Egress::new(EgressConfig {
         allow_private: files::allow_private(&args.calls.allow_private)?,
@@ -72,7 +72,7 @@ pub(crate) async fn try_call(args: Try) -> anyhow::Result<Exit> {
     Ok(if probed.page.is_ok() { Exit::Done } else { Exit::JobFailed })
 }
 
-fn with_cause(error: impl Into<anyhow::Error>) -> FilesError {
+pub(crate) fn with_cause(error: impl Into<anyhow::Error>) -> FilesError {
     FilesError::one(format!("{:#}", error.into()))
 }
 
@@ -91,17 +91,17 @@ fn job(args: &Try, provider: &ProviderFile) -> Result<JobFile, FilesError> {
     serde_json::from_value(job).map_err(|error| FilesError::one(format!("command line: {error}")))
 }
 
-fn first_call(spec: &Spec, params: &Params) -> Call {
+/// The first call of a root step, of a job that is nowhere stored.
+pub(crate) fn first_call(spec: &Spec, step: &Step, params: &Params) -> Call {
     let job = JobId::new();
-    let fetch = FetchId::derive(job, None, "try", params);
-    let paging = spec.steps().first().map(tidegate_provider::Step::paging);
-    let pointer = paging.and_then(|paging| begin(&paging).pointers().next()).map(|(pointer, _)| pointer);
+    let fetch = FetchId::derive(job, None, step.id(), params);
+    let pointer = begin(&step.paging()).pointers().next().map(|(pointer, _)| pointer);
     let pointer = pointer.unwrap_or(tidegate_contracts::PagePointer::First);
     Call {
         job,
         fetch,
         call: CallId::derive(fetch, &pointer),
-        step: "try".to_owned(),
+        step: step.id().to_owned(),
         params: params.clone(),
         pointer,
         ordinal: 0,

@@ -11,12 +11,14 @@ use tidegate_executor::{FixedCredentials, Lanes};
 use tidegate_gateway::{Intake, Submission, submit};
 use tidegate_ledger::{DEFAULT_TENANT, JobRow, JobState, Sync};
 use tidegate_provider::Spec;
+use tidegate_specs::Specs;
 use tokio::sync::Notify;
 
 use crate::cli::{Run, SyncMode};
+use crate::economy::economy;
 use crate::exit::Exit;
 use crate::live::{Live, Now};
-use crate::output::{OutputError, Writer, Written};
+use crate::output::{OutputError, Writer, Written, told};
 use crate::report::{FAILURES_SHOWN, Report, RunFigures};
 use crate::{files, say};
 use tidegate::embedded::{Parts, Ring, Settings, State};
@@ -24,6 +26,8 @@ use tidegate::embedded::{Parts, Ring, Settings, State};
 const MAX_IN_FLIGHT: u16 = 32;
 /// Between two looks at the job.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long the end of a job waits for its webhook to be taken.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
 /// Pages read for the output at once.
 const PAGES_READ: u32 = 64;
 
@@ -32,10 +36,9 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     let loaded = files::load_job(&args.job, &args.calls)?;
     let spec = Arc::new(loaded.compile()?);
     let (job_file, provider_file) = (loaded.job.file, loaded.provider.file);
-    let credential = match &job_file.credential {
-        Some(name) => Some(files::credential(name.as_str(), &args.calls)?),
-        None => None,
-    };
+    let of_notify = job_file.notify.as_ref().and_then(|notify| notify.secret.as_ref());
+    let named = job_file.credential.iter().chain(of_notify);
+    let credentials = named.map(|name| files::credential(name.as_str(), &args.calls)).collect::<Result<Vec<_>, _>>()?;
     let allow_private = files::allow_private(&args.calls.allow_private)?;
     files::check_steps(&args.output.steps, &spec)?;
     let sync = match args.sync {
@@ -60,7 +63,7 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         max_in_flight: args.max_in_flight.unwrap_or_else(|| max_in_flight(&spec)),
         connect: spec.steps().iter().map(|step| spec.deadlines(step).connect).max().unwrap_or(Duration::from_secs(5)),
         allow_private,
-        credentials: Arc::new(FixedCredentials::new(credential)),
+        credentials: Arc::new(FixedCredentials::new(credentials)),
     };
     let ring = Ring::start(&parts, settings, &shutdown).await?;
     let (job, items_before) = match known {
@@ -68,6 +71,9 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         None => (submit_new(&parts, submission).await?, 0),
     };
     let followed = follow(&parts, job, writer, Live::new(args.quiet, items_before), &shutdown).await;
+    if !shutdown.is_requested() {
+        tell(&parts, job).await?;
+    }
     let stopped = ring.stop(&shutdown).await;
     let written = match followed {
         // A reader that went away (`| head`) has what it wanted.
@@ -76,7 +82,8 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         }
         followed => followed?,
     };
-    let report = report(&parts, &state, job, started, written, &args).await?;
+    let mut report = report(&parts, &state, job, started, written, &args).await?;
+    report.economy = economy(&spec, &report.steps);
     state.ledger.close().await;
     print(&report, &args);
     if let Some(Cause::TaskFailed { .. }) = shutdown.cause() {
@@ -87,8 +94,15 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
 
 /// The job in the state file that the same files made before. If it failed, its failed calls are planned again.
 async fn resume(parts: &Parts, spec: &Spec, args: &Run) -> anyhow::Result<Option<JobRow>> {
-    let Some(job) = parts.ledger.job_like(spec.fingerprint()).await? else { return Ok(None) };
+    let known = parts.ledger.job_like(spec.fingerprint()).await?;
+    // One whose pages were pruned has nothing to go on with.
+    let Some(job) = known.filter(|job| job.pruned_at_ms.is_none()) else { return Ok(None) };
     let id = job.id;
+    if job.state != JobState::Succeeded {
+        // What can't be read now can't be worked on either: nobody would ever end the job.
+        let stored = Specs::new(Arc::clone(&parts.ledger)).get(id).await;
+        stored.context("the state file holds this job, and it can't be gone on with; --fresh pulls it again")?;
+    }
     let text = match job.state {
         JobState::Succeeded => format!("{id} is done already, and nothing is asked for; --fresh pulls it again"),
         JobState::Failed | JobState::Cancelled => {
@@ -96,6 +110,8 @@ async fn resume(parts: &Parts, spec: &Spec, args: &Run) -> anyhow::Result<Option
             format!("going on with {id}: {calls} calls that failed or were given up are made again")
         }
         JobState::Submitted | JobState::Running => {
+            // Whoever runs it wants it to run.
+            parts.ledger.resume(id).await?;
             let ended = job.counts.calls_planned - job.counts.calls_open;
             format!("going on with {id}: {ended} of {} calls are done", job.counts.calls_planned)
         }
@@ -111,8 +127,21 @@ async fn submit_new(parts: &Parts, submission: Submission) -> anyhow::Result<Job
     Ok(submit(&Intake { bus, ledger, clock }, submission).await?.job())
 }
 
-fn max_in_flight(spec: &Spec) -> u16 {
+pub(crate) fn max_in_flight(spec: &Spec) -> u16 {
     spec.job().max_in_flight.and_then(|calls| u16::try_from(calls).ok()).unwrap_or(MAX_IN_FLIGHT)
+}
+
+/// Gives the courier time to tell of the job's end. What it could not by then is told when the state file is next used.
+async fn tell(parts: &Parts, job: JobId) -> anyhow::Result<()> {
+    let until = Instant::now() + TELL_WITHIN;
+    while Instant::now() < until {
+        let notices = parts.notices.notices(job).await?;
+        if notices.iter().all(|notice| notice.next_at_ms.is_none()) {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Writes pages as they come and shows progress, until the job is done or the shutdown is requested.
@@ -166,9 +195,8 @@ async fn show(parts: &Parts, row: &JobRow, live: &mut Live) -> anyhow::Result<()
         return Ok(());
     }
     let now_ms = (parts.clock)();
-    let steps = parts.ledger.steps(row.id).await?;
-    let waiting = parts.ledger.waiting(row.id, now_ms).await?;
-    live.show(&Now { job: row, steps: &steps, waiting: &waiting, gauges: &parts.gauges, now_ms });
+    let look = live.looker.look(&*parts.ledger, row, now_ms).await?;
+    live.show(&Now { job: row, look: &look, gauges: &parts.gauges, now_ms });
     Ok(())
 }
 
@@ -231,20 +259,29 @@ async fn report(
     let done = row.state.is_final();
     let gauges = &parts.gauges;
     Ok(Report {
+        progress: None,
         steps: parts.ledger.steps(job).await?,
+        economy: Vec::new(),
         failures: parts.ledger.failures(job, FAILURES_SHOWN).await?,
+        notifications: parts.notices.notices(job).await?,
         run: RunFigures {
             seconds: started.elapsed().as_secs_f64(),
             requests: gauges.requests.load(Relaxed),
             refused: gauges.refused.load(Relaxed),
             wire_bytes: gauges.wire_bytes.load(Relaxed),
-            written: written.filter(|_| done).map(|written| written.items),
-            duplicates: written.map_or(0, |written| written.duplicates),
+            written: written.as_ref().filter(|_| done).map(|written| written.items),
+            duplicates: written.as_ref().map_or(0, |written| written.duplicates),
+            left_out: written.iter().flat_map(|written| written.left_out.iter()).map(owned).collect(),
+            note: written.as_ref().and_then(|written| told(&written.left_out)),
             output: args.output.output.as_ref().map(|path| path.display().to_string()),
             state: state.path.display().to_string(),
         },
         job: row,
     })
+}
+
+fn owned((name, items): (&str, u64)) -> (String, u64) {
+    (name.to_owned(), items)
 }
 
 fn print(report: &Report, args: &Run) {

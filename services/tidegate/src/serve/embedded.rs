@@ -39,12 +39,13 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     let deps = tidegate_gateway::Deps {
         bus: Arc::clone(&parts.bus),
         ledger: Arc::clone(&parts.ledger),
+        notices: Arc::clone(&parts.notices),
         registry,
         vault,
         clock: Arc::clone(&parts.clock),
         health: start.health.clone(),
     };
-    let gateway = tidegate_gateway::start(deps, tidegate_gateway::Config::default(), listener, &start.shutdown);
+    let gateway = tidegate_gateway::start(deps, start.gateway_config(), listener, &start.shutdown);
     let served = gateway.join_within(super::DRAIN).await;
     let stopped = ring.stop(&start.shutdown).await;
     state.ledger.close().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_egress::{Egress, EgressConfig};
-use tidegate_executor::{Gauges, HttpPermits, HttpPermitsConfig, Lanes};
+use tidegate_executor::{CourierDeps, Credentials, Gauges, HttpPermits, HttpPermitsConfig, Lanes};
 use tidegate_registry::{SealingKeys, Vault};
 use tidegate_specs::Specs;
 
@@ -29,13 +29,23 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     let _health = start.serve_health("executor").await?;
     let parts = Parts::reach("executor", start, PATIENCE).await?;
     let vault = Vault::new(Arc::new(parts.registry()), Arc::new(keys));
+    let credentials: Arc<dyn Credentials> = Arc::new(VaultCredentials::new(vault, Arc::clone(&parts.clock)));
+    let specs = Arc::new(Specs::new(Arc::clone(&parts.ledger)));
+    let courier = CourierDeps {
+        notices: Arc::new(parts.postgres.clone()),
+        ledger: Arc::clone(&parts.ledger),
+        specs: Arc::clone(&specs),
+        egress: egress.clone(),
+        credentials: Arc::clone(&credentials),
+        clock: Arc::clone(&parts.clock),
+    };
     let deps = tidegate_executor::Deps {
         bus: Arc::clone(&parts.bus),
         ledger: Arc::clone(&parts.ledger),
-        specs: Arc::new(Specs::new(Arc::clone(&parts.ledger))),
+        specs,
         permits: Arc::new(HttpPermits::new(&permits, Arc::clone(&parts.clock))?),
         egress,
-        credentials: Arc::new(VaultCredentials::new(vault, Arc::clone(&parts.clock))),
+        credentials,
         clock: Arc::clone(&parts.clock),
     };
     let config = tidegate_executor::Config {
@@ -43,6 +53,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         max_in_flight: args.max_in_flight,
         egress: args.egress.clone(),
     };
-    let executor = tidegate_executor::start(deps, config, Arc::new(Gauges::default()), &start.shutdown);
+    let mut executor = tidegate_executor::start(deps, config, Arc::new(Gauges::default()), &start.shutdown);
+    executor.spawn("courier", tidegate_executor::courier(courier, start.shutdown.clone()));
     super::run(executor, parts, start).await
 }

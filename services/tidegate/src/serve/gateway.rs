@@ -19,11 +19,12 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         bus: Arc::clone(&parts.bus),
         // Clients are told at once when the database is not there.
         ledger: Arc::new(parts.postgres.clone()),
+        notices: Arc::new(parts.postgres.clone()),
         vault: Vault::new(registry.clone(), Arc::new(keys)),
         registry,
         clock: Arc::clone(&parts.clock),
         health: start.health.clone(),
     };
-    let gateway = tidegate_gateway::start(deps, tidegate_gateway::Config::default(), listener, &start.shutdown);
+    let gateway = tidegate_gateway::start(deps, start.gateway_config(), listener, &start.shutdown);
     super::run(gateway, parts, start).await
 }

@@ -17,10 +17,11 @@ mod tracker;
 mod vault_credentials;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tidegate_daemon::{Handle, Health, Shutdown};
+use tidegate_daemon::{Flag, Handle, Health, Shutdown};
 use tokio::net::TcpListener;
 
 use crate::cli::{Serve, Service};
@@ -69,6 +70,12 @@ impl Start<'_> {
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
     }
 
+    /// What clients can take of the gateway.
+    fn gateway_config(&self) -> tidegate_gateway::Config {
+        let provider_names_max = usize::from(self.args.provider_names_max);
+        tidegate_gateway::Config { provider_names_max, ..tidegate_gateway::Config::default() }
+    }
+
     /// Answers for a service that has no HTTP interface of its own.
     async fn serve_health(&self, service: &str) -> anyhow::Result<Handle> {
         let listener = self.listen().await?;
@@ -87,6 +94,9 @@ async fn run(service: Handle, parts: parts::Parts, start: &Start<'_>) -> anyhow:
             () = bus.given_up() => Err(anyhow::anyhow!("the broker stays lost; ending, to be started anew")),
         }
     });
+    let answers = Flag::down("not asked yet");
+    start.health.register("postgres-answers", Arc::clone(&answers) as _);
+    watch.spawn("postgres", parts::beat(parts.postgres.clone(), answers, start.shutdown.clone()));
     let ended = service.join_within(DRAIN).await;
     start.shutdown.request();
     let watched = watch.join_within(Duration::from_secs(1)).await;

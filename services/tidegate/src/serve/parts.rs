@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_bus::{Bus, BusError, RabbitConfig, RabbitMq};
-use tidegate_daemon::{Clock, clock};
+use tidegate_daemon::{Clock, Flag, Shutdown, Status, clock};
 use tidegate_ledger::{Ledger, LedgerError, Patient, PostgresConfig, PostgresLedger};
 use tidegate_registry::PostgresRegistry;
 
@@ -15,6 +15,10 @@ use crate::exit::Exit;
 
 /// How long the database, or the broker, may be lost before a service of the ring ends, to be started anew.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+/// Between two looks whether the database answers.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest time that the database has to answer such a look.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long a client waits for the broker before it is told that it is lost.
 pub(crate) const CLIENTS_WAIT: Duration = Duration::from_secs(10);
 
@@ -63,9 +67,51 @@ impl Parts {
     }
 
     pub(crate) async fn close(self) {
-        self.bus.close().await;
+        self.rabbit.disconnect().await;
         self.postgres.close().await;
     }
+}
+
+/// Asks the database for an answer all the time, so that a process that has nothing to do notices that it is gone, and
+/// one that has says why.
+pub(crate) async fn beat(postgres: PostgresLedger, answers: Arc<Flag>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut told = String::new();
+    loop {
+        let trouble = tokio::select! {
+            () = shutdown.requested() => return Ok(()),
+            trouble = trouble(&postgres) => trouble,
+        };
+        match trouble {
+            None => {
+                answers.set(Status::Up);
+                if !std::mem::take(&mut told).is_empty() {
+                    tracing::info!("the database answers again");
+                }
+            }
+            Some(reason) => {
+                // The reason may name hosts and users: it is for the log, and each once.
+                answers.set(Status::Down("the database does not answer".to_owned()));
+                if reason != told {
+                    tracing::warn!(reason, "the database does not answer");
+                    told = reason;
+                }
+            }
+        }
+        tokio::select! {
+            () = shutdown.requested() => return Ok(()),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Why the database does not answer, if it does not.
+async fn trouble(postgres: &PostgresLedger) -> Option<String> {
+    if let Ok(Ok(())) = tokio::time::timeout(ANSWER_WITHIN, postgres.ping()).await {
+        return None;
+    }
+    let why = tokio::time::timeout(ANSWER_WITHIN, postgres.trouble()).await;
+    let late = || format!("no answer within {} ms", ANSWER_WITHIN.as_millis());
+    Some(why.ok().flatten().map_or_else(late, |error| format!("{:#}", anyhow::Error::new(error))))
 }
 
 /// How Postgres is reached.

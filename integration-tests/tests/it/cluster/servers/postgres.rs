@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::authority::Authority;
 use super::{free_port, give, installed};
 use crate::process::DEADLINE;
 
@@ -20,6 +21,8 @@ pub(crate) struct Postgres {
     port: u16,
     password: String,
     folder: TempDir,
+    /// Its certificate and key, if it speaks TLS.
+    tls: Option<(PathBuf, PathBuf)>,
     server: Option<Child>,
 }
 
@@ -32,12 +35,22 @@ impl Postgres {
         postgres
     }
 
+    /// One that speaks TLS, too.
+    pub(crate) async fn start_with_tls(password: &str, authority: &Authority) -> Self {
+        let mut postgres = Self::stopped(password).await;
+        postgres.tls = Some(authority.server_of_postgres(postgres.folder.path()));
+        postgres.run();
+        postgres.answers().await;
+        postgres
+    }
+
     /// One that does not run yet.
     pub(crate) async fn stopped(password: &str) -> Self {
         let postgres = Self {
             port: free_port(),
             password: password.to_owned(),
             folder: TempDir::new().expect("a folder"),
+            tls: None,
             server: None,
         };
         std::fs::write(postgres.path("password"), password).expect("written");
@@ -61,6 +74,10 @@ impl Postgres {
         let mut server = command("postgres");
         server.arg("-D").arg(self.path("data")).arg("-k").arg(self.folder.path());
         server.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+        if let Some((certificate, key)) = &self.tls {
+            server.args(["-c", "ssl=on", "-c"]).arg(format!("ssl_cert_file={}", certificate.display()));
+            server.arg("-c").arg(format!("ssl_key_file={}", key.display()));
+        }
         self.server = Some(server.kill_on_drop(true).spawn().expect("postgres runs"));
     }
 
@@ -94,6 +111,17 @@ impl Postgres {
         format!("postgres://{USER}:{password}@127.0.0.1:{}", self.port)
     }
 
+    /// The same for a role of the same password.
+    pub(crate) fn url_of(&self, role: &str) -> String {
+        format!("postgres://{role}:{}@127.0.0.1:{}", self.password, self.port)
+    }
+
+    /// Runs a statement as superuser, in no cluster's database.
+    pub(crate) async fn sql(&self, sql: &str) {
+        let mut server = PgConnection::connect(&format!("{}/postgres", self.url())).await.expect("it answers");
+        server.execute(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
     /// All that a database holds, as text.
     pub(crate) async fn dump(&self, database: &str) -> String {
         let mut command = command("pg_dump");
@@ -115,7 +143,7 @@ fn command(program: &str) -> Command {
 }
 
 /// The server's user and group, where this process is root.
-fn user() -> Option<(u32, u32)> {
+pub(crate) fn user() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt as _;
     if std::fs::metadata("/proc/self").ok()?.uid() != 0 {
         return None;

@@ -5,12 +5,16 @@ local IDLE_MS = 600000
 -- The least and the most that a key lives after a write.
 local LEAST_TTL_MS, MOST_TTL_MS = 60000, 400 * 86400000
 
-local METERS = { w = window, b = bucket, c = concurrency }
+local METERS = { w = window, b = bucket, c = concurrency, l = learn }
 
 local budget = {}
 
--- A meter by what a limit allows, as in `w:300:60000:f`, `b:40:500000`, `c:5:300000` or `t`.
+-- A meter by what a limit allows, as in `w:300:60000:f`, `b:40:500000`, `c:5:300000` `l:1:0.01:1000:0.005` or `t`.
 local function meter_of(rate)
+  local start, floor, cap, share = string.match(rate, '^l:([^:]+):([^:]+):([^:]+):([^:]+)$')
+  if start then
+    return learn.new(tonumber(start), tonumber(floor), tonumber(cap), tonumber(share))
+  end
   local kind, one, two, aligned = string.match(rate, '^(%a):?(%d*):?(%d*):?(%a?)$')
   if kind == 'b' then
     return bucket.new(tonumber(one), tonumber(two))
@@ -39,7 +43,7 @@ end
 -- Unix ms at which nothing of the budget is left but what it was told.
 local function rests_ms(state)
   local meter = state.meter
-  local used_ms = math.max(IDLE_MS, state.flight.calls > 0 and METERS[meter.kind].held_ms(meter) or 0)
+  local used_ms = math.max(meter.kind == 'l' and learn.KEPT_MS or IDLE_MS, state.flight.calls > 0 and METERS[meter.kind].held_ms(meter) or 0)
   return math.max(state.touched_ms + used_ms, state.block.until_ms, METERS[meter.kind].rests_ms(meter))
 end
 
@@ -119,6 +123,16 @@ local function hear(b, report, reading, held, now_ms)
   end
 end
 
+-- What became of a call, as far as one limit is concerned.
+local function outcome(b, report)
+  if not report.answered then
+    return 'other'
+  elseif not report.refused then
+    return 'accepted'
+  end
+  return report.refused_budgets[b] and 'refused' or 'other'
+end
+
 -- Gives back what is not needed, and believes what was told.
 function budget.settle(b, report, reading, now_ms)
   budget.advance(b, now_ms)
@@ -128,7 +142,10 @@ function budget.settle(b, report, reading, now_ms)
   if held and report.sent then
     METERS[meter.kind].landed(meter, b, held, report.answered, now_ms)
   elseif held then
-    METERS[meter.kind].refund(meter, held)
+    METERS[meter.kind].refund(meter, held, now_ms)
+  end
+  if held and report.sent and meter.kind == 'l' then
+    learn.report(meter, outcome(b, report), held.cost, held.granted_ms, report.refused_until_ms, now_ms)
   end
   if report.sent and report.answered then
     hear(b, report, reading, held, now_ms)
@@ -137,7 +154,11 @@ function budget.settle(b, report, reading, now_ms)
 end
 
 function budget.refuse(b, report, now_ms)
-  block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, now_ms)
+  if b.state.meter.kind ~= 'l' then
+    block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, now_ms)
+  elseif report.refused_until_ms then
+    block.pause_until(b.state.block, report.refused_until_ms, now_ms)
+  end
   b.state.touched_ms = now_ms
 end
 
@@ -147,12 +168,14 @@ function budget.usage(b, now_ms)
   local state, meter = b.state, b.state.meter
   local used, resets_at_ms = METERS[meter.kind].gauge(meter, b, now_ms)
   local blocked_ms = state.block.until_ms > now_ms and state.block.until_ms
-  return { state.limit, used, METERS[meter.kind].size(meter) or false, resets_at_ms or false, blocked_ms }
+  return { state.limit, used, METERS[meter.kind].size(meter) or false, resets_at_ms or false, blocked_ms,
+    meter.kind == 'l' and learn.lesson(meter) }
 end
 
 -- Whether forgetting it changes no decision but by what it was told long ago.
 function budget.is_idle(b, now_ms)
   budget.advance(b, now_ms)
   local used = METERS[b.state.meter.kind].gauge(b.state.meter, b, now_ms)
-  return used == 0 and b.state.block.until_ms <= now_ms and now_ms - b.state.touched_ms >= IDLE_MS
+  local kept_ms = b.state.meter.kind == 'l' and learn.KEPT_MS or IDLE_MS
+  return used == 0 and b.state.block.until_ms <= now_ms and now_ms - b.state.touched_ms >= kept_ms
 end

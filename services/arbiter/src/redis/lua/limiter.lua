@@ -125,14 +125,24 @@ local function report(keys, args)
     told.refused = take() == '1'
     local refused_until_ms = tonumber(take())
     told.refused_until_ms = refused_until_ms and refused_until_ms + ahead_ms
+    local refused, teaches = {}, false
+    for number = 1, tonumber(take()) do
+      local b = budgets[tonumber(take())]
+      refused[number] = b
+      teaches = teaches or (not told.refused_until_ms and b.state and b.state.meter.kind == 'l')
+    end
+    told.refused_budgets = {}
+    for _, b in ipairs(refused) do
+      told.refused_budgets[b] = true
+    end
     for _, one in ipairs(touched) do
       if one.budget.state then
         budget.settle(one.budget, told, one.reading, now_ms)
       end
     end
-    for _ = 1, tonumber(take()) do
-      local b = budgets[tonumber(take())]
-      if b.state then
+    for _, b in ipairs(refused) do
+      -- Where a limit is learnt, a refusal that names no time is its business alone.
+      if b.state and (b.state.meter.kind == 'l' or not teaches) then
         budget.refuse(b, told, now_ms)
       end
     end

@@ -1,0 +1,80 @@
+//! What a webhook says.
+
+use jiff::Timestamp;
+use serde_json::json;
+use tidegate_ledger::{JobRow, Notice};
+
+/// A webhook's message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The header `webhook-id`: the same for each attempt to tell of one finishing of one job.
+    pub id: String,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// The message of a notice. Small, whatever the job fetched: ids, counts, and where to read the rest, as paths of the
+/// gateway's API. The counts are those of `job`, as of now.
+#[must_use]
+pub fn message(notice: &Notice, job: &JobRow) -> Message {
+    let (id, event) = (job.id, notice.event.name());
+    let body = json!({
+        "type": format!("job.{event}"),
+        "timestamp": timestamp(notice.finished_at_ms),
+        "data": {
+            "id": id,
+            "name": job.name,
+            "provider": job.provider,
+            "state": event,
+            "reason": job.reason,
+            "submitted_at_ms": job.submitted_at_ms,
+            "started_at_ms": job.started_at_ms,
+            "finished_at_ms": notice.finished_at_ms,
+            "counts": job.counts,
+            "links": { "job": format!("/v1/jobs/{id}"), "items": format!("/v1/jobs/{id}/items") },
+        },
+    });
+    Message { id: format!("{id}_{event}_{}", notice.finished_at_ms), body: body.to_string().into_bytes() }
+}
+
+/// As RFC 3339 has it.
+fn timestamp(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use tidegate_contracts::{JobId, Lane};
+    use tidegate_ledger::{JobCounts, JobState};
+
+    use super::*;
+
+    #[test]
+    fn a_message_tells_of_one_finishing_the_same_each_time() {
+        let job = JobRow {
+            id: JobId::new(),
+            tenant: "acme".into(),
+            name: "nightly".into(),
+            provider: "mastodon".into(),
+            lane: Lane::Normal,
+            state: JobState::Failed,
+            reason: None,
+            submitted_at_ms: 1,
+            started_at_ms: Some(2),
+            finished_at_ms: Some(1_800_000_000_123),
+            paused_at_ms: None,
+            pruned_at_ms: None,
+            counts: JobCounts { items: 7, ..JobCounts::default() },
+        };
+        let notice = Notice { job: job.id, event: JobState::Failed, finished_at_ms: 1_800_000_000_123, attempt: 1 };
+        let said = message(&notice, &job);
+        assert_eq!(said, message(&Notice { attempt: 2, ..notice }, &job));
+        assert_eq!(said.id, format!("{}_failed_1800000000123", job.id));
+        assert!(!said.id.contains('.'), "a full stop would be part of what is signed");
+        let body: Value = serde_json::from_slice(&said.body).unwrap();
+        assert_eq!((&body["type"], &body["timestamp"]), (&"job.failed".into(), &"2027-01-15T08:00:00.123Z".into()));
+        assert_eq!((&body["data"]["counts"]["items"], &body["data"]["state"]), (&7.into(), &"failed".into()));
+        assert_eq!(body["data"]["links"]["items"], format!("/v1/jobs/{}/items", job.id));
+    }
+}

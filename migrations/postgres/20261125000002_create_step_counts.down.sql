@@ -1,0 +1,2 @@
+DROP TABLE step_guards;
+DROP TABLE step_counts;

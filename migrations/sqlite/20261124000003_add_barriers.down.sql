@@ -1,0 +1,10 @@
+DROP INDEX calls_failed;
+CREATE INDEX calls_failed ON calls (job_id) WHERE state IN ('skipped', 'failed');
+DROP INDEX calls_held;
+DROP INDEX calls_planned;
+CREATE INDEX calls_planned ON calls (job_id) WHERE state = 'planned';
+ALTER TABLE jobs DROP COLUMN calls_held;
+ALTER TABLE calls DROP COLUMN held;
+ALTER TABLE fetches DROP COLUMN spoiled;
+ALTER TABLE fetches DROP COLUMN blockers_open;
+DROP TABLE barriers;

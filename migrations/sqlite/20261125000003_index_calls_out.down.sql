@@ -1,0 +1,2 @@
+DROP INDEX calls_released;
+CREATE INDEX calls_released ON calls (lost_at_ms) WHERE state = 'released';

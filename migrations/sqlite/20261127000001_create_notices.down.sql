@@ -1,0 +1,3 @@
+DROP TRIGGER jobs_finish_notice;
+DROP TABLE notices;
+ALTER TABLE jobs DROP COLUMN notify;

@@ -1,0 +1,467 @@
+-- The pace of a limit that nobody tells, learnt from which calls are accepted and which are refused. Numbers and the order
+-- of operations are those of Rust, so that doubles come out the same.
+
+local LATE_MS = 20
+local RAMP_MS = 10000
+local MARGIN = 0.02
+local STEP = 0.03
+local CLIMB_MS, CLIMB_CALLS = 20000, 50
+local MEASURED_CALLS, PROBE_CALLS, REST_CALLS = 30, 100, 50
+local LEAST_MEMORY_MS, MOST_MEMORY_MS = 5000, 7200000
+local DEBT_MS, DEBT_LEAST = 120000, 8
+local LONE_MAX = 2.5
+local ROW_CALLS, ROW_MAX = 200, 9
+local SPANS_MAX, SPANS_TO_A_MEMORY = 64, 16
+local STOPS_AT, ENDS_AFTER = 2, 3
+local LOST_MS, CANARY_MS = 60000, 100
+
+local learn = { KEPT_MS = 30 * 86400000 }
+
+local function clamp(n, least, most)
+  return math.min(math.max(n, least), most)
+end
+
+-- Accepted calls, in spans: when each begins, and how many it has.
+local tally = {}
+
+function tally.begin(self, now_ms)
+  if #self == 0 then
+    self[1] = { now_ms, 0 }
+  end
+end
+
+-- Puts older spans together two by two.
+local function thin_out(self)
+  local older = SPANS_MAX / 2
+  local thin = {}
+  for one = 1, older, 2 do
+    thin[#thin + 1] = { self[one][1], self[one][2] + self[one + 1][2] }
+  end
+  for place = older + 1, #self do
+    thin[#thin + 1] = self[place]
+  end
+  return thin
+end
+
+function tally.add(self, calls, now_ms, memory_ms)
+  tally.begin(self, now_ms)
+  local last = self[#self]
+  if now_ms - last[1] < memory_ms / SPANS_TO_A_MEMORY then
+    last[2] = last[2] + calls
+    return self
+  end
+  self[#self + 1] = { now_ms, calls }
+  return #self > SPANS_MAX and thin_out(self) or self
+end
+
+function tally.known_ms(self, now_ms)
+  return self[1] and now_ms - self[1][1] or 0
+end
+
+function tally.per_s(self, now_ms, memory_ms)
+  if not self[1] then
+    return 0
+  end
+  local from_ms = math.max(now_ms - memory_ms, self[1][1])
+  local count, end_ms = 0, now_ms
+  for place = #self, 1, -1 do
+    local start_ms, calls = self[place][1], self[place][2]
+    if start_ms >= from_ms then
+      count = count + calls
+    elseif end_ms > from_ms then
+      count = count + calls * (end_ms - from_ms) / (end_ms - start_ms)
+    else
+      break
+    end
+    end_ms = start_ms
+  end
+  return count * 1000 / math.max(now_ms - from_ms, 1)
+end
+
+-- Refusals that belong together.
+local trouble = {}
+
+function trouble.new(sent_ms, now_ms, pace_per_s)
+  return {
+    since_ms = now_ms, refused = 0, last_sent_ms = sent_ms, accepted_since = 0, stopped_ms = 0,
+    first_wait_ms = math.max(CANARY_MS, 500 / pace_per_s), canaries = 0, canary_at_ms = 0, is_canary_out = false,
+    refused_ms = now_ms,
+  }
+end
+
+local function is_stopped(self)
+  return self ~= nil and self.stopped_ms > 0
+end
+
+function trouble.refused(self, until_ms, sent_ms, now_ms)
+  self.refused = self.refused + 1
+  if sent_ms > self.last_sent_ms then
+    self.last_sent_ms, self.accepted_since = sent_ms, 0
+  end
+  if is_stopped(self) and sent_ms >= self.stopped_ms then
+    self.canaries = self.canaries + 1
+    local canaries = self.canaries + 1
+    self.refused_ms, self.is_canary_out = now_ms, false
+    self.canary_at_ms = now_ms + self.first_wait_ms * canaries * math.sqrt(canaries)
+  elseif not is_stopped(self) and (self.refused >= STOPS_AT or until_ms > now_ms) then
+    self.stopped_ms, self.canary_at_ms = now_ms, now_ms + self.first_wait_ms
+  end
+  self.canary_at_ms = math.max(self.canary_at_ms, until_ms)
+end
+
+-- 'none', 'lone' or 'over'.
+function trouble.accepted(self, sent_ms)
+  if is_stopped(self) and sent_ms >= self.stopped_ms then
+    return 'over'
+  end
+  if sent_ms > self.last_sent_ms then
+    self.accepted_since = self.accepted_since + 1
+  end
+  if self.accepted_since < ENDS_AFTER then
+    return 'none'
+  end
+  return is_stopped(self) and 'over' or 'lone'
+end
+
+function trouble.lost(self, sent_ms, now_ms)
+  if self.is_canary_out and sent_ms >= self.stopped_ms then
+    self.is_canary_out, self.canary_at_ms = false, now_ms + self.first_wait_ms
+  end
+end
+
+function learn.new(start_per_s, floor_per_s, cap_per_s, refused_share)
+  return {
+    kind = 'l', start_per_s = start_per_s, floor_per_s = floor_per_s, cap_per_s = cap_per_s,
+    refused_share = refused_share, mode = 'ramp', since_ms = 0, pace_per_s = start_per_s, target_per_s = 0,
+    probe_per_s = 0, is_settled = false, memory_ms = LEAST_MEMORY_MS, window_ms = 0, tally = {},
+    full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
+    lone = 0, row = 0, clean = 0, refused_at_ms = 0,
+  }
+end
+
+-- The same knowledge under other options.
+function learn.counting_on(self, old)
+  old.start_per_s, old.floor_per_s, old.cap_per_s = self.start_per_s, self.floor_per_s, self.cap_per_s
+  old.refused_share = self.refused_share
+  return old
+end
+
+local function time_for(self, calls)
+  return calls * 1000 / self.pace_per_s
+end
+
+local function span_ms(self)
+  return math.max(self.memory_ms, time_for(self, MEASURED_CALLS))
+end
+
+local function full_until_ms(self)
+  return self.full.since_ms + 1.2 * span_ms(self)
+end
+
+local function ease(self, now_ms)
+  local until_ms = full_until_ms(self)
+  local left_ms, all_ms = until_ms - now_ms, until_ms - self.full.eased_ms
+  if self.full.ease < 1 and left_ms > 0 then
+    return 1 - (1 - self.full.ease) * math.min(left_ms / all_ms, 1)
+  end
+  return 1
+end
+
+local function speed_per_s(self, now_ms)
+  local took_ms = self.since_ms > 0 and now_ms - self.since_ms or 0
+  local per_s
+  if self.mode == 'ramp' then
+    local risen = 1 + took_ms / RAMP_MS
+    per_s = self.start_per_s * risen * risen
+  elseif self.mode == 'hold' then
+    per_s = self.pace_per_s * ease(self, now_ms)
+  elseif self.mode == 'probe' then
+    per_s = self.probe_per_s
+  else
+    local risen = took_ms / math.max(math.max(span_ms(self), CLIMB_MS), time_for(self, CLIMB_CALLS))
+    per_s = self.pace_per_s * (1 + risen * risen)
+  end
+  return clamp(per_s, self.floor_per_s, self.cap_per_s)
+end
+
+local function enter(self, mode, now_ms)
+  self.mode, self.since_ms = mode, now_ms
+end
+
+local function shorten(self)
+  self.memory_ms = math.max(math.max(self.memory_ms * 0.7, self.window_ms), LEAST_MEMORY_MS)
+end
+
+local function lengthen(self, now_ms)
+  local most_ms = math.min(tally.known_ms(self.tally, now_ms), MOST_MEMORY_MS)
+  self.memory_ms = math.max(math.min(2 * span_ms(self), most_ms), self.memory_ms)
+end
+
+-- Lets time pass: what has held is proven, and what is proven is followed by the next step.
+local function step_on(self, now_ms)
+  if self.trouble then
+    return
+  end
+  local took_ms, span = now_ms - self.since_ms, span_ms(self)
+  if self.mode == 'hold' and not self.is_settled then
+    if now_ms >= full_until_ms(self) and took_ms >= 1.2 * span then
+      self.is_settled, self.credit = true, math.max(self.credit, 0)
+      shorten(self)
+    end
+  elseif self.mode == 'hold' then
+    local rest_ms = math.max(span / 4, time_for(self, REST_CALLS))
+    if self.credit >= 0 and took_ms >= rest_ms and now_ms >= self.full.since_ms + span then
+      self.probe_per_s = self.target_per_s > 0 and self.target_per_s or self.pace_per_s * (1 + STEP)
+      enter(self, 'probe', now_ms)
+    end
+  elseif self.mode == 'probe' and took_ms >= math.max(span, time_for(self, PROBE_CALLS)) + 2 * self.answer_ms then
+    self.pace_per_s = self.probe_per_s
+    if self.target_per_s > 0 then
+      self.target_per_s = 0
+      shorten(self)
+      enter(self, 'hold', now_ms)
+    else
+      enter(self, 'climb', now_ms)
+    end
+  end
+end
+
+local function measured_per_s(self, now_ms)
+  return tally.per_s(self.tally, now_ms, span_ms(self)) * (1 - MARGIN)
+end
+
+local function slow_to(self, per_s)
+  self.pace_per_s = clamp(per_s, self.floor_per_s, self.cap_per_s)
+end
+
+local function was_full(self, now_ms)
+  self.full = { since_ms = now_ms, bursts = 0, ease = 1, eased_ms = now_ms }
+end
+
+local function hold(self, per_s, now_ms)
+  slow_to(self, per_s)
+  was_full(self, now_ms)
+end
+
+local function ease_off(self, now_ms)
+  self.full.bursts = self.full.bursts + 1
+  local bursts, is_known = self.full.bursts, self.window_ms > 0
+  if not self.is_settled and not is_known and 1.5 * self.memory_ms < tally.known_ms(self.tally, now_ms) then
+    lengthen(self, now_ms)
+    return slow_to(self, math.min(measured_per_s(self, now_ms), self.pace_per_s))
+  end
+  if self.is_settled and not is_known and bursts == 3 then
+    lengthen(self, now_ms)
+    slow_to(self, clamp(measured_per_s(self, now_ms), 0.93 * self.pace_per_s, self.pace_per_s))
+  end
+  self.full.ease = math.max(ease(self, now_ms) * (1 - 0.02 * bursts * bursts), 0.05)
+  self.full.eased_ms = now_ms
+end
+
+-- The pace that is held was refused.
+local function hold_less(self, now_ms)
+  local span, full_ms = span_ms(self), now_ms - self.full.since_ms
+  self.target_per_s = 0
+  if full_ms < span * (self.window_ms > 0 and 0.6 or 1.2) then
+    return ease_off(self, now_ms)
+  end
+  local over_ms = full_ms < 4 * span and full_ms or span
+  local measured = tally.per_s(self.tally, now_ms, over_ms) * (1 - MARGIN)
+  self.row, self.clean = math.min(self.row + 1, ROW_MAX), 0
+  local row = self.row * self.row
+  local least = self.is_settled and math.max(1 - 0.08 * row, 0) or 0
+  local most = 1 - 0.01 * row
+  hold(self, clamp(measured, least * self.pace_per_s, most * self.pace_per_s), now_ms)
+end
+
+local function end_probe(self, now_ms)
+  if self.target_per_s > 0 then
+    self.target_per_s = 0
+    lengthen(self, now_ms)
+  end
+  enter(self, 'hold', now_ms)
+  if tally.per_s(self.tally, now_ms, span_ms(self)) < 0.95 * self.pace_per_s then
+    hold_less(self, now_ms)
+  else
+    was_full(self, now_ms)
+  end
+end
+
+local function end_climb(self, reached_per_s, now_ms)
+  local target = math.min(math.min(measured_per_s(self, now_ms), reached_per_s), self.cap_per_s)
+  self.target_per_s = target > 1.005 * self.pace_per_s and target or 0
+  was_full(self, now_ms)
+  enter(self, 'hold', now_ms)
+end
+
+-- One call was refused, and those after it were not.
+local function refused_alone(self, now_ms)
+  if self.mode == 'probe' then
+    end_probe(self, now_ms)
+  elseif self.mode == 'climb' then
+    end_climb(self, speed_per_s(self, now_ms), now_ms)
+  elseif self.mode == 'hold' then
+    self.lone = self.lone + 1
+    if self.lone > LONE_MAX then
+      self.lone = 0.5
+      hold_less(self, now_ms)
+    end
+  end
+end
+
+-- What a wall of refusals tells.
+local function wall(self, ended, now_ms)
+  local wall_ms = now_ms - ended.since_ms
+  if wall_ms <= span_ms(self) / 2 then
+    return nil
+  end
+  local cycle_ms = now_ms - (self.resumed_ms > 0 and self.resumed_ms or self.since_ms)
+  if wall_ms < 0.3 * cycle_ms then
+    self.memory_ms = math.min(2 * wall_ms, MOST_MEMORY_MS)
+    return nil
+  end
+  local late_ms = ended.canaries > 0 and (ended.canary_at_ms - ended.refused_ms) / 2 or 0
+  local window_ms = cycle_ms - late_ms
+  self.memory_ms = math.min(math.max(self.memory_ms, window_ms), MOST_MEMORY_MS)
+  self.window_ms = self.memory_ms
+  return tally.per_s(self.tally, now_ms, cycle_ms) * cycle_ms / window_ms * (1 - MARGIN)
+end
+
+-- Calls are accepted again, after everything had been stopped.
+local function recover(self, now_ms)
+  local ended = self.trouble
+  self.trouble = nil
+  local reached = speed_per_s(self, ended.since_ms)
+  if self.mode == 'ramp' then
+    self.pace_per_s, self.credit = reached, 0
+  end
+  local walled = wall(self, ended, now_ms)
+  if self.mode == 'ramp' then
+    hold(self, math.min(walled or measured_per_s(self, now_ms), reached), now_ms)
+  elseif self.mode == 'hold' and walled then
+    hold(self, math.min(walled, self.pace_per_s), now_ms)
+  elseif self.mode == 'hold' then
+    hold_less(self, now_ms)
+  elseif self.mode == 'probe' then
+    end_probe(self, now_ms)
+  else
+    end_climb(self, reached, now_ms)
+  end
+  enter(self, 'hold', now_ms)
+  self.resumed_ms, self.due_ms = now_ms, now_ms + LATE_MS
+end
+
+local function accepted(self, cost, sent_ms, now_ms)
+  self.tally = tally.add(self.tally, cost, now_ms, span_ms(self))
+  self.credit = math.min(self.credit + self.refused_share, 1)
+  self.lone = math.max(self.lone - self.refused_share, 0)
+  self.clean = self.clean + 1
+  if self.clean > math.max(ROW_CALLS, self.pace_per_s * span_ms(self) / 1000) then
+    self.row = 0
+  end
+  if not self.trouble or sent_ms < self.resumed_ms then
+    return
+  end
+  local sign = trouble.accepted(self.trouble, sent_ms)
+  if sign == 'over' then
+    recover(self, now_ms)
+  elseif sign == 'lone' then
+    self.trouble = nil
+    refused_alone(self, now_ms)
+  end
+end
+
+local function refused(self, until_ms, sent_ms, now_ms)
+  local earned_ms = math.max(3 * span_ms(self), DEBT_MS)
+  local debt = math.max(self.refused_share * self.pace_per_s * earned_ms / 1000, DEBT_LEAST)
+  self.credit = math.max(self.credit - 1, -debt)
+  self.refused_at_ms = now_ms
+  if sent_ms >= self.resumed_ms then
+    self.trouble = self.trouble or trouble.new(sent_ms, now_ms, self.pace_per_s)
+    trouble.refused(self.trouble, until_ms, sent_ms, now_ms)
+  end
+end
+
+-- What came of a call: 'accepted', 'refused' or 'other'.
+function learn.report(self, outcome, cost, sent_ms, until_ms, now_ms)
+  if outcome == 'other' then
+    if self.trouble then
+      trouble.lost(self.trouble, sent_ms, now_ms)
+    end
+    return
+  elseif outcome == 'accepted' then
+    accepted(self, cost, sent_ms, now_ms)
+  else
+    refused(self, until_ms or 0, sent_ms, now_ms)
+  end
+  local took_ms = math.max(now_ms - sent_ms, 0)
+  self.answer_ms = self.answer_ms + (took_ms - self.answer_ms) / (self.answer_ms == 0 and 1 or 10)
+end
+
+function learn.size()
+  return nil
+end
+
+function learn.advance() end
+
+function learn.ready(self, _, _, now_ms)
+  local now = self.trouble
+  if not is_stopped(now) then
+    local ready_ms = math.ceil(math.max(self.due_ms - LATE_MS, now_ms))
+    return ready_ms, ready_ms
+  end
+  local ready_ms = math.max(now.canary_at_ms, now_ms)
+  if now.is_canary_out and now_ms < now.canary_at_ms + LOST_MS then
+    ready_ms = math.max(now.canary_at_ms + self.answer_ms, now_ms + 25 + self.answer_ms / 4)
+  end
+  local lost_ms = math.max(now.canary_at_ms + (now.is_canary_out and LOST_MS or 0), now_ms)
+  return math.ceil(ready_ms), math.ceil(lost_ms)
+end
+
+function learn.spend(self, _, cost, now_ms)
+  if is_stopped(self.trouble) then
+    self.trouble.canary_at_ms, self.trouble.is_canary_out = now_ms, true
+    return
+  end
+  if self.since_ms == 0 then
+    self.since_ms, self.due_ms = now_ms, now_ms + LATE_MS
+    tally.begin(self.tally, now_ms)
+  end
+  step_on(self, now_ms)
+  local every_ms = cost * 1000 / speed_per_s(self, now_ms)
+  local idle_ms = now_ms - self.due_ms
+  if idle_ms > 4 * every_ms + 250 then
+    if self.mode == 'ramp' or self.mode == 'climb' then
+      self.since_ms = self.since_ms + idle_ms
+    elseif self.mode == 'probe' then
+      enter(self, 'hold', now_ms)
+    end
+  end
+  self.due_ms = math.max(self.due_ms, now_ms) + every_ms
+end
+
+function learn.refund(self, held, now_ms)
+  learn.report(self, 'other', held.cost, held.granted_ms, nil, now_ms)
+end
+
+function learn.landed() end
+
+function learn.hear() end
+
+function learn.gauge(_, b)
+  return b.state.flight.cost, nil
+end
+
+function learn.held_ms()
+  return HELD_MS
+end
+
+function learn.rests_ms(self)
+  return self.due_ms + learn.KEPT_MS
+end
+
+-- Pace an hour, whether it is proven, when it was last refused.
+function learn.lesson(self)
+  local refused_at_ms = self.refused_at_ms > 0 and self.refused_at_ms or false
+  return { math.floor(self.pace_per_s * 3600 + 0.5), self.is_settled and 1 or 0, refused_at_ms }
+end
