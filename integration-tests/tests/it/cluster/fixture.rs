@@ -201,6 +201,18 @@ impl Cluster {
         }
     }
 
+    /// Waits until one of some services has said something, and returns which.
+    pub(crate) async fn one_says<'kind>(&self, kinds: &[&'kind str], text: &str) -> &'kind str {
+        let started = Instant::now();
+        loop {
+            if let Some(kind) = kinds.iter().find(|kind| self.said_by(kind).contains(text)) {
+                return kind;
+            }
+            assert!(started.elapsed() < DEADLINE, "none of {kinds:?} says {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Asks a service over HTTP, with the API key.
     pub(crate) async fn ask(&self, kind: &str, method: &str, path: &str, body: &str) -> Answer {
         let address = self.address(kind).unwrap_or_else(|| panic!("no {kind} runs"));

@@ -20,6 +20,8 @@ const NEEDED: u64 = USERS / 10 + USERS * 3;
 const MIDDLE: u64 = 200;
 /// In which nothing more goes out of a cluster that waits.
 const STANDS_STILL: Duration = Duration::from_secs(1);
+/// Whose connections the broker and the database see.
+const RING: [&str; 4] = ["planner", "executor", "tracker", "gateway"];
 /// More than any disk has.
 const NO_DISK_IS_LARGE_ENOUGH: &str = "1000000000GB";
 
@@ -58,13 +60,15 @@ async fn a_broker_whose_disk_is_full_is_waited_for_and_jobs_are_taken_meanwhile(
     reaches(&simulator, MIDDLE).await;
     cluster.ctl(&["set_disk_free_limit", NO_DISK_IS_LARGE_ENOUGH]).await;
     stands_still(&simulator).await;
-    cluster.says("executor", "the broker takes no messages: it is short of memory or disk").await;
-    let answer = cluster.is_ready("executor", false).await;
-    assert!(answer.body.contains("short of memory or disk"), "{answer:?}");
     // What needs no broker is answered, and a job is stored.
     assert_eq!(cluster.ask("gateway", "GET", &format!("/v1/jobs/{job}"), "").await.status, 200);
     let meanwhile = cluster.submit(JOB).await;
     assert_eq!(cluster.status(&meanwhile).await["state"], "submitted");
+    // The broker tells those who publish, and only them.
+    let publisher =
+        cluster.one_says(&RING, "the broker takes no messages: it is short of memory or disk").await;
+    let answer = cluster.is_ready(publisher, false).await;
+    assert!(answer.body.contains("short of memory or disk"), "{answer:?}");
     cluster.ctl(&["set_disk_free_limit", "1MB"]).await;
     cluster.are_ready().await;
     for job in [&job, &meanwhile] {
@@ -132,11 +136,10 @@ async fn servers_that_let_no_more_connections_in_are_waited_for() {
     cluster.world.provider(&simulator.base_url(), &limited);
     let job = cluster.submit(JOB).await;
     reaches(&simulator, MIDDLE).await;
-    let ring = ["planner", "executor", "tracker", "gateway"];
 
     postgres.sql("ALTER ROLE ring CONNECTION LIMIT 0").await;
     postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ring'").await;
-    for kind in ring {
+    for kind in RING {
         cluster.is_ready(kind, false).await;
     }
     cluster.says("executor", "too many connections for role").await;
@@ -146,7 +149,7 @@ async fn servers_that_let_no_more_connections_in_are_waited_for() {
     let limit = ["set_vhost_limits", "-p", cluster.vhost(), r#"{"max-connections": 0}"#];
     cluster.ctl(&limit).await;
     cluster.ctl(&["close_all_connections", "-p", cluster.vhost(), "no more of them"]).await;
-    for kind in ring {
+    for kind in RING {
         cluster.is_ready(kind, false).await;
         cluster.says(kind, "connection limit (0) is reached").await;
     }
