@@ -65,8 +65,7 @@ async fn a_broker_whose_disk_is_full_is_waited_for_and_jobs_are_taken_meanwhile(
     let meanwhile = cluster.submit(JOB).await;
     assert_eq!(cluster.status(&meanwhile).await["state"], "submitted");
     // The broker tells those who publish, and only them.
-    let publisher =
-        cluster.one_says(&RING, "the broker takes no messages: it is short of memory or disk").await;
+    let publisher = cluster.one_says(&RING, "the broker takes no messages: it is short of memory or disk").await;
     let answer = cluster.is_ready(publisher, false).await;
     assert!(answer.body.contains("short of memory or disk"), "{answer:?}");
     cluster.ctl(&["set_disk_free_limit", "1MB"]).await;
