@@ -6,6 +6,7 @@ ends with the process that started it.
 import atexit, os, pathlib, re, signal, subprocess, sys, time
 
 POSTGRES = os.environ.get("TIDEGATE_BENCH_POSTGRES", "postgres://postgres@127.0.0.1:5432")
+OPTIONS = os.environ.get("TIDEGATE_BENCH_POSTGRES_OPTIONS", "")
 
 
 class Cluster:
@@ -16,7 +17,7 @@ class Cluster:
         self.name = f"tidegate_bench_{os.getpid()}"
         self.env = {
             **os.environ,
-            "TIDEGATE_POSTGRES": f"{POSTGRES}/{self.name}",
+            "TIDEGATE_POSTGRES": f"{POSTGRES}/{self.name}{OPTIONS}",
             "TIDEGATE_RABBITMQ": f"amqp://guest:guest@127.0.0.1:5672/{self.name}",
             "TIDEGATE_REDIS": "redis://127.0.0.1:6379",
             "TIDEGATE_PREFIX": f"{self.name}:",

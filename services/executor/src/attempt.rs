@@ -1,4 +1,4 @@
-//! One request: call, judge, report, store.
+//! One request: call, judge, then report and store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(crate) struct Permitted<'a> {
 
 /// What follows from a request.
 pub(crate) enum After {
-    /// The page is there, to be stored.
-    Page(PageRead),
+    /// The page is there, to be stored, and its permit to be given back.
+    Page(PageRead, Report),
     /// The call has failed for good.
     Failed(Failure),
     /// It is made again, not before this Unix ms.
@@ -66,15 +66,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     let refused = refusal(prepared, &judged);
     let sent = !matches!(&judged, Judged::Trouble(trouble) if !trouble.sent);
     let told = Told { readings, refused };
-    if let Err(error) = shared
-        .deps
-        .permits
-        .report(Report { permit: permitted.permit.clone(), sent, answer: sent.then_some(told) })
-        .await
-    {
-        tracing::warn!(call.id = %call.call, error = %error, "the permit is not given back yet; at the latest its lease ends");
-    }
-    shared.permit_returned.notify_one();
+    let report = Report { permit: permitted.permit, sent, answer: sent.then_some(told) };
     let class = match &judged {
         Judged::Page(_) => "page",
         Judged::Trouble(trouble) => trouble.failure.class.name(),
@@ -87,10 +79,21 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
             if spec.step(&call.step).is_some_and(|step| step.paging().slow_ms.is_some()) {
                 page.facts.took_ms = u32::try_from(started.elapsed().as_millis()).ok();
             }
-            Ok(After::Page(page))
+            Ok(After::Page(page, report))
         }
-        Judged::Trouble(trouble) => Ok(after_trouble(shared, spec, prepared, call, trouble, now_ms)),
+        Judged::Trouble(trouble) => {
+            give_back(shared, call, report).await;
+            Ok(after_trouble(shared, spec, prepared, call, trouble, now_ms))
+        }
     }
+}
+
+/// Gives a permit back, with what the answer told of limits. Who asks after this is told what it changed.
+pub(crate) async fn give_back(shared: &Shared, call: &Call, report: Report) {
+    if let Err(error) = shared.deps.permits.report(report).await {
+        tracing::warn!(call.id = %call.call, error = %error, "the permit is not given back yet; at the latest its lease ends");
+    }
+    shared.permit_returned.notify_one();
 }
 
 /// Classifies and reads an answer; a large one elsewhere.

@@ -13,7 +13,7 @@ use tidegate_specs::SpecsError;
 use tidegate_telemetry::{inject, span_link};
 use tracing::Instrument as _;
 
-use crate::attempt::{After, Permitted, attempt, can_shrink, store};
+use crate::attempt::{After, Permitted, attempt, can_shrink, give_back, store};
 use crate::permits::pause_ms;
 use crate::prepare::{By, Prepared, failure, prepare};
 use crate::retry::stops_job;
@@ -132,10 +132,14 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
             Asked::Granted(permit) => {
                 let permitted = Permitted { spec: &spec.spec, prepared: &prepared, permit };
                 match attempt(shared, permitted, call).await? {
-                    After::Page(page) => {
-                        // The wire is free for another call while this page goes to the disk.
-                        drop(slot);
-                        return Ok(Now::End(store(shared, (&spec.spec, &prepared), call, page).await?));
+                    After::Page(page, report) => {
+                        let told = async {
+                            give_back(shared, call, report).await;
+                            // The wire is free for another call, though this page is still on its way to the disk.
+                            drop(slot);
+                        };
+                        let (stored, ()) = tokio::join!(store(shared, (&spec.spec, &prepared), call, page), told);
+                        return Ok(Now::End(stored?));
                     }
                     After::Failed(failure) => {
                         let class = failure.class;

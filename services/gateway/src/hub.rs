@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_contracts::{Event, JobId};
 use tokio::sync::watch;
 
-type Jobs = Arc<Mutex<HashMap<JobId, watch::Sender<()>>>>;
+/// Whether the last that happened was its end.
+type Jobs = Arc<Mutex<HashMap<JobId, watch::Sender<bool>>>>;
 
 /// Tells those who watch a job that something happened with it. What happened is in the ledger: so any number of events
 /// that nobody has looked at yet are as one.
@@ -16,7 +17,7 @@ pub(crate) struct Hub(Jobs);
 /// Hears of one job.
 pub(crate) struct Watcher {
     job: JobId,
-    news: watch::Receiver<()>,
+    news: watch::Receiver<bool>,
     jobs: Jobs,
 }
 
@@ -24,7 +25,7 @@ impl Hub {
     /// Hears of this job from now on.
     pub(crate) fn watch(&self, job: JobId) -> Watcher {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = jobs.entry(job).or_insert_with(|| watch::channel(()).0).subscribe();
+        let news = jobs.entry(job).or_insert_with(|| watch::channel(false).0).subscribe();
         Watcher { job, news, jobs: Arc::clone(&self.0) }
     }
 
@@ -38,7 +39,7 @@ impl Hub {
         | Event::CallWaiting { job, .. }) = event;
         let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(news) = jobs.get(job) {
-            news.send_replace(());
+            news.send_replace(matches!(event, Event::JobFinished { .. }));
         }
     }
 }
@@ -49,6 +50,16 @@ impl Watcher {
         // The sender is there as long as this is.
         if self.news.changed().await.is_err() {
             std::future::pending().await
+        }
+    }
+
+    /// Until it finished since the last time, unless something else happened right after.
+    pub(crate) async fn finished(&mut self) {
+        loop {
+            self.news().await;
+            if *self.news.borrow_and_update() {
+                return;
+            }
         }
     }
 }
@@ -78,6 +89,11 @@ mod tests {
         hub.tell(&Event::JobFinished { job: one });
         watcher.news().await;
         assert!(futures_util::FutureExt::now_or_never(watcher.news()).is_none(), "two events, one piece of news");
+        hub.tell(&Event::JobProgressed { job: one });
+        assert!(futures_util::FutureExt::now_or_never(watcher.finished()).is_none());
+        hub.tell(&Event::JobFinished { job: one });
+        watcher.finished().await;
+        assert!(futures_util::FutureExt::now_or_never(watcher.finished()).is_none(), "it finished once");
         drop(watcher);
         assert_eq!(hub.0.lock().unwrap().len(), 1);
         drop(second);

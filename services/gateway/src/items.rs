@@ -23,6 +23,7 @@ use tidegate_registry::Scope;
 use tidegate_specs::{JobSpec, SpecsError};
 
 use crate::app::{App, Caller};
+use crate::hub::Watcher;
 use crate::job_id::{OwnJob, has_tree};
 use crate::problem::{Kind, Problem};
 use crate::quota::Place;
@@ -34,7 +35,7 @@ const PAGES_MAX: u32 = 100;
 const PAGES_READ: u32 = 8;
 /// Most items of one answer whose keys are remembered, to leave out those that came before in it ([`Seen`]).
 const KEYS_MAX: usize = 1_000_000;
-/// Between two looks for new pages of a job that is followed.
+/// Between two looks for new pages of a job that is followed; its end is heard of at once.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Where an answer with `pages` ends: `after` of the next one.
 const NEXT: &str = "tidegate-next";
@@ -169,7 +170,8 @@ async fn items(
         Err(SpecsError::Ledger(error)) => return Err(error.into()),
     };
     let writer = Some(Writer { encoder, spec, seen: Seen::new(KEYS_MAX) });
-    let stream = Reading { app, job, step, writer, after, read, is_whole, follow, _place: place };
+    let watcher = app.hub.watch(job);
+    let stream = Reading { app, job, step, writer, after, read, is_whole, follow, watcher, _place: place };
     Ok((headers, Body::from_stream(try_unfold(stream, next))).into_response())
 }
 
@@ -223,6 +225,7 @@ struct Reading {
     /// No more are read than these.
     is_whole: bool,
     follow: bool,
+    watcher: Watcher,
     _place: Place,
 }
 
@@ -271,6 +274,7 @@ impl Reading {
                 tokio::select! {
                     // An answer that ends properly would look whole.
                     () = self.app.shutdown.requested() => anyhow::bail!("the gateway stops"),
+                    () = self.watcher.finished() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             }

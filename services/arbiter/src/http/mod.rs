@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
 use secrecy::SecretString;
 use tidegate_daemon::{Flag, Handle, Health, Shutdown};
 use tidegate_limits::http::{LIMITS_PATH, PERMITS_PATH, REPORTS_PATH};
@@ -98,6 +99,8 @@ pub fn start(deps: Deps, config: Config, listener: TcpListener, shutdown: &Shutd
     handle.spawn("pulse", pulse::beat(arbiter, store, shutdown.clone()));
     let (app, ending) = (router(shared), shutdown.clone());
     handle.spawn("http", async move {
+        // Without it small answers wait for the client's acknowledgement; where it fails they do.
+        let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
         let serving = axum::serve(listener, app).with_graceful_shutdown(async move { ending.requested().await });
         serving.await.context("can't serve the arbiter")
     });

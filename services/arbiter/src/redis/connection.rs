@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue, RedisError};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError};
 
 use super::RedisConfig;
 use super::library::LIBRARY;
@@ -35,7 +36,9 @@ struct Current {
 impl Connection {
     /// Connects when it is first used.
     pub(super) fn new(config: &RedisConfig, url: &str) -> Result<Self, RedisError> {
-        let client = Client::open(url)?;
+        // Without it a decision waits until the one before it is acknowledged.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let client = Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?;
         let (answer_within, connect_within) = (config.answer_within, config.connect_within);
         let manager = manager(&client, connect_within)?;
         Ok(Self { client, answer_within, connect_within, current: Mutex::new(Current { generation: 0, manager }) })
