@@ -89,6 +89,9 @@ impl Budget {
             None => {}
         }
         if let Some(held) = held.filter(|_| report.sent) {
+            if !tells(key, report) {
+                meter.untold(held, now_ms);
+            }
             meter.learn(held, outcome(key, report), now_ms);
         }
         if let (true, Some(told)) = (report.sent, &report.answer) {
@@ -157,6 +160,12 @@ impl Budget {
     pub(crate) fn at_rest(self) -> Self {
         Self { in_flight: InFlight::default(), state: self.state.at_rest(), ..self }
     }
+}
+
+/// Whether the answer told what remains.
+fn tells(key: &str, report: &Report) -> bool {
+    let reading = report.answer.as_ref().and_then(|told| told.readings.get(key));
+    reading.is_some_and(|reading| reading.remaining.is_some())
 }
 
 /// What became of a call, as far as one limit is concerned.

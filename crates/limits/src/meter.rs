@@ -40,6 +40,9 @@ pub(crate) trait Meter {
     /// `in_flight` is without it.
     fn landed(&mut self, _in_flight: &InFlight, _held: Held, _answered: bool, _now_ms: i64) {}
 
+    /// A call that was sent is over, and no answer to it told what is used.
+    fn untold(&mut self, _held: Held, _now_ms: i64) {}
+
     /// What came of a call, where a limit is learnt from that.
     fn learn(&mut self, _held: Held, _outcome: Outcome, _now_ms: i64) {}
 

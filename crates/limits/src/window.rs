@@ -35,8 +35,18 @@ pub(crate) struct Window {
     told_size: Option<u64>,
     /// An edge that an answer told.
     told_edge_ms: Option<i64>,
-    /// Always 0 while no window is open.
+    /// Always 0 while no window is open. The more of what we have counted and of what answers told, with what had not
+    /// landed by then.
     used: u64,
+    /// What we have counted ourselves.
+    #[serde(default)]
+    own: u64,
+    /// The most that an answer told of this window.
+    #[serde(default)]
+    told_used: u64,
+    /// What landed without telling, and when the last of that did: it may not be in what was told.
+    #[serde(default)]
+    untold: (u64, i64),
     open: Option<Span>,
     /// Unix time in ms: calls granted until then are part of what an answer told, or never landed.
     landed_ms: i64,
@@ -82,6 +92,9 @@ impl Window {
             told_size: None,
             told_edge_ms: None,
             used: 0,
+            own: 0,
+            told_used: 0,
+            untold: (0, 0),
             open: None,
             landed_ms: i64::MIN,
             gap_end_ms: 0,
@@ -130,6 +143,11 @@ impl Window {
         held.granted_ms > span.start_ms - self.landing_ms()
     }
 
+    /// Counts anew: `used` by now, of which `told` was told.
+    fn count(&mut self, used: u64, told: u64) {
+        (self.used, self.own, self.told_used, self.untold) = (used, used, told, (0, 0));
+    }
+
     /// Whether the window began with a call, and nobody told its end.
     fn floats(&self, span: Span) -> bool {
         span.known != Known::Told && self.anchor_ms().is_none()
@@ -143,7 +161,9 @@ impl Meter for Window {
 
     fn advance(&mut self, in_flight: &InFlight, now_ms: i64) {
         if let Some(ended) = self.open.filter(|open| open.end_ms <= now_ms) {
-            (self.used, self.open) = self.after(ended, in_flight, now_ms);
+            let (used, open) = self.after(ended, in_flight, now_ms);
+            self.open = open;
+            self.count(used, 0);
             self.gap_end_ms = self.gap_end_ms.max(ended.over_ms);
         }
     }
@@ -173,15 +193,16 @@ impl Meter for Window {
             open = Span { over_ms, known: Known::Granted, ..open };
         }
         self.open = Some(open);
-        self.used += cost;
+        (self.used, self.own) = (self.used + cost, self.own + cost);
     }
 
     fn refund(&mut self, held: Held, _now_ms: i64) {
         let counts = |open: &Span| self.counts(*open, held) && held.granted_ms > self.landed_ms;
         let Some(open) = self.open.filter(counts) else { return };
-        self.used = self.used.saturating_sub(held.cost);
+        (self.used, self.own) = (self.used.saturating_sub(held.cost), self.own.saturating_sub(held.cost));
         if self.used == 0 && self.floats(open) {
             self.open = None; // No call was made that could have opened it.
+            self.count(0, 0);
         }
     }
 
@@ -196,6 +217,12 @@ impl Meter for Window {
             _ => (over_ms.max(open.over_ms), Known::Suspected),
         };
         self.open = Some(Span { over_ms, known, ..open });
+    }
+
+    fn untold(&mut self, held: Held, now_ms: i64) {
+        if self.open.is_some_and(|open| self.counts(open, held)) {
+            self.untold = (self.untold.0 + held.cost, now_ms);
+        }
     }
 
     fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>) {

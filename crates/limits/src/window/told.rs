@@ -1,8 +1,9 @@
 //! What answers tell of a window: its size, what is used of it, and when it ends.
 //!
-//! Answers arrive in any order, and others may use the same budget. So a reading of the open window only ever takes
-//! room away, unless its call was alone in flight; a reading of a newer window replaces what was counted; and one of
-//! an older window is ignored.
+//! Answers arrive in any order, and others may use the same budget. So the highest count that was told of the open window
+//! holds, with all that may have landed after it: what is in flight, which is less with each report, and what landed
+//! without telling. It only takes room away from what we have counted ourselves, unless its call was alone in flight; a
+//! reading of a newer window replaces what was counted; and one of an older window is ignored.
 
 use super::{Known, Span, Window};
 use crate::block::LONGEST_TOLD_MS;
@@ -64,12 +65,18 @@ impl Window {
         let others = in_flight.cost_since(self.landed_ms);
         let size = reading.limit.or(self.told_size).or(self.calls);
         let told_used = heard.used(size);
-        self.used = match (age, told_used) {
-            (Age::Same, Some(used)) if heard.alone => used,
-            (Age::Same, Some(used)) => self.used.max(used.saturating_add(others)),
-            (Age::Same, None) => self.used,
-            (_, used) => used.unwrap_or(heard.cost).saturating_add(others),
-        };
+        match (age, told_used) {
+            (Age::Same, Some(used)) if heard.alone => self.count(used, used),
+            (Age::Same, Some(used)) => {
+                self.told_used = self.told_used.max(used);
+                if self.untold.1 < heard.granted_ms() {
+                    self.untold.0 = 0; // It had landed before this call was sent.
+                }
+                self.used = self.own.max(self.told_used.saturating_add(others).saturating_add(self.untold.0));
+            }
+            (Age::Same, None) => {}
+            (_, used) => self.count(used.unwrap_or(heard.cost).saturating_add(others), used.unwrap_or(0)),
+        }
         self.told_size = match (reading.limit, heard.remaining()) {
             (Some(limit), _) => Some(limit.max(1)),
             // No size is known that could be right: what remains, for those who ask from now on.

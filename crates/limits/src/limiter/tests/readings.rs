@@ -80,8 +80,9 @@ fn a_slow_answer_that_tells_seconds_from_now_on_is_not_of_a_newer_window() {
     let relative = |remaining, reset_at_ms| Reading { reset_is_relative: true, ..told(10, remaining, reset_at_ms) };
     let [quick, slow] = [0, 0].map(|now_ms| grant(&mut limiter, now_ms, &rate));
     answer(&mut limiter, 100, &quick, &relative(2.0, 60_000));
+    assert_eq!(room(&limiter, 100, &rate), 1, "the slow call may land now");
     answer(&mut limiter, 20_000, &slow, &relative(9.0, 80_000));
-    assert_eq!(room(&limiter, 20_000, &rate), 1);
+    assert_eq!(room(&limiter, 20_000, &rate), 2, "it had landed before");
 }
 
 #[test]
@@ -172,6 +173,30 @@ fn a_slow_answer_does_not_know_of_calls_that_were_as_slow() {
     let [slow, _slower] = [0, 0].map(|now_ms| grant(&mut limiter, now_ms, &rate));
     answer(&mut limiter, 12_000, &slow, &told(10, 3.0, 40_000));
     assert_eq!(room(&limiter, 12_000, &rate), 2);
+}
+
+#[test]
+fn answers_in_another_order_than_the_provider_s_cost_no_room() {
+    let (mut limiter, rate) = (Limiter::default(), ten_a_minute());
+    let permits: Vec<Permit> = (0..6).map(|_| grant(&mut limiter, 0, &rate)).collect();
+    for (n, permit) in permits.iter().enumerate() {
+        // The last one to be counted is heard of first.
+        answer(&mut limiter, 100, permit, &told(10, 4.0 + n as f64, MINUTE_MS));
+    }
+    assert_eq!(room(&limiter, 100, &rate), 4);
+}
+
+#[test]
+fn a_call_that_lands_and_tells_nothing_is_counted_until_a_later_one_tells() {
+    let (mut limiter, rate) = (Limiter::default(), ten_a_minute());
+    let [told_one, lost] = [0, 0].map(|now_ms| grant(&mut limiter, now_ms, &rate));
+    answer(&mut limiter, 100, &told_one, &told(10, 4.0, MINUTE_MS));
+    report(&mut limiter, 200, &lost, true, None);
+    let [next, other] = [300, 300].map(|now_ms| grant(&mut limiter, now_ms, &rate));
+    assert_eq!(room(&limiter, 300, &rate), 1, "six were told, one is lost, two are in flight");
+    answer(&mut limiter, 400, &next, &told(10, 2.0, MINUTE_MS));
+    assert_eq!(room(&limiter, 400, &rate), 1, "eight are told, the lost one is among them, one is in flight");
+    drop(other);
 }
 
 #[test]

@@ -144,6 +144,10 @@ function budget.settle(b, report, reading, now_ms)
   elseif held then
     METERS[meter.kind].refund(meter, held, now_ms)
   end
+  local tells = report.answered and reading and reading.remaining
+  if held and report.sent and not tells and meter.kind == 'w' then
+    window.tells_nothing(meter, held, now_ms)
+  end
   if held and report.sent and meter.kind == 'l' then
     learn.report(meter, outcome(b, report), held.cost, held.granted_ms, report.refused_until_ms, now_ms)
   end

@@ -11,7 +11,13 @@ local window = {}
 function window.new(calls, per_ms, aligned)
   local self = { kind = 'w', calls = calls, per_ms = per_ms, aligned = aligned }
   self.used, self.landed_ms, self.gap_end_ms = 0, NEVER_MS, 0
+  self.own, self.told_used, self.untold, self.untold_ms = 0, 0, 0, 0
   return self
+end
+
+-- Counts anew: `used` by now, of which `told` was told.
+local function count(self, used, told)
+  self.used, self.own, self.told_used, self.untold, self.untold_ms = used, used, told, 0, 0
 end
 
 function window.counting_on(self, old)
@@ -65,7 +71,9 @@ end
 function window.advance(self, b, now_ms)
   local ended = self.open
   if ended and ended.end_ms <= now_ms then
-    self.used, self.open = after(self, b, ended, now_ms)
+    local used
+    used, self.open = after(self, b, ended, now_ms)
+    count(self, used, 0)
     self.gap_end_ms = math.max(self.gap_end_ms, ended.over_ms)
   end
 end
@@ -96,7 +104,8 @@ function window.spend(self, _, cost, now_ms)
     open.over_ms, open.known = now_ms + landing_ms(self) + self.per_ms, GRANTED
   end
   self.open = open
-  self.used = self.used + cost
+  -- A state that an earlier release kept has no count of our own.
+  self.used, self.own = self.used + cost, (self.own or self.used) + cost
 end
 
 function window.refund(self, held)
@@ -104,9 +113,17 @@ function window.refund(self, held)
   if not open or not counts(self, open, held) or held.granted_ms <= self.landed_ms then
     return
   end
-  self.used = math.max(self.used - held.cost, 0)
+  self.used, self.own = math.max(self.used - held.cost, 0), math.max((self.own or self.used) - held.cost, 0)
   if self.used == 0 and floats(self, open) then
     self.open = nil
+    count(self, 0, 0)
+  end
+end
+
+-- A call that was sent is over, and no answer to it told what is used.
+function window.tells_nothing(self, held, now_ms)
+  if self.open and counts(self, self.open, held) then
+    self.untold, self.untold_ms = (self.untold or 0) + held.cost, now_ms
   end
 end
 
@@ -194,11 +211,15 @@ function window.hear(self, b, heard)
   local size = limit or self.told_size or self.calls
   local used = size and left and math.max(size - left, 0)
   if age ~= 'same' then
-    self.used = (used or heard.cost) + others
+    count(self, (used or heard.cost) + others, used or 0)
   elseif used and heard.alone then
-    self.used = used
+    count(self, used, used)
   elseif used then
-    self.used = math.max(self.used, used + others)
+    self.told_used = math.max(self.told_used or 0, used)
+    if (self.untold_ms or 0) < heard.granted_ms then
+      self.untold = 0
+    end
+    self.used = math.max(self.own or self.used, self.told_used + others + self.untold)
   end
   if limit then
     self.told_size = math.max(limit, 1)
