@@ -16,8 +16,8 @@ mod rabbitmq;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidegate_contracts::Envelope;
 use tidegate_contracts::topology::Queue;
+use tidegate_contracts::{Envelope, PushedPage};
 
 pub use delivery::{Delivery, Parcel, Settle, Tag, ack_all, or_redelivered};
 pub use error::BusError;
@@ -35,7 +35,7 @@ pub trait Bus: Send + Sync {
     ///
     /// # Errors
     /// [`BusError::Full`] with not all sent (in-process: with nothing sent), [`BusError::Closed`],
-    /// [`BusError::Refused`] for [`Queue::Dead`] and for what is too large, [`BusError::Broker`].
+    /// [`BusError::Refused`] for [`Queue::Dead`], [`Queue::Results`] and for what is too large, [`BusError::Broker`].
     async fn publish(&self, queue: &Queue, messages: Vec<Envelope>) -> Result<(), BusError>;
 
     /// Parks a message: it is delivered when `due_ms` (Unix time in milliseconds) is reached, not before and
@@ -45,16 +45,27 @@ pub trait Bus: Send + Sync {
     /// As [`Bus::publish`]; also [`BusError::Refused`] for [`Queue::Events`], since nobody waits for old news.
     async fn publish_later(&self, queue: &Queue, message: Envelope, due_ms: i64) -> Result<(), BusError>;
 
+    /// Whether there is a results exchange to push pages to. Not within one process.
+    fn pushes(&self) -> bool;
+
+    /// Pushes a page to the results exchange. When this returns, every queue that is bound for it has it on disk; where
+    /// none is, it is dropped. It takes a few seconds at most.
+    ///
+    /// # Errors
+    /// [`BusError::Broker`] also when a bound queue refuses it: some queues may have it all the same, so pushing again may
+    /// push twice. [`BusError::Closed`]; [`BusError::Refused`] where there is no such exchange.
+    async fn push(&self, page: PushedPage) -> Result<(), BusError>;
+
     /// Starts to take messages from a queue, at most `prefetch` of them unacknowledged at a time (0 is
     /// taken for 1; [`Queue::Events`] knows no limit, as nothing is acknowledged there). Of several consumers
     /// each message goes to one, but each of [`Queue::Events`] gets all, and of [`Queue::Plans`] one gets
     /// all while the others wait until it is gone with all of its deliveries.
     ///
     /// # Errors
-    /// [`BusError::Closed`], [`BusError::Refused`] for [`Queue::Dead`], [`BusError::Broker`].
+    /// [`BusError::Closed`], [`BusError::Refused`] for [`Queue::Dead`] and [`Queue::Results`], [`BusError::Broker`].
     async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, BusError>;
 
-    /// How many messages a queue holds, as far as the bus can tell; all zero for [`Queue::Events`]. A look,
+    /// How many messages a queue holds, as far as the bus can tell; all zero for [`Queue::Events`] and [`Queue::Results`]. A look,
     /// outdated at once.
     ///
     /// # Errors

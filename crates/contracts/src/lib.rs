@@ -1,7 +1,8 @@
 //! What the services say to each other: ids, page pointers, messages and the names of exchanges and queues.
 //!
 //! No I/O, no clock, no randomness beyond making ids. Everything here is small: ids, counts and
-//! primitives, never API data, so a message's size does not depend on what a third party answers.
+//! primitives, never API data, so a message's size does not depend on what a third party answers. The one exception is made
+//! for others: a [`PushedPage`].
 //!
 //! *To add a message*: a variant in [`Message`], a golden file under `golden/`, a row in [`topology`].
 //! Fields are added, never changed; see `ARCHITECTURE.md`, "Messages".
@@ -16,6 +17,7 @@ mod outcome;
 mod page;
 mod params;
 mod plan;
+mod pushed;
 pub mod topology;
 
 pub use batch::{BATCH_TYPE, BATCH_VERSION, Batch, ENVELOPE_TYPE};
@@ -28,3 +30,4 @@ pub use outcome::{Failure, Outcome, Wait, WaitReason};
 pub use page::{Fingerprint, Next, PageFacts, PagePointer, Trail};
 pub use params::{Params, Primitive};
 pub use plan::{CallEnd, End, NewFetch, NewPages, Plan};
+pub use pushed::PushedPage;

@@ -92,3 +92,8 @@ pub enum WaitReason {
     /// Back-off after a failure of this class.
     Backoff(Class),
 }
+
+impl WaitReason {
+    /// In place of a limit's id: the results exchange does not take the call's page. No limit can be called so.
+    pub const RESULTS: &'static str = "results exchange";
+}

@@ -51,6 +51,12 @@ pub const EXCHANGES: &[ExchangeRow] = &[
     },
     ExchangeRow { name: "tidegate.events", kind: "topic", from: "tracker", carries: "event" },
     ExchangeRow {
+        name: "tidegate.results",
+        kind: "topic",
+        from: "executor",
+        carries: "pages of jobs that push them, by `TENANT.JOB-NAME.STEP`; queues are bound by whoever wants them",
+    },
+    ExchangeRow {
         name: "tidegate.dead",
         kind: "topic",
         from: "any queue",
@@ -133,6 +139,8 @@ pub enum Queue {
     },
     /// Events, for watchers. Every watcher gets each one; one that comes late missed the earlier.
     Events,
+    /// Pages, for others: queues are bound by whoever wants them, and none is ours.
+    Results,
     /// What could not be handled.
     Dead,
 }
@@ -158,7 +166,7 @@ impl Queue {
             let lane = Lane::ALL.into_iter().find(|known| known.name() == lane)?;
             return Some(Self::Calls { provider: provider.to_owned(), lane });
         }
-        [Self::Outcomes, Self::Events, Self::Dead].into_iter().find(|queue| queue.to_string() == name)
+        [Self::Outcomes, Self::Events, Self::Results, Self::Dead].into_iter().find(|queue| queue.to_string() == name)
     }
 }
 
@@ -170,6 +178,7 @@ impl fmt::Display for Queue {
             Self::Plans(partition) => write!(f, "tidegate.plans.1.{partition}"),
             Self::Calls { provider, lane } => write!(f, "tidegate.calls.1.{provider}.{lane}"),
             Self::Events => f.write_str("tidegate.events"),
+            Self::Results => f.write_str("tidegate.results"),
             Self::Dead => f.write_str("tidegate.dead.1"),
         }
     }

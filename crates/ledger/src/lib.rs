@@ -109,8 +109,8 @@ pub trait Ledger: Send + std::marker::Sync {
     /// Facts of a call's page, if it is stored.
     async fn page_facts(&self, call: CallId) -> Result<Option<PageFacts>, LedgerError>;
 
-    /// Items of a call's page, if it is stored.
-    async fn page_lines(&self, call: CallId) -> Result<Option<Packed>, LedgerError>;
+    /// Items of a call's page, if it is stored and the call is the job's.
+    async fn page_lines(&self, job: JobId, call: CallId) -> Result<Option<Packed>, LedgerError>;
 
     /// Pages of a job stored after `seq`, in the order of storing, at most `limit`.
     async fn pages_after(&self, job: JobId, seq: i64, limit: u32) -> Result<Vec<PageRow>, LedgerError>;

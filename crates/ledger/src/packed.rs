@@ -50,8 +50,7 @@ impl Packed {
     /// # Errors
     /// When the bytes are not what [`Packed::pack`] made.
     pub fn unpack(&self) -> Result<Vec<u8>, LedgerError> {
-        let size = zstd::zstd_safe::get_frame_content_size(&self.bytes).ok().flatten().unwrap_or(0);
-        let size = usize::try_from(size).unwrap_or(usize::MAX).min(PACKED_MAX_BYTES);
+        let size = self.unpacked_bytes().unwrap_or(0).min(PACKED_MAX_BYTES);
         UNPACKER.with_borrow_mut(|unpacker| {
             let unpacker = match unpacker {
                 Some(unpacker) => unpacker,
@@ -59,6 +58,13 @@ impl Packed {
             };
             unpacker.decompress(&self.bytes, size).map_err(|e| LedgerError::corrupt("a page", e))
         })
+    }
+
+    /// How many bytes the lines have, where the bytes say so: what [`Packed::pack`] made always does.
+    #[must_use]
+    pub fn unpacked_bytes(&self) -> Option<usize> {
+        let size = zstd::zstd_safe::get_frame_content_size(&self.bytes).ok().flatten()?;
+        usize::try_from(size).ok()
     }
 
     /// As stored.
@@ -81,7 +87,9 @@ mod tests {
     #[test]
     fn lines_read_back_as_they_were() {
         for lines in [&b""[..], b"{}\n", "[\"\u{e4}\"]\n".repeat(10_000).as_bytes()] {
-            assert_eq!(Packed::pack(lines).and_then(|packed| packed.unpack()).expect("packs"), lines);
+            let packed = Packed::pack(lines).expect("packs");
+            assert_eq!(packed.unpack().expect("unpacks"), lines);
+            assert_eq!(packed.unpacked_bytes(), Some(lines.len()));
         }
     }
 

@@ -94,7 +94,7 @@ ask_patiently! {
     resume(job: JobId) -> ();
     put_pages(pages: &[NewPage], now_ms: i64) -> Vec<PageFacts>;
     page_facts(call: CallId) -> Option<PageFacts>;
-    page_lines(call: CallId) -> Option<Packed>;
+    page_lines(job: JobId, call: CallId) -> Option<Packed>;
     pages_after(job: JobId, seq: i64, limit: u32) -> Vec<PageRow>;
     failures(job: JobId, limit: u32) -> Vec<FailureGroup>;
     failed_calls(job: JobId, after: Option<CallId>, limit: u32) -> Vec<FailedCall>;

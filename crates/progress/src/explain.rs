@@ -50,6 +50,8 @@ pub enum Kind {
     Limit,
     /// Calls wait since the arbiter can't be asked.
     Arbiter,
+    /// Calls wait since the results exchange does not take their pages, which are stored.
+    Results,
     /// Calls wait after a failure that may pass.
     BackOff,
     /// Calls are on their way to an executor, or on the wire.
@@ -145,6 +147,9 @@ fn of_group(job: &JobRow, group: &OutGroup) -> Reason {
     let (kind, what, words) = match &group.reason {
         Some(WaitReason::Limit(limit)) if limit == ARBITER => {
             (Kind::Arbiter, None, format!("{calls} calls wait for the arbiter, which can't be asked"))
+        }
+        Some(WaitReason::Limit(limit)) if limit == WaitReason::RESULTS => {
+            (Kind::Results, None, format!("{calls} calls wait with their pages for the results exchange"))
         }
         Some(WaitReason::Limit(limit)) => {
             (Kind::Limit, Some(limit.clone()), format!("{calls} calls wait for limit `{limit}` of provider {provider}"))

@@ -58,6 +58,17 @@ fn check_notify(job: &JobFile, compiler: &mut Compiler<'_>) {
     }
 }
 
+/// What is wrong with a job file where there is no results exchange to push its pages to.
+#[must_use]
+pub fn refuse_push(job: &JobFile) -> Vec<Problem> {
+    let root = FieldPath::root();
+    let of_steps = job.steps.iter().enumerate().filter(|(_, step)| step.push == Some(true));
+    let of_steps = of_steps.map(|(index, _)| root.key("steps").index(index).key("push"));
+    let fields = job.push.then(|| root.key("push")).into_iter().chain(of_steps);
+    let message = "expected false (pages are pushed over RabbitMQ, which only a cluster has)";
+    fields.map(|field| Problem { part: Part::Job, field, message: message.to_owned() }).collect()
+}
+
 /// Whether a job is one for this provider, and sets what it has to.
 pub(crate) fn job_fits(job: &JobFile, provider: &ProviderFile, compiler: &mut Compiler<'_>) {
     let root = FieldPath::root();

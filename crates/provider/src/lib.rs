@@ -43,7 +43,7 @@ mod step;
 mod template;
 
 pub use barrier::{Barrier, FOR_EACH_DEPTH_MAX};
-pub use check::{check_job, check_provider, is_path};
+pub use check::{check_job, check_provider, is_path, refuse_push};
 pub use credential::{Credential, CredentialError};
 pub use endpoint::{Deadlines, Endpoint};
 pub use expression::{FUEL, RenderError};

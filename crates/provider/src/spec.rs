@@ -17,7 +17,7 @@ use crate::barrier::barriers;
 use crate::check;
 use crate::compile::Compiler;
 use crate::endpoint::{Deadlines, Endpoint, Endpoints};
-use crate::file::{JobFile, Period, ProviderFile, Size};
+use crate::file::{self, JobFile, Period, ProviderFile, Size};
 use crate::limit::{Budgeted, CallShape, Caller, ChargeError, Limits};
 use crate::problem::{FieldPath, Part, Problem, choices};
 use crate::range::sliced;
@@ -94,7 +94,9 @@ impl Spec {
                 continue;
             };
             let beside = (limits.of_endpoint(endpoint.name()), std::mem::take(&mut barriers[index]));
-            steps.push(Step::compile(step, Arc::clone(endpoint), beside, (&at, &mut of_job)));
+            let mut compiled = Step::compile(step, Arc::clone(endpoint), beside, (&at, &mut of_job));
+            compiled.pushed = step.push.unwrap_or(job.push);
+            steps.push(compiled);
         }
         let problems = [of_job.into_problems(), of_provider.into_problems()].concat();
         let base_url = match access.base_url {
@@ -112,6 +114,13 @@ impl Spec {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The job's name: its own, else its provider's; at most 200 characters.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = self.job.name.as_deref().unwrap_or(self.provider.provider.as_str());
+        name.chars().take(200).collect()
     }
 
     /// As declared.
@@ -270,7 +279,8 @@ fn configure(job: &JobFile, provider: &ProviderFile) -> BTreeMap<String, Primiti
 
 fn fingerprint(job: &JobFile, provider: &ProviderFile) -> String {
     // The provider's file name is not what the job asks for, and who is told changes nothing of what is fetched.
-    let job = JobFile { provider: provider.provider.to_string(), notify: None, ..job.clone() };
+    let steps = job.steps.iter().map(|step| file::Step { push: None, ..step.clone() }).collect();
+    let job = JobFile { provider: provider.provider.to_string(), notify: None, push: false, steps, ..job.clone() };
     // Declarations always serialise, their maps in order of name; were they not to, the hash would still be a
     // function of its input.
     let canonical = serde_json::to_vec(&(job, provider)).unwrap_or_default();

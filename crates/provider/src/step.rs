@@ -56,6 +56,7 @@ pub struct Step {
     on_failure: OnFailure,
     max_pages: Option<u32>,
     limit: Option<u64>,
+    pub(crate) pushed: bool,
     with: Vec<(String, With)>,
     pub(crate) limits: Vec<Arc<Budgeted>>,
 }
@@ -96,6 +97,12 @@ impl Step {
     #[must_use]
     pub fn on_failure(&self) -> OnFailure {
         self.on_failure
+    }
+
+    /// Whether its pages are pushed to the results exchange.
+    #[must_use]
+    pub fn is_pushed(&self) -> bool {
+        self.pushed
     }
 
     /// How its fetches page.
@@ -171,6 +178,8 @@ impl Step {
             on_failure: step.on_failure,
             max_pages: step.max_pages,
             limit: step.limit,
+            // What the job says may come before.
+            pushed: step.push.unwrap_or(false),
             with,
             limits,
         }

@@ -10,6 +10,7 @@ mod jobs;
 mod kills;
 mod order;
 mod poison;
+mod push;
 mod queues;
 mod scarce;
 mod secrets;

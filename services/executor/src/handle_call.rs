@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use crate::attempt::{After, Permitted, attempt, can_shrink, give_back, store};
 use crate::permits::pause_ms;
 use crate::prepare::{By, Prepared, failure, prepare};
+use crate::push::push;
 use crate::retry::stops_job;
 use crate::service::Shared;
 
@@ -50,23 +51,31 @@ pub(crate) async fn handle_call(shared: Arc<Shared>, delivery: Delivery) -> anyh
 }
 
 async fn make_and_tell(shared: &Shared, delivery: Delivery, mut call: Call) -> anyhow::Result<()> {
-    let queue = Queue::Calls { provider: call.provider.clone(), lane: call.lane };
-    let outcome = match end_without_request(shared, &delivery, &call).await? {
+    let mut outcome = match end_without_request(shared, &delivery, &call).await? {
         Some(outcome) => outcome,
         None => match make(shared, &mut call).await? {
             Now::End(outcome) => outcome,
-            Now::Wait(wait) => {
-                // Parked before it is told: should it be told and then lost, the tracker would wait for its lease.
-                let parked = Envelope::new(Message::Call(call.clone()), (shared.deps.clock)(), inject());
-                shared.deps.bus.publish_later(&queue, parked, wait.until_ms).await.context("can't park a call")?;
-                shared.metrics.parked(&call.provider, call.lane);
-                Outcome::Deferred { call, wait }
-            }
+            Now::Wait(wait) => park(shared, call, wait).await?,
         },
     };
+    if let Outcome::Page { call, facts } = &outcome
+        && let Some(wait) = push(shared, call, facts).await?
+    {
+        // When it comes again, its page is there.
+        outcome = park(shared, Call { again: true, ..call.clone() }, wait).await?;
+    }
     let envelope = Envelope::new(Message::Outcome(outcome), (shared.deps.clock)(), inject());
     shared.deps.bus.publish(&Queue::Outcomes, vec![envelope]).await.context("can't send an outcome")?;
     Ok(or_redelivered(delivery.ack().await)?)
+}
+
+/// Parks a call. Before it is told: should it be told and then lost, the tracker would wait for its lease.
+async fn park(shared: &Shared, call: Call, wait: Wait) -> anyhow::Result<Outcome> {
+    let queue = Queue::Calls { provider: call.provider.clone(), lane: call.lane };
+    let parked = Envelope::new(Message::Call(call.clone()), (shared.deps.clock)(), inject());
+    shared.deps.bus.publish_later(&queue, parked, wait.until_ms).await.context("can't park a call")?;
+    shared.metrics.parked(&call.provider, call.lane);
+    Ok(Outcome::Deferred { call, wait })
 }
 
 /// The outcome of a call that needs no request: its page is there, its job is stopped or paused, or it kills its handlers.

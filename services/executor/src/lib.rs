@@ -22,6 +22,7 @@ mod pages;
 mod permits;
 mod prepare;
 mod probe;
+mod push;
 mod retry;
 mod service;
 mod stopped;

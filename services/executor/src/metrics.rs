@@ -10,6 +10,7 @@ use tidegate_contracts::Lane;
 pub(crate) struct Metrics {
     requests: Histogram<f64>,
     parked: Counter<u64>,
+    pushed: Counter<u64>,
 }
 
 impl Metrics {
@@ -29,6 +30,13 @@ impl Metrics {
                 .with_unit("{call}")
                 .with_description("Calls parked on the bus because they wait for long")
                 .build(),
+            pushed: meter
+                .u64_counter("tidegate.page.pushed")
+                .with_unit("{page}")
+                .with_description(
+                    "Pages pushed to the results exchange: with items, as a reference, or refused for now",
+                )
+                .build(),
         }
     }
 
@@ -39,6 +47,11 @@ impl Metrics {
             KeyValue::new("class", class),
         ];
         self.requests.record(took.as_secs_f64(), &labels);
+    }
+
+    /// `kind`: the message's type, or `refused`.
+    pub(crate) fn pushed(&self, provider: &str, kind: &'static str) {
+        self.pushed.add(1, &[KeyValue::new("provider", provider.to_owned()), KeyValue::new("kind", kind)]);
     }
 
     pub(crate) fn parked(&self, provider: &str, lane: Lane) {

@@ -21,6 +21,7 @@ use crate::lanes::{self, Lanes};
 use crate::metrics::Metrics;
 use crate::pages::{Closed, Pages};
 use crate::permits::{Permits, Reach};
+use crate::push::Pushing;
 use crate::stopped::Stopped;
 
 /// Between two looks whether jobs whose calls are in hand have been stopped, for when the event was missed.
@@ -35,6 +36,9 @@ pub struct Config {
     pub max_in_flight: u16,
     /// Name of the address that calls leave from; a factor of limits.
     pub egress: String,
+    /// Of jobs that push their pages: a page with more bytes of items than this is pushed as a reference. At most 64 MiB are
+    /// used, and brokers take less.
+    pub push_max_bytes: u32,
 }
 
 impl Config {
@@ -71,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     pub(crate) slots: Semaphore,
     pub(crate) pages: Pages,
+    pub(crate) pushing: Pushing,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) metrics: Metrics,
     pub(crate) stopped: Stopped,
@@ -92,6 +97,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         shutdown: shutdown.clone(),
         slots: Semaphore::new(usize::from(config.max_in_flight.max(1))),
         pages,
+        pushing: Pushing::new(config.push_max_bytes),
         gauges,
         metrics: Metrics::new(),
         stopped: Stopped::default(),

@@ -19,7 +19,7 @@ use tidegate_answer::Seen;
 use tidegate_contracts::JobId;
 use tidegate_formats::{Columns, Encoder, Format, Origin};
 use tidegate_ledger::PageRow;
-use tidegate_registry::Scope;
+use tidegate_registry::{KeyRow, Scope};
 use tidegate_specs::{JobSpec, SpecsError};
 
 use crate::app::{App, Caller};
@@ -138,10 +138,7 @@ async fn items(
 ) -> Result<Response, Problem> {
     has_tree(&job)?;
     let (format, columns) = wanted.format(&asked)?;
-    let place = app.item_streams.take(caller.tenant.as_str()).ok_or_else(|| {
-        let detail = format!("at most {} streams of items at once", app.config.item_streams_max);
-        Problem::new(Kind::TooManyOpen, detail).retry_after(5)
-    })?;
+    let place = take_place(&app, &caller)?;
     let after = wanted.after.as_deref().map_or(Some(Cursor::default()), Cursor::parse);
     let after = after.ok_or_else(|| Problem::field("after", "expected a cursor of this job's items"))?;
     let follow = wanted.follow && wanted.pages.is_none();
@@ -173,6 +170,14 @@ async fn items(
     let watcher = app.hub.watch(job);
     let stream = Reading { app, job, step, writer, after, read, is_whole, follow, watcher, _place: place };
     Ok((headers, Body::from_stream(try_unfold(stream, next))).into_response())
+}
+
+/// The caller's place among those who read items now.
+pub(crate) fn take_place(app: &App, caller: &KeyRow) -> Result<Place, Problem> {
+    app.item_streams.take(caller.tenant.as_str()).ok_or_else(|| {
+        let detail = format!("at most {} streams of items at once", app.config.item_streams_max);
+        Problem::new(Kind::TooManyOpen, detail).retry_after(5)
+    })
 }
 
 /// Where a reader stands: after so many lines of a page.

@@ -28,6 +28,7 @@ mod jobs;
 mod keys;
 mod metrics;
 mod openapi;
+mod pages;
 mod plan;
 mod post_job;
 mod problem;

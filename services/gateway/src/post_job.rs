@@ -80,12 +80,11 @@ async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Re
     };
     let (job, own) = parse_job_with_provider(text, BODY)?;
     let provider = provider(app, caller, &job.file, own.as_ref()).await?;
-    check(&job, own.as_ref(), &provider)?;
+    let name = check(&job, own.as_ref(), &provider)?.name();
     check_credential(app, caller, &job.file).await?;
     check_open(app, caller).await?;
     check_name(app, caller, provider.provider.as_str()).await?;
     let (job, tenant) = (job.file, caller.tenant.to_string());
-    let name = job.name.clone().unwrap_or_else(|| provider.provider.to_string());
     match submit(&app.deps.intake(), Submission { tenant, name, job, provider, idempotency }).await {
         Ok(taken) => Ok(taken),
         Err(SubmitError::Untold { job, source }) => {

@@ -10,7 +10,9 @@ use crate::auth::{Gate, RoutePath, enter};
 use crate::finish::finish;
 use crate::problem::Problem;
 use crate::route::Route;
-use crate::{credentials, docs, events, explain, health, items, jobs, keys, plan, post_job, providers, stop, tree};
+use crate::{
+    credentials, docs, events, explain, health, items, jobs, keys, pages, plan, post_job, providers, stop, tree,
+};
 
 /// All routes, in the order of the document.
 pub(crate) fn all() -> Vec<Route> {
@@ -21,6 +23,7 @@ pub(crate) fn all() -> Vec<Route> {
         tree::routes(),
         explain::routes(),
         items::routes(),
+        pages::routes(),
         events::routes(),
         stop::routes(),
         providers::routes(),

@@ -7,7 +7,7 @@ use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Envelope, JobId, JobSubmitted, Message};
 use tidegate_daemon::Clock;
 use tidegate_ledger::{Bounds, Idempotency, Ledger, LedgerError, NewJob, Submitted};
-use tidegate_provider::{JobFile, Problem, ProviderFile, Spec};
+use tidegate_provider::{JobFile, Problem, ProviderFile, Spec, refuse_push};
 use tidegate_specs::StoredSpec;
 use tidegate_telemetry::inject;
 
@@ -91,6 +91,10 @@ pub enum SubmitError {
 pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, SubmitError> {
     let Submission { tenant, name, job, provider, idempotency } = submission;
     let spec = Spec::compile(job.clone(), provider.clone()).map_err(SubmitError::Problems)?;
+    let refused = if intake.bus.pushes() { Vec::new() } else { refuse_push(&job) };
+    if !refused.is_empty() {
+        return Err(SubmitError::Problems(refused));
+    }
     let id = JobId::new();
     let (lane, provider_name) = (job.lane, provider.provider.to_string());
     let bounds = bounds(&job);

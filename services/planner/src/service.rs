@@ -124,7 +124,7 @@ async fn decide(deps: &Deps, outcome: &Outcome) -> Result<Plan, NoPlan> {
     let call = outcome.call();
     let spec = deps.specs.get(call.job).await?;
     let lines = if crate::needs_items(&spec, outcome) {
-        let packed = deps.ledger.page_lines(call.call).await?;
+        let packed = deps.ledger.page_lines(call.job, call.call).await?;
         let packed = packed.ok_or_else(|| NoPlan::Never(format!("the page of {} is not stored", call.call)))?;
         packed.unpack()?
     } else {

@@ -556,6 +556,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_ALLOW_PRIVATE", value_name = "NET", num_args = 0..=1, require_equals = true,
         default_missing_value = "all", value_delimiter = ',')]
     pub(crate) allow_private: Vec<String>,
+    /// For executors: of jobs that push their pages, one with more bytes of items than this is pushed as a reference. 0: all
+    /// are.
+    #[arg(long, env = "TIDEGATE_PUSH_MAX_BYTES", default_value_t = 1 << 20, value_name = "BYTES", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(..=8 << 20))]
+    pub(crate) push_max_bytes: u32,
     /// For trackers: a call that went to the broker, and that nobody has spoken of for so many seconds, is taken for lost
     /// and goes out again. Longer than any call takes.
     #[arg(long, env = "TIDEGATE_LEASE_S", default_value_t = 600, value_name = "SECONDS", hide_short_help = true,

@@ -162,6 +162,7 @@ impl Ring {
             lanes: settings.lanes,
             max_in_flight: settings.max_in_flight,
             egress: "default".to_owned(),
+            push_max_bytes: 0,
         };
         let tracker =
             tidegate_tracker::Deps { bus: Arc::clone(&bus), ledger: Arc::clone(&ledger), clock: Arc::clone(&clock) };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tidegate_contracts::Primitive;
 use tidegate_egress::AllowPrivate;
 use tidegate_provider::load::{self, LoadError};
-use tidegate_provider::{Credential, FileError, JobFile, Part, Problem, ProviderFile, Source, Spec, Step};
+use tidegate_provider::{Credential, FileError, JobFile, Part, Problem, ProviderFile, Source, Spec, Step, refuse_push};
 
 use crate::cli::Calls;
 use crate::say;
@@ -58,6 +58,12 @@ impl Loaded {
             FilesError::from([self.job.locate(&of_job), self.provider.locate(&of_provider)].concat())
         };
         Spec::compile(self.job.file.clone(), self.provider.file.clone()).map_err(explain)
+    }
+
+    /// Refuses what a single process does not have.
+    pub(crate) fn check_alone(&self) -> Result<(), FilesError> {
+        let refused = refuse_push(&self.job.file);
+        if refused.is_empty() { Ok(()) } else { Err(self.job.locate(&refused).into()) }
     }
 }
 

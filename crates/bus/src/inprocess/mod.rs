@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use tidegate_contracts::Envelope;
 use tidegate_contracts::topology::Queue;
+use tidegate_contracts::{Envelope, PushedPage};
 use tidegate_daemon::Clock;
 use tokio::sync::broadcast;
 
@@ -110,6 +110,7 @@ impl Bus for InProcess {
         let messages = messages.into_iter().map(Arc::new);
         match queue {
             Queue::Dead => Err(refused(queue, "takes only what is rejected")),
+            Queue::Results => Err(refused(queue, "takes only pages")),
             Queue::Events => {
                 let events = self.events()?;
                 // An error says that nobody watches.
@@ -123,14 +124,22 @@ impl Bus for InProcess {
     async fn publish_later(&self, queue: &Queue, message: Envelope, due_ms: i64) -> Result<(), BusError> {
         match queue {
             Queue::Dead => Err(refused(queue, "takes only what is rejected")),
-            Queue::Events => Err(refused(queue, "keeps nothing for later")),
+            Queue::Events | Queue::Results => Err(refused(queue, "keeps nothing for later")),
             _ => self.line(queue)?.park(Arc::new(message), due_ms),
         }
     }
 
+    fn pushes(&self) -> bool {
+        false
+    }
+
+    async fn push(&self, _: PushedPage) -> Result<(), BusError> {
+        Err(refused(&Queue::Results, "is not there within one process"))
+    }
+
     async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, BusError> {
         match queue {
-            Queue::Dead => Err(refused(queue, "can't be consumed")),
+            Queue::Dead | Queue::Results => Err(refused(queue, "can't be consumed")),
             Queue::Events => Ok(Box::new(Watcher::new(self.events()?.subscribe()))),
             _ => Ok(Box::new(LineConsumer::new(self.line(queue)?, prefetch)?)),
         }

@@ -183,3 +183,16 @@ async fn a_dropped_bus_ends_its_consumers() {
     drop(bus);
     assert!(consumer.next().await.is_none());
 }
+
+#[tokio::test]
+async fn it_has_no_results_exchange_and_says_so() {
+    let bus = bus();
+    assert!(!bus.pushes());
+    for refused in [
+        bus.publish(&Queue::Results, messages(0..1)).await,
+        bus.publish_later(&Queue::Results, message(0), 0).await,
+        bus.consume(&Queue::Results, 1).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(BusError::Refused { queue: Queue::Results, .. })), "{refused:?}");
+    }
+}

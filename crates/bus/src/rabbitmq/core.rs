@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_contracts::topology::{MESSAGE_MAX_BYTES, PLAN_PARTITIONS, Queue};
-use tidegate_contracts::{Envelope, Event, Failure, Message};
+use tidegate_contracts::{Envelope, Event, Failure, Message, PushedPage};
 use tidegate_daemon::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,11 +18,13 @@ use super::health::Roster;
 use super::ladder;
 use super::link::{Link, failed};
 use super::sender::{Route, Sender};
-use super::wire::{Letter, Stamp};
+use super::wire::{self, Letter, Stamp};
 use crate::{BusError, Parcel};
 
 /// Senders for the queues of calls: each queue always has the same, many queues share one.
 const CALL_SENDERS: u64 = 4;
+/// How long pushing a page may take: whoever pushes does something else then, and comes back.
+const PUSH_WITHIN: Duration = Duration::from_secs(10);
 /// How long a consumer may be without its subscription before its health check fails.
 const RESUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,7 @@ struct Senders {
     plans: Vec<Sender>,
     calls: Vec<Sender>,
     events: Sender,
+    pages: Sender,
     parked: Sender,
     /// Dead letters and what is brought back.
     aside: Sender,
@@ -62,6 +65,7 @@ impl Core {
             plans: (0..PLAN_PARTITIONS).map(|_| sender()).collect(),
             calls: (0..CALL_SENDERS).map(|_| sender()).collect(),
             events: sender(),
+            pages: sender(),
             parked: sender(),
             aside: sender(),
         };
@@ -114,6 +118,19 @@ impl Core {
         futures_util::future::join_all(sends).await.into_iter().collect()
     }
 
+    /// Pushes a page to whoever bound a queue for it.
+    pub(super) async fn push(&self, page: PushedPage) -> Result<(), BusError> {
+        let route = Route { key: page.routing_key(), mandatory: false, ..self.route(&Queue::Results) };
+        let letter = wire::page(page, self.now_ms());
+        let deadline = Instant::now() + self.config.publish_timeout.min(PUSH_WITHIN);
+        match self.senders.pages.send(route, vec![letter], Stamp::default(), deadline).await {
+            Err(BusError::Full { .. }) => {
+                Err(failed("pass a page on", "a queue that is bound to the exchange is full"))
+            }
+            pushed => pushed,
+        }
+    }
+
     /// Parks a message until it is due.
     pub(super) async fn park(
         &self,
@@ -164,7 +181,7 @@ impl Core {
         reason: &str,
     ) -> Result<(), BusError> {
         tracing::warn!(%queue, bytes = bytes.len(), reason, "message can't be read");
-        let letter = Letter { body: bytes, id: String::new(), traceparent: None };
+        let letter = Letter { body: bytes, ..Letter::default() };
         self.to_dead(queue, letter, redelivered, reason).await
     }
 
@@ -185,6 +202,7 @@ impl Core {
                 &self.senders.calls[usize::try_from(hasher.finish() % CALL_SENDERS).unwrap_or(0)]
             }
             Queue::Events => &self.senders.events,
+            Queue::Results => &self.senders.pages,
             Queue::Dead => &self.senders.aside,
         }
     }
@@ -211,7 +229,7 @@ fn letter(queue: &Queue, message: &Envelope) -> Result<Letter, BusError> {
     if body.len() > MESSAGE_MAX_BYTES {
         return Err(BusError::Refused { queue: queue.clone(), reason: "takes no message of more than 1 MiB" });
     }
-    Ok(Letter { body, id: message.id.to_string(), traceparent: message.traceparent.clone() })
+    Ok(Letter { body, id: message.id.to_string(), traceparent: message.traceparent.clone(), own: None })
 }
 
 /// The job of an event, which is its routing key.

@@ -17,7 +17,7 @@ const DEAD_DELIVERY_LIMIT: i64 = 1_000_000_000;
 /// Something that has to be there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Need {
-    /// A queue, to publish to or to consume. For [`Queue::Events`] the exchange alone.
+    /// A queue, to publish to or to consume. For [`Queue::Events`] and [`Queue::Results`] the exchange alone.
     Queue(Queue),
     /// A queue, and the way to it from the end of the ladder.
     Due(Queue),
@@ -73,6 +73,7 @@ impl Plan {
             Queue::Plans(partition) => ("tidegate.plans", partition.to_string()),
             Queue::Calls { provider, lane } => ("tidegate.calls", format!("{provider}.{lane}")),
             Queue::Events => ("tidegate.events", "#".to_owned()),
+            Queue::Results => ("tidegate.results", "#".to_owned()),
             Queue::Dead => ("tidegate.dead", "#".to_owned()),
         };
         (self.name(exchange), key)
@@ -81,7 +82,7 @@ impl Plan {
     /// The steps to what is needed, in order.
     pub(super) fn steps(&self, need: &Need) -> Vec<Step> {
         match need {
-            Need::Queue(Queue::Events) => vec![self.exchange(&Queue::Events)],
+            Need::Queue(queue @ (Queue::Events | Queue::Results)) => vec![self.exchange(queue)],
             Need::Queue(Queue::Dead) => self.dead(),
             Need::Queue(queue) => [self.dead(), self.work(queue)].concat(),
             Need::Due(queue) => [self.dead(), self.work(queue), self.delivery(queue)].concat(),
@@ -96,7 +97,7 @@ impl Plan {
 
     fn exchange(&self, queue: &Queue) -> Step {
         let kind = match queue {
-            Queue::Events | Queue::Dead => ExchangeKind::Topic,
+            Queue::Events | Queue::Results | Queue::Dead => ExchangeKind::Topic,
             _ => ExchangeKind::Direct,
         };
         Step::Exchange { name: self.way(queue).0, kind, arguments: FieldTable::default() }
@@ -217,7 +218,7 @@ mod tests {
 
     fn all_steps() -> Vec<Step> {
         let watcher = Need::Watcher("tidegate.events.1.WATCHER".into());
-        let queues = [Queue::Outcomes, Queue::Plans(0), calls(), Queue::Events, Queue::Dead];
+        let queues = [Queue::Outcomes, Queue::Plans(0), calls(), Queue::Events, Queue::Results, Queue::Dead];
         let parking = [Need::Due(calls()), Need::Ladder(ladder::LEVELS - 1)];
         let needs = queues.map(Need::Queue).into_iter().chain(parking).chain([watcher]);
         needs.flat_map(|need| plan().steps(&need)).collect()

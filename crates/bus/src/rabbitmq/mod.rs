@@ -8,6 +8,7 @@
 //! * A delivery that is dropped comes back first while its consumer is there; after that it goes to the end of its
 //!   queue, counted by a header of our own. What restarts and cut links bring back counts as once, up to ten times.
 //! * A parked message waits on a ladder of queues, in whole seconds rounded up.
+//! * Pages are pushed to a topic exchange, for queues of others: nobody has to bind one.
 //! * A lost connection is dropped and made anew. Publishing goes on within its deadline, consumers subscribe again by
 //!   themselves, and what was in hand fails to be acknowledged and comes again.
 
@@ -32,8 +33,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use tidegate_contracts::Envelope;
 use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
+use tidegate_contracts::{Envelope, PushedPage};
 use tidegate_daemon::{Check, Clock};
 
 use self::consumer::QueueConsumer;
@@ -111,7 +112,8 @@ impl RabbitMq {
         let link = &self.core.consuming;
         let live = tokio::time::timeout(self.core.config.connect_timeout, link.ready()).await;
         let live = live.map_err(|late| failed("delete queues", late))?;
-        let fixed = (0..PLAN_PARTITIONS).map(Queue::Plans).chain([Queue::Outcomes, Queue::Events, Queue::Dead]);
+        let fixed =
+            (0..PLAN_PARTITIONS).map(Queue::Plans).chain([Queue::Outcomes, Queue::Events, Queue::Results, Queue::Dead]);
         let fixed = fixed.map(Need::Queue).chain([Need::Ladder(ladder::LEVELS - 1)]);
         let published = self.core.publishing.live().map(|live| live.known()).unwrap_or_default();
         let needs = fixed.chain(published).chain(live.known());
@@ -162,6 +164,7 @@ impl Bus for RabbitMq {
         self.admit(queue)?;
         match queue {
             Queue::Dead => Err(refused(queue, "takes only what is rejected")),
+            Queue::Results => Err(refused(queue, "takes only pages")),
             _ if messages.is_empty() => Ok(()),
             _ => self.core.publish(queue, &messages).await,
         }
@@ -171,15 +174,24 @@ impl Bus for RabbitMq {
         self.admit(queue)?;
         match queue {
             Queue::Dead => Err(refused(queue, "takes only what is rejected")),
-            Queue::Events => Err(refused(queue, "keeps nothing for later")),
+            Queue::Events | Queue::Results => Err(refused(queue, "keeps nothing for later")),
             _ => self.core.park(queue, &message, due_ms, 0).await,
         }
+    }
+
+    fn pushes(&self) -> bool {
+        true
+    }
+
+    async fn push(&self, page: PushedPage) -> Result<(), BusError> {
+        self.admit(&Queue::Results)?;
+        self.core.push(page).await
     }
 
     async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, BusError> {
         self.admit(queue)?;
         match queue {
-            Queue::Dead => Err(refused(queue, "can't be consumed")),
+            Queue::Dead | Queue::Results => Err(refused(queue, "can't be consumed")),
             Queue::Events => Ok(Box::new(Watcher::new(self.core.clone()).await?)),
             _ => Ok(Box::new(QueueConsumer::new(self.core.clone(), queue.clone(), prefetch).await?)),
         }
@@ -189,7 +201,7 @@ impl Bus for RabbitMq {
     /// does not tell, and is given as 0.
     async fn depth(&self, queue: &Queue) -> Result<QueueDepth, BusError> {
         self.admit(queue)?;
-        if let Queue::Events = queue {
+        if let Queue::Events | Queue::Results = queue {
             return Ok(QueueDepth::default());
         }
         let live = tokio::time::timeout(self.core.config.connect_timeout, self.core.consuming.ready()).await;

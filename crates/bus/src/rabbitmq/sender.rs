@@ -149,6 +149,8 @@ impl Task {
                     // Whoever asked may be gone.
                     Verdict::Done(result) => drop(post.done.send(result)),
                     Verdict::Again(error) => {
+                        // It may be that what was there is there no more.
+                        post.route.needs.iter().for_each(|need| live.forget(need));
                         last = Some(error);
                         left.push(post);
                     }
@@ -269,7 +271,10 @@ fn seal<'a>(posts: &'a [Post], together: Vec<(usize, &'a Letter)>) -> Option<Pac
     let post = &posts[first];
     let letters: Vec<&Letter> = together.into_iter().map(|(_, letter)| letter).collect();
     let batch = letters.len() > 1;
-    let properties = properties(&post.stamp, &letters, batch);
+    let properties = match letters[..] {
+        [Letter { own: Some(properties), .. }] => properties.clone(),
+        _ => properties(&post.stamp, &letters, batch),
+    };
     let body = match letters[..] {
         [single] => single.body.as_slice().into(),
         _ => Batch::encode(letters.iter().map(|letter| letter.body.as_slice())).into(),
@@ -308,7 +313,7 @@ mod tests {
         let (needs, done) = (Vec::new(), oneshot::channel().0);
         let (exchange, key) = (String::new(), key.to_owned());
         let route = Route { exchange, key, queue, queue_max: 1, needs, batched, mandatory: true };
-        let letter = |size: &usize| Letter { body: vec![b'1'; *size], id: String::new(), traceparent: None };
+        let letter = |size: &usize| Letter { body: vec![b'1'; *size], ..Letter::default() };
         let (letters, stamp, deadline) = (bodies.iter().map(letter).collect(), Stamp::default(), Instant::now());
         Post { route, letters, stamp, deadline, unroutable: 0, done }
     }

@@ -7,7 +7,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 use tidegate_contracts::topology::MESSAGE_MAX_BYTES;
-use tidegate_contracts::{BATCH_TYPE, Batch, ENVELOPE_TYPE, Envelope};
+use tidegate_contracts::{BATCH_TYPE, Batch, ENVELOPE_TYPE, Envelope, PushedPage};
 
 /// Deaths before: how often it came back by us.
 const REDELIVERED: &str = "tidegate-redelivered";
@@ -26,16 +26,20 @@ const BROKERS_COUNT: &str = "x-delivery-count";
 /// Beyond, each is taken for the death of a process by this message.
 const LOST_WITH_LINKS: u32 = 10;
 
+/// Of pages that are pushed.
+const NDJSON: &str = "application/x-ndjson";
 /// AMQP delivery mode of what is written to disk.
 const PERSISTENT: u8 = 2;
 
 /// One envelope, encoded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Letter {
     pub body: Vec<u8>,
     /// For people who look at the broker.
     pub id: String,
     pub traceparent: Option<String>,
+    /// Properties of its own, of what is not for us.
+    pub own: Option<BasicProperties>,
 }
 
 /// What our headers say.
@@ -81,6 +85,35 @@ pub(super) fn properties(stamp: &Stamp, letters: &[&Letter], batch: bool) -> Bas
         Some(first) => properties.with_message_id(first.id.as_str().into()),
         None => properties,
     }
+}
+
+/// A page for others: its items as they are, and all that is to be known of them beside, by names that need no document.
+pub(super) fn page(page: PushedPage, now_ms: i64) -> Letter {
+    let mut headers = FieldTable::default();
+    let texts = [
+        ("tenant", page.tenant.clone()),
+        ("job", page.job.to_string()),
+        ("job-name", page.job_name.clone()),
+        ("step", page.step.clone()),
+        ("fetch", page.fetch.to_string()),
+        ("call", page.call.to_string()),
+        ("params", page.params.canonical()),
+        ("address", page.address()),
+    ];
+    for (key, text) in texts {
+        headers.insert(key.into(), AMQPValue::LongString(text.into()));
+    }
+    headers.insert("items".into(), AMQPValue::LongLongInt(page.items.into()));
+    let id = page.call.to_string();
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(id.as_str().into())
+        .with_type(page.kind().into())
+        .with_content_type(NDJSON.into())
+        .with_timestamp(u64::try_from(now_ms / 1_000).unwrap_or(0))
+        .with_app_id("tidegate".into())
+        .with_headers(headers);
+    Letter { body: page.lines.unwrap_or_default(), id, traceparent: None, own: Some(properties) }
 }
 
 /// What came: our headers, and each message that is in it.
@@ -199,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_stamped_is_read_back() {
-        let letter = Letter { body: Vec::new(), id: "7".into(), traceparent: None };
+        let letter = Letter { id: "7".into(), ..Letter::default() };
         let (due_ms, address) = (Some(-5), Some("tidegate.outcomes.1".to_owned()));
         let stamped = Stamp { redelivered: 3, due_ms, address, death: Some(("né".into(), 9)) };
         let mut delivery = Delivery::mock(1, "".into(), "".into(), false, Vec::new());

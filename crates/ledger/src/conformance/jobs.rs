@@ -31,7 +31,7 @@ pub async fn what_is_unknown_is_none(ledger: &dyn Ledger) {
     assert!(ledger.job_like("00ff").await.expect("reads").is_none());
     assert!(ledger.jobs(&JobFilter::newest(10)).await.expect("reads").is_empty());
     assert!(ledger.page_facts(call).await.expect("reads").is_none());
-    assert!(ledger.page_lines(call).await.expect("reads").is_none());
+    assert!(ledger.page_lines(job, call).await.expect("reads").is_none());
     assert!(ledger.pages_after(job, 0, 10).await.expect("reads").is_empty());
     assert!(ledger.failures(job, 10).await.expect("reads").is_empty());
     assert!(ledger.failed_calls(job, None, 10).await.expect("reads").is_empty());

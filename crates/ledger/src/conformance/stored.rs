@@ -43,7 +43,12 @@ pub async fn a_page_is_stored_only_once(ledger: &dyn Ledger) {
     assert_eq!(put(ledger, std::slice::from_ref(&first)).await, std::slice::from_ref(&first.facts));
     assert_eq!(put(ledger, &[other, first.clone()]).await, [first.facts.clone(), first.facts.clone()]);
     assert_eq!(ledger.page_facts(first.call).await.expect("reads"), Some(first.facts));
-    assert_eq!(ledger.page_lines(first.call).await.expect("reads"), Some(first.lines));
+    assert_eq!(ledger.page_lines(job, first.call).await.expect("reads"), Some(first.lines));
+    assert_eq!(
+        ledger.page_lines(begin(ledger).await, first.call).await.expect("reads"),
+        None,
+        "it is not another job's"
+    );
     assert_eq!(ledger.pages_after(job, 0, 10).await.expect("reads").len(), 1);
     assert_eq!(put(ledger, &[]).await, []);
 }
@@ -119,7 +124,7 @@ pub async fn lines_read_back_as_they_were_stored(ledger: &dyn Ledger) {
     for (n, lines) in [Vec::new(), b"{\"a\":\"\\u0000\"}\n".to_vec(), noise].into_iter().enumerate() {
         let new = NewPage { lines: Packed::pack(&lines).expect("packs"), ..page(job, "one", n as u64, n as i64, 1) };
         put(ledger, std::slice::from_ref(&new)).await;
-        let read = ledger.page_lines(new.call).await.expect("reads").expect("is there");
+        let read = ledger.page_lines(job, new.call).await.expect("reads").expect("is there");
         assert_eq!(read.unpack().expect("unpacks"), lines);
     }
 }

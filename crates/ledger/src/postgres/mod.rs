@@ -194,8 +194,8 @@ impl Ledger for PostgresLedger {
         on_connection!(self, connection => async { Ok(pages::facts(connection, &[call]).await?.remove(&call)) })
     }
 
-    async fn page_lines(&self, call: CallId) -> Result<Option<Packed>, LedgerError> {
-        on_connection!(self, connection => pages::lines(connection, call))
+    async fn page_lines(&self, job: JobId, call: CallId) -> Result<Option<Packed>, LedgerError> {
+        on_connection!(self, connection => pages::lines(connection, job, call))
     }
 
     async fn pages_after(&self, job: JobId, seq: i64, limit: u32) -> Result<Vec<PageRow>, LedgerError> {

@@ -181,10 +181,16 @@ pub(super) async fn facts(
     rows.collect()
 }
 
-pub(super) async fn lines(connection: &mut PgConnection, call: CallId) -> Result<Option<Packed>, LedgerError> {
+pub(super) async fn lines(
+    connection: &mut PgConnection,
+    job: JobId,
+    call: CallId,
+) -> Result<Option<Packed>, LedgerError> {
     let bytes = sqlx::query_scalar!(
-        "/* page_lines */ SELECT pages.lines FROM calls JOIN pages ON pages.call_seq = calls.seq WHERE calls.id = $1",
+        "/* page_lines */ SELECT pages.lines FROM calls JOIN pages ON pages.call_seq = calls.seq
+        WHERE calls.id = $1 AND calls.job_id = $2",
         Uuid::from(call),
+        Uuid::from(job),
     );
     Ok(bytes.fetch_optional(connection).await?.map(Packed::from_bytes))
 }

@@ -259,9 +259,9 @@ impl Ledger for SqliteLedger {
         pages::facts(&mut connection, call).await
     }
 
-    async fn page_lines(&self, call: CallId) -> Result<Option<Packed>, LedgerError> {
+    async fn page_lines(&self, job: JobId, call: CallId) -> Result<Option<Packed>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
-        pages::lines(&mut connection, call).await
+        pages::lines(&mut connection, job, call).await
     }
 
     async fn pages_after(&self, job: JobId, seq: i64, limit: u32) -> Result<Vec<PageRow>, LedgerError> {

@@ -82,9 +82,14 @@ pub(super) async fn facts(connection: &mut SqliteConnection, call: CallId) -> Re
     Ok(Some(PageFacts { repeated: row.try_get("repeated")?, ..facts.0 }))
 }
 
-pub(super) async fn lines(connection: &mut SqliteConnection, call: CallId) -> Result<Option<Packed>, LedgerError> {
-    let sql = "/* page_lines */ SELECT lines FROM pages WHERE call_seq = (SELECT seq FROM calls WHERE id = ?1)";
-    let bytes: Option<Vec<u8>> = sqlx::query_scalar(sql).bind(&call.as_bytes()[..]).fetch_optional(connection).await?;
+pub(super) async fn lines(
+    connection: &mut SqliteConnection,
+    job: JobId,
+    call: CallId,
+) -> Result<Option<Packed>, LedgerError> {
+    let sql = "/* page_lines */ SELECT lines FROM pages WHERE call_seq = (SELECT seq FROM calls WHERE id = ?1 AND job_id = ?2)";
+    let bytes: Option<Vec<u8>> =
+        sqlx::query_scalar(sql).bind(&call.as_bytes()[..]).bind(&job.as_bytes()[..]).fetch_optional(connection).await?;
     Ok(bytes.map(Packed::from_bytes))
 }
 

@@ -44,6 +44,9 @@ pub struct JobFile {
     /// Who is told when it has finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// Its pages are pushed to the results exchange as they are stored, of steps that do not say otherwise. Needs RabbitMQ.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub push: bool,
     /// What to call.
     #[schemars(length(min = 1, max = 100))]
     pub steps: Vec<Step>,
@@ -84,6 +87,9 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub limit: Option<u64>,
+    /// Whether its pages are pushed to the results exchange; as the job says unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<bool>,
 }
 
 /// What a failed call means for its job.

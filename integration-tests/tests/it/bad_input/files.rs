@@ -54,7 +54,16 @@ async fn a_job_file_that_is_wrong_is_refused_with_the_place_and_what_was_expecte
             job: "provider: ./sim.yaml\nsteps:\n  - { id: items, call: items, forEach: a }\n",
             says: &[
                 "job.yaml:3:31: steps[0].forEach: unknown field; expected one of after, call, for_each, id, limit, \
-                     max_pages, on_failure, when, with; did you mean for_each?",
+                     max_pages, on_failure, push, when, with; did you mean for_each?",
+            ],
+            ..Wrong::NOTHING
+        },
+        Wrong {
+            what: "pages to push, and nowhere to push them to",
+            job: "provider: ./sim.yaml\npush: true\nsteps:\n  - { id: items, call: items, push: true }\n",
+            says: &[
+                "job.yaml:2:7: push: expected false (pages are pushed over RabbitMQ, which only a cluster has), found true",
+                "job.yaml:4:37: steps[0].push: expected false (pages are pushed over RabbitMQ, which only a cluster has), found true",
             ],
             ..Wrong::NOTHING
         },

@@ -124,6 +124,7 @@ async fn a_call_waits_for_the_arbiter_without_spinning_spending_an_attempt_or_go
         lanes: Lanes::Fixed(vec![("acme".to_owned(), Lane::Normal)]),
         max_in_flight: 4,
         egress: "default".to_owned(),
+        push_max_bytes: 0,
     };
     let shutdown = Shutdown::new();
     let executor = start(deps, config, Arc::new(Gauges::default()), &shutdown);

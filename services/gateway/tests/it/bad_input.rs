@@ -38,6 +38,7 @@ async fn what_is_wrong_with_a_job_is_told_with_its_place() {
         (yaml, b"provider: shop\nsteps: 7\n".to_vec(), 422, "invalid", &["/steps"]),
         (yaml, b"provider: shop\nlane: fast\nsteps: [{id: o, call: orders}]\n".to_vec(), 422, "invalid", &["/lane"]),
         (yaml, b"provider: [\n".to_vec(), 422, "invalid", &[""]),
+        (yaml, b"provider: shop\npush: true\nsteps: [{id: o, call: orders}]\n".to_vec(), 422, "invalid", &["/push"]),
         (json, inline.into_bytes(), 422, "invalid", &["/provider/endpoints/orders/itemz"]),
         (json, deep.into_bytes(), 422, "invalid", &[""]),
         (yaml, b"provider: ../shop.yaml\nsteps: [{id: o, call: orders}]\n".to_vec(), 422, "invalid", &["/provider"]),

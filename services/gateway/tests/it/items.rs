@@ -32,6 +32,24 @@ async fn items_come_as_the_provider_wrote_them() {
 }
 
 #[tokio::test]
+async fn one_page_is_found_by_its_call_and_by_its_own_job_alone() {
+    let world = World::start().await;
+    let job = world.submit().await;
+    let call = world.begin(job, 1).await.remove(0);
+    let path = |job: JobId| format!("/v1/jobs/{job}/pages/{}", call.call);
+    world.get(&path(job)).await.problem(404);
+    world.succeed(&call, "{\"n\":1.10}\n").await;
+    let got = world.get(&path(job)).await;
+    assert_eq!((got.status.as_u16(), got.header("content-type")), (200, "application/x-ndjson"));
+    assert_eq!(got.text, "{\"n\":1.10}\n");
+    let other = world.submit().await;
+    world.get(&path(other)).await.problem(404);
+    world.get(&format!("/v1/jobs/{job}/pages/nothing")).await.problem(404);
+    let stranger = world.tenant("b").await;
+    world.bare(Method::GET, &path(job)).key(&stranger).send().await.problem(404);
+}
+
+#[tokio::test]
 async fn items_come_as_csv_or_as_an_array_by_name_or_by_the_accept_header() {
     let world = World::start().await;
     let job = five_pages(&world).await;

@@ -35,6 +35,7 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let loaded = files::load_job(&args.job, &args.calls)?;
     let spec = Arc::new(loaded.compile()?);
+    loaded.check_alone()?;
     let (job_file, provider_file) = (loaded.job.file, loaded.provider.file);
     let of_notify = job_file.notify.as_ref().and_then(|notify| notify.secret.as_ref());
     let named = job_file.credential.iter().chain(of_notify);

@@ -52,6 +52,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         lanes: Lanes::Open,
         max_in_flight: args.max_in_flight,
         egress: args.egress.clone(),
+        push_max_bytes: args.push_max_bytes,
     };
     let mut executor = tidegate_executor::start(deps, config, Arc::new(Gauges::default()), &start.shutdown);
     executor.spawn("courier", tidegate_executor::courier(courier, start.shutdown.clone()));

@@ -4,6 +4,7 @@
 mod bounds;
 mod cuts;
 mod node;
+mod pages;
 mod poison;
 mod relay;
 mod restart;
