@@ -1,5 +1,7 @@
 //! Limits that change: halved, and then raised.
 
+use tidegate_limits::learn::{Learn, Learner};
+
 use super::chance::Chance;
 use super::drive::{Drive, learner};
 use super::hidden::Hidden;
@@ -56,7 +58,25 @@ pub(crate) fn all() -> [Adapted; 3] {
     ]
 }
 
+/// A bucket of 100 a second and a burst of 20 that nobody knows, begun at 50 a second; halved after 15 s, then three times as much
+/// after 30 s, for 45 s in all: what was used of all that was allowed, and what was refused.
+pub(crate) fn sudden(seed: u64) -> (f64, f64) {
+    let learner = Learner::new(&Learn { start_per_s: 50.0, ..Learn::default() });
+    let mut drive = Drive::new(learner, Hidden::bucket(100.0, 20.0), 5.0, Chance::new(seed));
+    for factor in [1.0, 0.5, 3.0] {
+        drive.hidden.change(factor);
+        drive.run(15e3);
+    }
+    (drive.count.accepted as f64 / 4_520.0, drive.count.refused_share())
+}
+
 pub(crate) fn check() {
+    let (used, refused) = sudden(7);
+    println!(
+        "bucket 100/s, 50/s after 15 s, 150/s after 30 s: {:.1} % used in 45 s, {:.2} % refused",
+        used * 100.0,
+        refused * 100.0
+    );
     for Adapted { name, down_s, up_s, window_s, refused } in all() {
         println!("{name}: down in {down_s} s, up in {up_s} s (window {window_s} s); {:.2} % refused", refused * 100.0);
     }

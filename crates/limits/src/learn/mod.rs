@@ -36,17 +36,17 @@ const MARGIN: f64 = 0.02;
 /// A probe is quicker than the pace by this much.
 const STEP: f64 = 0.03;
 /// The least time in which a climb doubles the pace, and the least calls.
-const CLIMB: (f64, f64) = (20_000.0, 50.0);
+const CLIMB: (f64, f64) = (5_000.0, 50.0);
 /// The least calls over which a pace is measured.
 const MEASURED_CALLS: f64 = 30.0;
 /// The least calls in a probe.
-const PROBE_CALLS: f64 = 100.0;
+const PROBE_CALLS: f64 = 60.0;
 /// The least calls between probes.
 const REST_CALLS: f64 = 50.0;
 /// The shortest and the longest memory that a provider is believed to have.
 const MEMORY_MS: (f64, f64) = (5_000.0, 7_200_000.0);
 /// What debts are forgiven beyond: what is earned in this time or in three memories, and never below so many refusals.
-const DEBT: (f64, f64) = (120_000.0, 8.0);
+const DEBT: (f64, f64) = (20_000.0, 4.0);
 /// So many lone refusals, less what calls have earned since, mean that the pace is too high.
 const LONE_MAX: f64 = 2.5;
 /// After so many accepted calls the row of bursts is over.
