@@ -67,6 +67,11 @@ impl Finder {
         Self { items, values, walk }
     }
 
+    /// The values that are looked for, in order.
+    pub(crate) fn values(&self) -> &[JsonPath] {
+        &self.values
+    }
+
     /// The same, never by a walk.
     #[cfg(test)]
     pub(crate) fn by_tree(self) -> Self {

@@ -32,6 +32,9 @@ pub struct Pages {
     /// By cursor: the query parameter for what the page before named, such as `after`. Needs `next`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// With `cursor`, in a JSON body: whether cursors are numbers there. Default: false, they are texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numeric: Option<bool>,
     /// By the `Link` header (RFC 8288): the relation that leads to the next page, usually `next`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,

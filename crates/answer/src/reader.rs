@@ -1,5 +1,7 @@
 //! Reading a page: its items as lines, and the facts that pagination needs.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, StatusCode};
 use tidegate_contracts::{Fingerprint, PageFacts};
 use url::Url;
@@ -7,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::body;
 use crate::evidence::Evidence;
+use crate::expected::Expected;
 use crate::finder::{Finder, Found, Items};
 use crate::json_path::JsonPath;
 use crate::lines::Lines;
@@ -22,6 +25,8 @@ use crate::unreadable::Unreadable;
 pub struct Reader {
     body: Finder,
     sources: Sources,
+    /// Looks for what stands in answers that rightly have nothing where their items should be.
+    blank: Option<Blank>,
     key: Option<Finder>,
     /// Looks for errors beside no items.
     errors: (Finder, Places),
@@ -29,6 +34,15 @@ pub struct Reader {
     bodiless: bool,
     /// It tells a total, and has no items.
     counts: bool,
+}
+
+/// What tells a page without items from an answer that is none.
+#[derive(Debug, Clone)]
+struct Blank {
+    /// Looks for what the body's finder does, but for items, and for these values after that.
+    body: Finder,
+    /// By number of the value.
+    expected: Vec<(usize, Expected)>,
 }
 
 /// A page that was read.
@@ -64,11 +78,26 @@ impl Reader {
         let mut values = Vec::new();
         let sources = pages.map_or_else(Sources::default, |pages| Sources::of(pages, &mut values));
         let bodiless = items.is_none() && pages.is_none();
-        let body = Finder::new(items.cloned().map_or(Items::Whole, Items::At), values);
+        let body = Finder::new(items.cloned().map_or(Items::Whole, Items::At), values.clone());
         let key = key.map(|key| Finder::new(Items::Unwanted, vec![key.clone()]));
         let mut usual = Vec::new();
         let places = Places::add(&mut usual);
-        Self { body, sources, key, errors: (Finder::new(Items::Unwanted, usual), places), bodiless, counts: false }
+        let errors = (Finder::new(Items::Unwanted, usual), places);
+        Self { body, sources, blank: None, key, errors, bodiless, counts: false }
+    }
+
+    /// The same, which also takes an answer with nothing where the items should be for a page without any, if all of
+    /// this stands in it.
+    #[must_use]
+    pub fn or_blank(self, conditions: &BTreeMap<JsonPath, Expected>) -> Self {
+        if conditions.is_empty() {
+            return self;
+        }
+        let from = self.body.values().len();
+        let values = self.body.values().iter().chain(conditions.keys()).cloned().collect();
+        let expected = conditions.values().cloned().enumerate().map(|(index, expected)| (from + index, expected));
+        let blank = Blank { body: Finder::new(Items::Unwanted, values), expected: expected.collect() };
+        Self { blank: Some(blank), ..self }
     }
 
     /// Compiles a call that tells how many items there are.
@@ -83,7 +112,8 @@ impl Reader {
 
     /// Reads the answer that a call of `url` (where redirects ended) brought.
     ///
-    /// Null where the items should be is an empty page; nothing there never is one, nor are no items beside an error
+    /// Null where the items should be is an empty page; nothing there never is one, unless
+    /// [`or_blank`](Self::or_blank) says so, nor are no items beside an error
     /// (`{"data":{"users":null},"errors":[{"message":"…"}]}`, as GraphQL has it). A single endpoint without `items`
     /// takes an answer without a body (204, or 200 to a change) as one item, `null`; any other takes it as broken.
     ///
@@ -94,7 +124,7 @@ impl Reader {
         let found = match body::json_text(body) {
             Err(Unreadable::Empty) if self.counts => Found::default(),
             Err(Unreadable::Empty) if self.bodiless => nothing()?,
-            text => self.body.find(text?)?,
+            text => self.find(text?)?,
         };
         if found.lines.count == 0
             && let Some(message) = self.error(headers, body)
@@ -115,6 +145,13 @@ impl Reader {
             ..PageFacts::default()
         };
         Ok(PageRead { lines: bytes, facts })
+    }
+
+    fn find<'b>(&self, text: &'b str) -> Result<Found<'b>, Unreadable> {
+        match (self.body.find(text), &self.blank) {
+            (Err(Unreadable::NoItems { path }), Some(blank)) => blank.find(text)?.ok_or(Unreadable::NoItems { path }),
+            (found, _) => found,
+        }
     }
 
     /// The same for pages of the same items: by their keys, however else they differ, where the list's size is not known and
@@ -162,6 +199,15 @@ impl Reader {
             scalar => scalar.text()?.into_owned(),
         };
         (!key.is_empty()).then_some(key)
+    }
+}
+
+impl Blank {
+    /// What a page without items says; none if it is no such page.
+    fn find<'b>(&self, text: &'b str) -> Result<Option<Found<'b>>, Unreadable> {
+        let found = self.body.find(text)?;
+        let is_blank = self.expected.iter().all(|(value, expected)| expected.is_met(found.all(*value)));
+        Ok(is_blank.then_some(found))
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ietf;
 use crate::instant::{self, number};
+use crate::usage;
 
 /// A limit or a count above this is no number of calls.
 const MOST_CALLS: f64 = 1e15;
@@ -30,6 +31,9 @@ pub struct HeaderNames {
     pub reset_as: ResetAs,
     /// Header that, on any answer, asks to pause for so many seconds, such as Kinto's `Backoff`.
     pub pause: Option<String>,
+    /// Header with JSON that tells in percent what is used, as Meta's `X-App-Usage` and `X-Business-Use-Case-Usage` do:
+    /// from 95 on, calls pause for as long as it says, else for five minutes.
+    pub usage: Option<String>,
 }
 
 /// How the end of a window is written.
@@ -104,6 +108,12 @@ pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
     if let Some(text) = names.pause.as_deref().and_then(get) {
         reading.pause_until_ms = retry_after(text, now_ms);
         reading.ignored += u32::from(reading.pause_until_ms.is_none());
+    }
+    if let Some(text) = names.usage.as_deref().and_then(get) {
+        match usage::pause_until(text, now_ms) {
+            Ok(until_ms) => reading.pause_until_ms = reading.pause_until_ms.max(until_ms),
+            Err(()) => reading.ignored += 1,
+        }
     }
     reading
 }

@@ -28,6 +28,7 @@ mod meter;
 mod pace;
 pub mod rate;
 pub mod terms;
+mod usage;
 mod window;
 
 pub use charge::{Charge, Decision, Permit, Question, Refused, Report, Told};

@@ -18,7 +18,8 @@ use crate::step::{check_order, compile_template, compile_when};
 #[must_use]
 pub fn check_provider(provider: &ProviderFile) -> Vec<Problem> {
     let config = defaults(provider);
-    let mut compiler = Compiler::new(Part::Provider, &provider.config, &config).without_job();
+    let mut compiler =
+        Compiler::new(Part::Provider, &provider.config, &config).without_job().extending(provider.extends.is_some());
     let access = Access::compile(provider, &mut compiler);
     let limits = Limits::compile(provider, &mut compiler);
     let endpoints = Endpoints::new(provider, &access, &limits, &mut compiler);

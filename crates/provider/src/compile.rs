@@ -20,6 +20,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) config: &'a BTreeMap<String, Primitive>,
     /// There is a job, so that what is not set now never will be.
     pub(crate) complete: bool,
+    /// The file extends another, which may declare more that a job may set.
+    extends: bool,
     problems: Problems,
 }
 
@@ -29,12 +31,17 @@ impl<'a> Compiler<'a> {
         declared: &'a BTreeMap<String, Option<ConfigField>>,
         config: &'a BTreeMap<String, Primitive>,
     ) -> Self {
-        Self { declared, config, complete: true, problems: Problems::of(part) }
+        Self { declared, config, complete: true, extends: false, problems: Problems::of(part) }
     }
 
     /// The same without a job: what depends on its configuration is read, not rendered.
     pub(crate) fn without_job(self) -> Self {
         Self { complete: false, ..self }
+    }
+
+    /// The same of a file that may extend another one, not merged in yet.
+    pub(crate) fn extending(self, extends: bool) -> Self {
+        Self { extends, ..self }
     }
 
     pub(crate) fn add(&mut self, field: &FieldPath, message: impl std::fmt::Display) {
@@ -60,7 +67,7 @@ impl<'a> Compiler<'a> {
     /// Whether all these fields of `config` may be set.
     pub(crate) fn known_config(&mut self, names: Vec<String>, field: &FieldPath) -> bool {
         for name in names {
-            if !self.declared.contains_key(&name) {
+            if !self.declared.contains_key(&name) && !self.extends {
                 let known = choices(&name, self.declared.keys().map(String::as_str));
                 self.add(field, format!("unknown config.{name}; expected {known}"));
                 return false;

@@ -147,6 +147,11 @@ impl Endpoint {
         self.pages.as_ref().and_then(|pages| pages.size.as_ref()).map_or(0, |size| size.max)
     }
 
+    /// Cursors in its JSON bodies are numbers.
+    pub(crate) fn cursor_is_number(&self) -> bool {
+        self.pages.as_ref().is_some_and(|pages| pages.numeric == Some(true))
+    }
+
     /// The parameters that ask for a page.
     pub(crate) fn page_query(&self, pointer: &PagePointer) -> Vec<(&str, String)> {
         self.pages.as_ref().map(|pages| pages.query(pointer)).unwrap_or_default()
@@ -208,7 +213,8 @@ impl<'a> Endpoints<'a> {
             name: name.to_string(),
             idempotent: declared.idempotent.unwrap_or(is_safe),
             deadlines: Deadlines::of(declared.timeouts.or(self.provider.timeouts)),
-            reader: Reader::new(declared.items.as_ref(), declared.key.as_ref(), declared.pages.as_ref()),
+            reader: Reader::new(declared.items.as_ref(), declared.key.as_ref(), declared.pages.as_ref())
+                .or_blank(&declared.no_items),
             classifier: self.classifier(declared, compiler.complete),
             pages: declared.pages.clone(),
             count,

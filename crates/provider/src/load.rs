@@ -8,7 +8,9 @@ use crate::credential::{Credential, CredentialError};
 use crate::extend::inherit;
 use crate::file::{JobFile, ProviderFile};
 use crate::node::FILE_MAX_BYTES;
+use crate::pack::{Pack, pack};
 use crate::problem::FileError;
+use crate::recorded::Recorded;
 use crate::source::{Source, parse_job, parse_provider};
 
 /// Most files in a chain of `extends`.
@@ -42,6 +44,14 @@ pub enum LoadError {
         /// The file it began with.
         path: PathBuf,
     },
+    /// What was recorded of a provider can't be read.
+    #[error("{}: {problem}", path.display())]
+    Recorded {
+        /// The file, or the pack's name.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
     /// What is wrong in files, one line each.
     #[error("{}", lines(.0))]
     Wrong(Vec<FileError>),
@@ -57,7 +67,8 @@ pub fn load_job(path: &Path) -> Result<Source<JobFile>, LoadError> {
 
 /// Loads a provider file and what it extends, merged into it.
 ///
-/// A name (of a provider that is extended) is looked for beside the file that names it, then in `folders`.
+/// A name (of a provider that is extended) is looked for beside the file that names it, then in `folders`, then among
+/// packs.
 ///
 /// # Errors
 /// When a file can't be found or read, or something in one is wrong.
@@ -66,8 +77,14 @@ pub fn load_provider(path: &Path, folders: &[PathBuf]) -> Result<Source<Provider
     let mut at = path.to_owned();
     for _ in 0..EXTENDS_MAX {
         let Some(reference) = source.file.extends.take() else { return checked(source) };
-        at = find(&reference, &at, folders)?;
-        let parent = read_provider(&at)?.file;
+        let parent = match find_or_pack(&reference, &at, folders)? {
+            Place::File(file) => {
+                at = file;
+                read_provider(&at)?.file
+            }
+            // What a pack extends is another pack.
+            Place::Pack(pack) => pack.merged().map_err(LoadError::Wrong)?.file,
+        };
         let next = parent.extends.clone();
         source.file = ProviderFile { extends: next, ..inherit(source.file, parent) };
     }
@@ -84,6 +101,44 @@ pub fn load_provider_of(
     folders: &[PathBuf],
 ) -> Result<Source<ProviderFile>, LoadError> {
     load_provider(&find(&job.provider, job_path, folders)?, folders)
+}
+
+/// Loads the provider file that is meant by `reference`: a file of this path, else of this name in `folders`, else a pack.
+///
+/// # Errors
+/// As [`load_provider`].
+pub fn load_named(reference: &Path, folders: &[PathBuf]) -> Result<Source<ProviderFile>, LoadError> {
+    let name = reference.to_string_lossy();
+    if reference.is_file() || is_path(&name) {
+        return load_provider(reference, folders);
+    }
+    match find_or_pack(&name, Path::new(""), folders)? {
+        Place::File(file) => load_provider(&file, folders),
+        Place::Pack(pack) => pack.merged().map_err(LoadError::Wrong),
+    }
+}
+
+/// Loads what was recorded of the provider that is meant by `reference`: of a file of this path what stands in
+/// `tests/NAME.yaml` beside it, if anything does; else of the pack of this name.
+///
+/// # Errors
+/// When it can't be read or is none.
+pub fn load_recorded(reference: &Path) -> Result<Option<Recorded>, LoadError> {
+    let name = reference.to_string_lossy();
+    let (path, text) = match pack(&name).filter(|_| !reference.is_file()) {
+        Some(pack) if pack.is_family() => return Ok(None),
+        Some(pack) => (PathBuf::from(pack.name), pack.recorded.to_owned()),
+        None => {
+            let beside = reference.parent().unwrap_or(Path::new("")).join("tests");
+            let path = beside.join(reference.file_stem().unwrap_or_default()).with_extension("yaml");
+            if !path.is_file() {
+                return Ok(None);
+            }
+            let text = read(&path)?;
+            (path, text)
+        }
+    };
+    Recorded::parse(&text).map(Some).map_err(|problem| LoadError::Recorded { path, problem })
 }
 
 /// Loads a file of credentials. With them comes a warning when others on this machine can read it.
@@ -149,6 +204,19 @@ fn find(reference: &str, from: &Path, folders: &[PathBuf]) -> Result<PathBuf, Lo
     // The file that asks is never the one it asks for.
     let found = files.into_iter().find(|file| file != from && file.is_file());
     found.ok_or_else(|| LoadError::NotFound { name: reference.to_owned(), folders })
+}
+
+/// Where a provider file is.
+enum Place {
+    File(PathBuf),
+    Pack(&'static Pack),
+}
+
+fn find_or_pack(reference: &str, from: &Path, folders: &[PathBuf]) -> Result<Place, LoadError> {
+    match find(reference, from, folders) {
+        Ok(file) => Ok(Place::File(file)),
+        Err(error) => pack(reference).map(Place::Pack).ok_or(error),
+    }
 }
 
 #[cfg(unix)]
@@ -226,6 +294,31 @@ mod tests {
         ]);
         let error = load_provider(&folder.path().join("a.yaml"), &[]).unwrap_err().to_string();
         assert!(error.ends_with("a.yaml:7:48: errors[0].scope: unknown limit tok; expected token"), "{error}");
+    }
+
+    #[test]
+    fn a_pack_is_extended_and_meant_by_its_name_where_no_file_is() {
+        let folder =
+            folder(&[("own.yaml", "tidegate: 1\nprovider: own\nextends: github\nbase_url: https://a.example\n")]);
+        let own = load_provider(&folder.path().join("own.yaml"), &[]).unwrap().file;
+        assert!(own.errors.iter().any(|rule| rule.scope.as_deref() == Some("secondary")) && own.endpoints.is_empty());
+        let named = |name: &str| load_named(Path::new(name), &[folder.path().to_owned()]).map(|source| source.file);
+        assert_eq!(named("own").unwrap().provider.as_str(), "own");
+        assert!(!named("facebook").unwrap().errors.is_empty(), "what it extends is merged in");
+        assert!(matches!(named("nobody"), Err(LoadError::NotFound { .. })));
+        assert!(matches!(named("github.yaml"), Err(LoadError::Io { .. })), "a path is a path");
+    }
+
+    #[test]
+    fn config_that_only_the_extended_file_declares_may_be_used() {
+        let folder = folder(&[
+            ("a.yaml", "tidegate: 1\nprovider: a\nextends: b\nbase_url: \"https://a.example/{{ config.v }}\"\n"),
+            ("b.yaml", "tidegate: 1\nprovider: b\nconfig: { v: { default: v1 } }\n"),
+            ("c.yaml", "tidegate: 1\nprovider: c\nextends: b\nbase_url: \"https://a.example/{{ config.w }}\"\n"),
+        ]);
+        assert!(load_provider(&folder.path().join("a.yaml"), &[]).is_ok());
+        let error = load_provider(&folder.path().join("c.yaml"), &[]).unwrap_err().to_string();
+        assert!(error.ends_with("base_url: unknown config.w; expected v"), "{error}");
     }
 
     #[cfg(unix)]

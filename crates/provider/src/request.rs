@@ -138,8 +138,11 @@ impl Ask<'_> {
             }
             Placement::Json => {
                 let params = self.params_beside(page).map(|(name, value)| (name, json(value)));
-                // A cursor is text, however it looks; offsets, page numbers and sizes are numbers.
-                let is_cursor = |place| place == 0 && matches!(self.pointer.place(), PagePointer::Cursor { .. });
+                // A cursor is text, however it looks, unless it is said to be a number; offsets, page numbers and sizes
+                // are numbers.
+                let text = !self.endpoint.cursor_is_number();
+                let is_cursor =
+                    |place| text && place == 0 && matches!(self.pointer.place(), PagePointer::Cursor { .. });
                 let page = page.iter().enumerate().map(|(place, (name, value))| {
                     let number = value.parse::<u64>().ok().filter(|_| !is_cursor(place));
                     (*name, number.map_or_else(|| Value::String(value.clone()), Value::from))

@@ -94,7 +94,7 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
             "endpoints:\n  search:\n    get: /s\n    pages:\n      offset: o\n      sise: { param: l, max: 3 }\n",
             &[
                 "p.yaml:9:7: endpoints.search.pages.sise: unknown field; expected one of blank_page_ends, count, cursor, first, \
-              has_more, in_order, link, max_pages, next, next_url, offset, overlaps, page, parallel, short_page_ends, \
+              has_more, in_order, link, max_pages, next, next_url, numeric, offset, overlaps, page, parallel, short_page_ends, \
               size, slices, total; did you mean size?",
             ],
         ),

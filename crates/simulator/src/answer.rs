@@ -87,7 +87,8 @@ pub(crate) fn write(endpoint: &Endpoint, list: &List, at: Position, called: Addr
     let page = page(list, at, &endpoint.faults.lies);
     let next = page.next.map(|next| endpoint.paging.pointer(list, next));
     let origin = endpoint.faults.lies.next_to_other_host.clone().unwrap_or_else(|| format!("http://{}", called.host));
-    let address = |pointer: Option<&str>| address(called, &origin, endpoint.paging.pointer_param(), pointer);
+    let size = endpoint.paging.size_param.as_deref().filter(|_| endpoint.faults.lies.next_drops_size);
+    let address = |pointer: Option<&str>| address(called, &origin, (endpoint.paging.pointer_param(), size), pointer);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let next = match endpoint.paging.style {
@@ -129,9 +130,10 @@ fn body(endpoint: &Endpoint, list: &List, page: &Page, said: &Said) -> Bytes {
     out.into()
 }
 
-/// The address that was called, with `pointer` in `param`, or without one.
-fn address(called: Address<'_>, origin: &str, param: &str, pointer: Option<&str>) -> String {
-    let kept = url::form_urlencoded::parse(called.query.as_bytes()).filter(|(name, _)| name != param);
+/// The address that was called, with `pointer` in `param`, or without one; and without `dropped`.
+fn address(called: Address<'_>, origin: &str, (param, dropped): (&str, Option<&str>), pointer: Option<&str>) -> String {
+    let kept = url::form_urlencoded::parse(called.query.as_bytes())
+        .filter(|(name, _)| name != param && Some(name.as_ref()) != dropped);
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(kept)
         .extend_pairs(pointer.map(|pointer| (param, pointer)))

@@ -1,6 +1,6 @@
 //! The API that a spec describes, read and checked once: what a running simulator serves from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::HeaderName;
 
@@ -37,6 +37,8 @@ pub(crate) struct Endpoint {
     pub(crate) name: String,
     pub(crate) method: Method,
     pub(crate) route: Route,
+    /// Query parameters that tell its calls from those for others of the same path.
+    pub(crate) query: BTreeMap<String, String>,
     pub(crate) parent_param: Option<String>,
     pub(crate) items: Items,
     pub(crate) template: Template,
@@ -107,17 +109,23 @@ impl Api {
             ));
         }
         api.order = (0..api.endpoints.len()).collect();
-        api.order.sort_by_key(|index| std::cmp::Reverse(api.endpoints[*index].route.literals()));
+        api.order.sort_by_key(|index| {
+            let endpoint = &api.endpoints[*index];
+            std::cmp::Reverse((endpoint.route.literals(), endpoint.query.len()))
+        });
         Ok(api)
     }
 
     /// The endpoint that a call is for, and the values of its path's parameters.
-    pub(crate) fn find(&self, method: &axum::http::Method, path: &str) -> Option<(usize, Vec<String>)> {
+    pub(crate) fn find(&self, method: &axum::http::Method, path: &str, query: &str) -> Option<(usize, Vec<String>)> {
         let bare =
             self.prefix.as_deref().and_then(|prefix| path.strip_prefix(prefix)).filter(|rest| rest.starts_with('/'));
         [Some(path), bare].into_iter().flatten().find_map(|path| {
             self.order.iter().find_map(|index| {
                 let endpoint = &self.endpoints[*index];
+                if !endpoint.is_asked_by(query) {
+                    return None;
+                }
                 let values = (endpoint.method.name() == method.as_str()).then(|| endpoint.route.matches(path))??;
                 Some((*index, values))
             })
@@ -187,6 +195,7 @@ impl Endpoint {
         Ok(Self {
             method: given.method.unwrap_or_default(),
             route,
+            query: given.query.clone().unwrap_or_default(),
             parent_param: given.parent.clone(),
             items,
             template: Template::cut(&item, bytes).map_err(|why| SpecError::field(at("item"), why))?,
@@ -203,6 +212,14 @@ impl Endpoint {
             name: name.to_owned(),
             limits: Vec::new(),
         })
+    }
+
+    /// Whether the query holds what tells its calls from those for others of the same path.
+    fn is_asked_by(&self, query: &str) -> bool {
+        let has = |wanted: (&String, &String)| {
+            url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == *wanted.0 && value == *wanted.1)
+        };
+        self.query.iter().all(has)
     }
 
     /// The list of `parent`; empty for an endpoint without parents.
@@ -256,8 +273,8 @@ fn header_name(name: Option<&str>) -> Result<Option<HeaderName>, String> {
 impl Limit {
     fn of(spec: &LimitSpec, id: String) -> Result<Self, String> {
         let names = spec.headers.names();
-        let HeaderNames { limit, remaining, used, used_of_limit, reset, policy, reset_as: _ } = &names;
-        for name in [limit, remaining, used, used_of_limit, reset, policy] {
+        let HeaderNames { limit, remaining, used, used_of_limit, reset, policy, usage, reset_as: _ } = &names;
+        for name in [limit, remaining, used, used_of_limit, reset, policy, usage] {
             header_name(name.as_deref()).map_err(|why| format!("headers: {why}"))?;
         }
         Ok(Self {
@@ -341,11 +358,12 @@ mod tests {
     fn a_fixed_path_goes_before_one_with_parameters_and_a_prefix_may_be_left_out() {
         let spec = with(EndpointSpec::at("/users/{id}")).with("me", EndpointSpec::at("/users/me"));
         let api = Api::of(&SimulatorSpec { prefix: Some("/v2/".into()), ..spec }).unwrap();
-        let name = |path| api.find(&axum::http::Method::GET, path).map(|(index, _)| api.endpoints[index].name.clone());
+        let name =
+            |path| api.find(&axum::http::Method::GET, path, "").map(|(index, _)| api.endpoints[index].name.clone());
         assert_eq!(name("/users/me").as_deref(), Some("me"));
         assert_eq!(name("/v2/users/me").as_deref(), Some("me"));
         assert_eq!(name("/users/7").as_deref(), Some("users"));
         assert_eq!(name("/v2users/me"), None);
-        assert!(api.find(&axum::http::Method::POST, "/users/me").is_none());
+        assert!(api.find(&axum::http::Method::POST, "/users/me", "").is_none());
     }
 }

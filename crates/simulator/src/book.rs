@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::api::Api;
-use crate::gate::{Gate, Hold};
+use crate::draw::Draw;
+use crate::gate::{CALLERS_MAX, Gate, Hold};
 use crate::stats::{EndpointStats, Stats};
 
 /// Most pages whose attempts are remembered. Pages that come after meet no passing faults, since the simulator could
@@ -17,6 +18,10 @@ pub(crate) struct Book {
     /// The token that is accepted; any if none.
     pub(crate) token: Option<String>,
     endpoints: Vec<EndpointStats>,
+    /// When the first call came, in milliseconds after the start.
+    first_call_ms: Option<u64>,
+    /// Calls by token.
+    uses: HashMap<u64, u64>,
     pages: HashMap<u64, PageRecord>,
     unmatched: u64,
     in_flight: u64,
@@ -43,6 +48,8 @@ impl Book {
             gate: Gate::new(&api.limits),
             token,
             endpoints: vec![EndpointStats::default(); api.endpoints.len()],
+            first_call_ms: None,
+            uses: HashMap::new(),
             pages: HashMap::new(),
             unmatched: 0,
             in_flight: 0,
@@ -60,6 +67,23 @@ impl Book {
         stats.requests += 1;
         stats.first_call_ms.get_or_insert(at_ms);
         stats.last_call_ms = Some(at_ms);
+    }
+
+    /// Milliseconds since the first call came.
+    pub(crate) fn since_first_ms(&mut self, at_ms: u64) -> u64 {
+        at_ms.saturating_sub(*self.first_call_ms.get_or_insert(at_ms))
+    }
+
+    /// A call came with this token: the number of those before it. Of more tokens than can be kept apart, those that come
+    /// after are taken for unused.
+    pub(crate) fn uses(&mut self, token: &str) -> u64 {
+        let token = Draw::seeded(0).with_text(token).bits();
+        if self.uses.len() >= CALLERS_MAX && !self.uses.contains_key(&token) {
+            return 0;
+        }
+        let uses = self.uses.entry(token).or_default();
+        *uses += 1;
+        *uses - 1
     }
 
     /// A call was let in.

@@ -7,19 +7,26 @@ mod endpoint;
 mod limits;
 mod sample;
 
+use tidegate_provider::Recorded;
 use tidegate_provider::file::ProviderFile;
 
 use crate::{SimulatorSpec, SpecError};
 
 impl SimulatorSpec {
     /// This spec, with what `file` declares where the spec does not say: endpoints, shapes, paging, limits and error
-    /// bodies. With it comes what could not be taken over and why, for people.
+    /// bodies, the latter as they were `recorded` where they were. With it comes what could not be taken over and why, for people.
     ///
     /// # Errors
-    /// An endpoint that the spec names declares something too complex to simulate, and the spec does not replace it.
-    pub fn derived_from(mut self, file: &ProviderFile) -> Result<(Self, Vec<String>), SpecError> {
+    /// An endpoint that the spec names declares something too complex to simulate, and the spec does not replace it; or
+    /// what was recorded says of a simulation what can't be.
+    pub fn derived_from(mut self, file: &ProviderFile, recorded: &Recorded) -> Result<(Self, Vec<String>), SpecError> {
         let mut notes = Vec::new();
         self.provider = None;
+        let known = known(recorded)?;
+        for (name, endpoint) in known.endpoints {
+            let own = self.endpoints.remove(&name).unwrap_or_default();
+            self.endpoints.insert(name, own.or(endpoint));
+        }
         self.prefix = self.prefix.or_else(|| prefix(file.base_url.as_deref()?));
         for (name, declared) in &file.endpoints {
             let named = self.endpoints.remove(name.as_str());
@@ -32,14 +39,25 @@ impl SimulatorSpec {
                 Err((field, problem)) => notes.push(format!("endpoint {name} is not simulated: {field}: {problem}")),
             }
         }
-        let answers = answers::derive(&file.errors, &mut notes);
-        self.answers = self.answers.or(answers);
+        let recorded = answers::Recordings::of(file, recorded);
+        let answers = answers::derive(&recorded, &mut notes);
+        self.answers = self.answers.or(known.answers).or(answers);
         if self.limits.is_none() {
             let endpoints: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
-            self.limits = Some(limits::derive(file, &endpoints, &mut notes));
+            let known = known.limits.unwrap_or_default();
+            self.limits = Some(limits::derive(file, known, &recorded, (&endpoints, &mut notes)));
         }
         Ok((self, notes))
     }
+}
+
+/// What was recorded of the provider beyond what its file can say.
+fn known(recorded: &Recorded) -> Result<SimulatorSpec, SpecError> {
+    if recorded.simulate.is_null() {
+        return Ok(SimulatorSpec::default());
+    }
+    serde_json::from_value(recorded.simulate.clone())
+        .map_err(|error| SpecError::Syntax(format!("what was recorded, simulate: {error}")))
 }
 
 /// The path of a base address, if it has one that is not a template.
@@ -112,7 +130,7 @@ endpoints:
 "#;
 
     fn derived(spec: SimulatorSpec) -> (SimulatorSpec, Vec<String>) {
-        spec.derived_from(&parse_provider(FILE, "social.yaml").unwrap().file).unwrap()
+        spec.derived_from(&parse_provider(FILE, "social.yaml").unwrap().file, &Recorded::default()).unwrap()
     }
 
     #[test]
@@ -169,6 +187,30 @@ endpoints:
     }
 
     #[test]
+    fn what_was_recorded_is_answered_without_what_had_its_time() {
+        let recorded = Recorded::parse(
+            r#"
+answers:
+  - { status: 403, headers: { X-R: "0", Retry-After: "9", X-Kept: "k" }, body: { error: { code: 4, message: m } }, means: rate_limited, scope: shop }
+  - { status: 401, body: { error: { code: 190, message: recorded } }, means: auth_revoked }
+simulate:
+  limits: [ { id: learnt, sliding: { calls: 5, per: 1s } } ]
+  endpoints: { one: { items: 3 } }
+"#,
+        );
+        let file = parse_provider(FILE, "social.yaml").unwrap().file;
+        let (spec, notes) = SimulatorSpec::seeded(1).derived_from(&file, &recorded.unwrap()).unwrap();
+        let limits = spec.limits.unwrap();
+        let refusal = limits.iter().find(|limit| limit.id.as_deref() == Some("shop")).unwrap().answer.clone().unwrap();
+        assert_eq!((refusal.status, &refusal.body["error"]["message"]), (403, &"m".into()));
+        assert_eq!(refusal.headers.keys().collect::<Vec<_>>(), ["X-Kept"], "headers of limits are the simulator's own");
+        assert_eq!(spec.answers.unauthorized.unwrap().body["error"]["message"], "recorded");
+        assert!(limits.iter().any(|limit| limit.id.as_deref() == Some("learnt")));
+        assert!(!notes.iter().any(|note| note.starts_with("limit learnt ")), "{notes:?}");
+        assert_eq!(spec.endpoints["one"].items, Some(crate::Items::Count(3)));
+    }
+
+    #[test]
     fn what_the_spec_says_goes_before_the_file() {
         let given = EndpointSpec { path: Some("/other".into()), ..EndpointSpec::default() }.items(7);
         let spec = SimulatorSpec { limits: Some(Vec::new()), ..SimulatorSpec::seeded(1) }.with("search", given);
@@ -190,13 +232,17 @@ endpoints:
         );
         let file = parse_provider(FILE, "social.yaml").unwrap().file;
         let wanted = SimulatorSpec::seeded(1).with("complex", EndpointSpec::default());
-        let error = wanted.derived_from(&file).unwrap_err().to_string();
+        let error = wanted.derived_from(&file, &Recorded::default()).unwrap_err().to_string();
         assert!(error.starts_with("endpoints.complex.shape: items: ") && error.contains("too complex"), "{error}");
         let shape = Shape { items: Some("$.members[*]".into()), ..Shape::default() };
         let replaced =
             SimulatorSpec::seeded(1).with("complex", EndpointSpec { shape: Some(shape), ..EndpointSpec::default() });
         assert_eq!(
-            replaced.derived_from(&file).unwrap().0.endpoints["complex"].paging.as_ref().unwrap().style,
+            replaced.derived_from(&file, &Recorded::default()).unwrap().0.endpoints["complex"]
+                .paging
+                .as_ref()
+                .unwrap()
+                .style,
             Style::Link
         );
     }

@@ -16,6 +16,7 @@ pub(crate) fn write(headers: &mut HeaderMap, names: &HeaderNames, rule: &Rule, v
         (&names.used, used.to_string()),
         (&names.used_of_limit, format!("{used}/{allowed}")),
         (&names.reset, moment(names.reset_as, view.reset_us, now_us)),
+        (&names.usage, usage(used, allowed)),
         (&names.policy, format!("{allowed};w={}", rule.per_us().div_ceil(1_000_000))),
     ];
     for (name, value) in told {
@@ -24,6 +25,11 @@ pub(crate) fn write(headers: &mut HeaderMap, names: &HeaderNames, rule: &Rule, v
             headers.entry(name).or_insert(value);
         }
     }
+}
+
+fn usage(used: u64, allowed: u64) -> String {
+    let percent = used.saturating_mul(100) / allowed.max(1);
+    format!(r#"{{"call_count":{percent},"total_time":{percent},"total_cputime":{percent}}}"#)
 }
 
 /// `Retry-After` (RFC 9110 10.2.3) for a call that may be made at `free_us`: whole seconds, rounded up.

@@ -5,8 +5,8 @@
 //! limits are its own (`counter.rs`), without any code of the limiter that they are to test. What it counted is in
 //! [`Stats`], and [`Running::ids`] says which items a client must have in the end.
 //!
-//! What it is not: a model of any one provider. `derive.rs` takes over what a provider file declares, and says what it
-//! could not.
+//! What it is not: a model of any one provider. `derive.rs` takes over what a provider file declares and what was
+//! recorded of the provider, and says what it could not; what providers do wrong is told by name (`quirks.rs`).
 //!
 //! A call goes through `serve.rs`: which endpoint (`route.rs`), token and limits (`gate.rs`), what it gets
 //! (`answer.rs`, pure), and how that is sent, or broken (`broken.rs`, `connection.rs`).
@@ -35,6 +35,7 @@ mod list;
 mod page;
 mod paging;
 mod period;
+mod quirks;
 mod range;
 mod reply;
 mod route;
@@ -54,6 +55,7 @@ pub use list::{Between, ITEMS_MAX, Items, Per};
 pub use page::{Lies, TotalLie};
 pub use paging::{Cursors, OverMax, PAGE_SIZE_MAX, Paging, Style};
 pub use period::Period;
+pub use quirks::{Outage, Quirks};
 pub use range::Range;
 pub use serve::REQUEST_BYTES_MAX;
 pub use shape::{NoNext, Shape};

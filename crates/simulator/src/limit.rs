@@ -177,6 +177,8 @@ pub struct HeaderNames {
     pub reset_as: ResetAs,
     /// The limit as `calls;w=seconds`.
     pub policy: Option<String>,
+    /// Calls made in percent, as Meta writes them: `{"call_count":28,"total_time":28,"total_cputime":28}`.
+    pub usage: Option<String>,
 }
 
 /// How a moment is written.

@@ -21,6 +21,12 @@ pub struct Lies {
     pub endless_cursor: bool,
     /// Beyond the last page there are blank ones, each naming a next one.
     pub blank_forever: bool,
+    /// Beyond the last page there are pages of one item, the list's last, each naming a next one.
+    pub endless_one_item_pages: bool,
+    /// The last page names a next one, which is blank and the end.
+    pub last_names_next: bool,
+    /// Addresses of next pages lack the page's size.
+    pub next_drops_size: bool,
     /// Next addresses lead to this origin, such as `http://169.254.169.254`.
     pub next_to_other_host: Option<String>,
 }
@@ -46,15 +52,10 @@ impl TryFrom<TotalLieText> for TotalLie {
     type Error = String;
 
     fn try_from(text: TotalLieText) -> Result<Self, String> {
-        let text = match text {
-            TotalLieText::Number(by) => return Ok(Self::By(by)),
-            TotalLieText::Text(text) => text,
-        };
-        match text.strip_prefix('x') {
-            Some(times) => times.parse().ok().filter(|times: &f64| *times >= 0.0).map(Self::Times),
-            None => text.parse().ok().map(Self::By),
+        match text {
+            TotalLieText::Number(by) => Ok(Self::By(by)),
+            TotalLieText::Text(text) => Self::read(&text),
         }
-        .ok_or_else(|| format!("`+100`, `-50` or `x2` was expected, not `{text}`"))
     }
 }
 
@@ -78,6 +79,15 @@ impl JsonSchema for TotalLie {
 }
 
 impl TotalLie {
+    /// Reads `+100`, `-50` or `x2`.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('x') {
+            Some(times) => times.parse().ok().filter(|times: &f64| *times >= 0.0).map(Self::Times),
+            None => text.parse().ok().map(Self::By),
+        }
+        .ok_or_else(|| format!("`+100`, `-50` or `x2` was expected, not `{text}`"))
+    }
+
     fn told(self, total: u64) -> u64 {
         match self {
             Self::By(by) => total.saturating_add_signed(by),
@@ -125,6 +135,14 @@ pub(crate) fn page(list: &List, at: Position, lies: &Lies) -> Page {
         let last = list.len.saturating_sub(1) / size * size;
         let positions = list.served(at.start.min(last), list.len).collect();
         return Page { positions, ..lie(Position { start: end, round: at.round + 1, ..at }) };
+    }
+    if lies.endless_one_item_pages {
+        let last = list.served(0, list.len).last().filter(|_| at.start >= list.len);
+        let positions = last.map_or(truth.positions.clone(), |last| vec![last]);
+        return Page { positions, ..lie(beyond) };
+    }
+    if lies.last_names_next && at.start < list.len {
+        return lie(beyond);
     }
     if lies.blank_forever {
         return lie(beyond);
@@ -182,6 +200,18 @@ mod tests {
     fn blank_pages_follow_for_ever() {
         let lies = Lies { blank_forever: true, ..Lies::default() };
         assert_eq!(followed(&lies, 6), [Some(0), Some(10), Some(20), None, None, None]);
+    }
+
+    #[test]
+    fn pages_of_one_item_follow_for_ever() {
+        let lies = Lies { endless_one_item_pages: true, ..Lies::default() };
+        assert_eq!(followed(&lies, 6), [Some(0), Some(10), Some(20), Some(24), Some(24), Some(24)]);
+    }
+
+    #[test]
+    fn a_blank_page_follows_the_last_and_ends_the_list() {
+        let lies = Lies { last_names_next: true, ..Lies::default() };
+        assert_eq!(followed(&lies, 6), [Some(0), Some(10), Some(20), None]);
     }
 
     #[test]

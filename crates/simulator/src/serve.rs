@@ -97,7 +97,7 @@ pub(crate) async fn serve(
 /// Understands a call; none if no endpoint is for it.
 async fn read(site: &Site, request: Request) -> Option<Call> {
     let (parts, body) = request.into_parts();
-    let (index, mut values) = site.api.find(&parts.method, parts.uri.path())?;
+    let (index, mut values) = site.api.find(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default())?;
     let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX).await.ok()?;
     let params = Params::read(parts.uri.query().unwrap_or_default(), &body);
     let endpoint = &site.api.endpoints[index];
@@ -121,12 +121,19 @@ fn admit(site: &Arc<Site>, call: &Call, caller: Caller) -> Result<(Visit, u32), 
     let mut guard = site.book();
     let book = &mut *guard;
     book.arrive(call.endpoint, site.elapsed_ms(now_us));
-    if book.token.as_ref().is_some_and(|token| !bears(&call.parts, token)) {
+    let since_first_ms = book.since_first_ms(site.elapsed_ms(now_us));
+    if site.quirks.outage.as_ref().is_some_and(|outage| outage.is_on(since_first_ms)) {
+        let down = &site.api.answers.error_503;
+        book.fail(call.endpoint, "outage", down.body.len() as u64);
+        return Err(reply(down, HeaderMap::new()));
+    }
+    let token = token(call);
+    let is_dead = site.quirks.token_dies_after.is_some_and(|calls| book.uses(&token) >= calls);
+    if is_dead || book.token.as_ref().is_some_and(|token| !bears(&call.parts, token)) {
         let unauthorized = &site.api.answers.unauthorized;
         book.fail(call.endpoint, "unauthorized", unauthorized.body.len() as u64);
         return Err(reply(unauthorized, HeaderMap::new()));
     }
-    let token = token(call);
     let visitor = Visitor {
         endpoint: call.endpoint,
         token: &token,

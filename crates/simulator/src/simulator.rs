@@ -58,8 +58,10 @@ impl Simulator {
     /// A spec that cannot be simulated, or a listener without an address.
     pub async fn start_on(spec: &SimulatorSpec, listener: TcpListener) -> Result<Running, StartError> {
         let address = listener.local_addr()?;
-        let (spec, notes) = spec.clone().completed()?;
-        let site = Arc::new(Site::new(Api::of(&spec)?, spec.token));
+        let (mut spec, notes) = spec.clone().completed()?;
+        let quirks = std::mem::take(&mut spec.quirks);
+        quirks.lay_over(&mut spec);
+        let site = Arc::new(Site::new(Api::of(&spec)?, spec.token, quirks));
         let stop = CancellationToken::new();
         let app = admin::routes().fallback(serve::serve).with_state(Arc::clone(&site));
         let door = Door { listener, stop: stop.child_token() };

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_provider::load::{LoadError, load_provider};
+use tidegate_provider::load::{LoadError, load_named, load_recorded};
 
-use crate::{Faults, Items, Latency, LimitSpec, Paging, Range, Shape};
+use crate::{Faults, Items, Latency, LimitSpec, Paging, Quirks, Range, Shape};
 
 /// The version of the format that this crate reads.
 pub const VERSION: u32 = 1;
@@ -43,7 +43,8 @@ pub const ENDPOINTS_MAX: usize = 1_000;
 pub struct SimulatorSpec {
     /// Version of the format: 1.
     pub simulate: u32,
-    /// Provider file that endpoints, shapes, limits and error bodies derive from; relative to the spec's own folder.
+    /// Provider file that endpoints, shapes, limits and error bodies derive from, relative to the spec's own folder; or a
+    /// pack's name. What was recorded of the provider is answered as it was.
     pub provider: Option<PathBuf>,
     /// The same seed serves the same items, faults and latencies.
     pub seed: u64,
@@ -56,6 +57,8 @@ pub struct SimulatorSpec {
     pub prefix: Option<String>,
     /// Limits that several endpoints share; the provider file's unless given.
     pub limits: Option<Vec<LimitSpec>>,
+    /// What the provider does wrong.
+    pub quirks: Quirks,
     /// Answers to calls that fail.
     pub answers: Answers,
     /// What endpoints have where they do not say otherwise.
@@ -72,6 +75,8 @@ pub struct EndpointSpec {
     pub method: Option<Method>,
     /// Path, with parameters such as `/users/{id}/posts`. Their values name the parent whose list is served.
     pub path: Option<String>,
+    /// Query parameters that tell a call for it from those for others of the same path.
+    pub query: Option<BTreeMap<String, String>>,
     /// Query parameter that names the parent, besides those of the path.
     pub parent: Option<String>,
     /// How many items there are; 100 unless given.
@@ -205,6 +210,7 @@ impl Default for SimulatorSpec {
             token: None,
             prefix: None,
             limits: None,
+            quirks: Quirks::default(),
             answers: Answers::default(),
             defaults: EndpointSpec::default(),
             endpoints: BTreeMap::new(),
@@ -237,7 +243,10 @@ impl SimulatorSpec {
         let text = std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
         let mut spec = Self::parse(&text)?;
         if let (Some(provider), Some(folder)) = (&mut spec.provider, path.parent()) {
-            *provider = folder.join(&*provider);
+            let beside = folder.join(&*provider);
+            if beside.is_file() || provider.to_str().and_then(tidegate_provider::pack).is_none() {
+                *provider = beside;
+            }
         }
         Ok(spec)
     }
@@ -251,8 +260,9 @@ impl SimulatorSpec {
         match &self.provider {
             None => Ok((self, Vec::new())),
             Some(path) => {
-                let file = load_provider(path, &[]).map_err(SpecError::Provider)?.file;
-                self.derived_from(&file)
+                let file = load_named(path, &[]).map_err(SpecError::Provider)?.file;
+                let recorded = load_recorded(path).map_err(SpecError::Provider)?.unwrap_or_default();
+                self.derived_from(&file, &recorded)
             }
         }
     }
@@ -264,6 +274,7 @@ impl EndpointSpec {
         Self {
             method: self.method.or(other.method),
             path: self.path.or(other.path),
+            query: self.query.or(other.query),
             parent: self.parent.or(other.parent),
             items: self.items.or(other.items),
             item: self.item.or(other.item),

@@ -9,6 +9,7 @@ use crate::book::{Book, Served};
 use crate::clock::Clock;
 use crate::connection::Cut;
 use crate::gate::Hold;
+use crate::quirks::Quirks;
 use crate::stats::Stats;
 
 /// Everything a running simulator has.
@@ -16,6 +17,8 @@ use crate::stats::Stats;
 pub(crate) struct Site {
     pub(crate) api: Api,
     pub(crate) clock: Clock,
+    /// Those that are no fault, lie or limit of an endpoint.
+    pub(crate) quirks: Quirks,
     book: Mutex<Book>,
 }
 
@@ -32,9 +35,9 @@ pub(crate) struct Visit {
 }
 
 impl Site {
-    pub(crate) fn new(api: Api, token: Option<String>) -> Self {
+    pub(crate) fn new(api: Api, token: Option<String>, quirks: Quirks) -> Self {
         let book = Book::new(&api, token);
-        Self { api, clock: Clock::start(), book: Mutex::new(book) }
+        Self { api, clock: Clock::start(), quirks, book: Mutex::new(book) }
     }
 
     /// Never held across an await.

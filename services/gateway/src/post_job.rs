@@ -41,9 +41,9 @@ pub(crate) fn routes() -> Vec<Route> {
             .needs(Scope::Submit)
             .summary("Submit a job")
             .description(
-                "The job is stored when this answers. `provider` is the name of a stored provider, or a provider file; a \
-                 job that brings its own may name a credential only with a key of the scope admin, since its file says \
-                 where the credential is sent.",
+                "The job is stored when this answers. `provider` is the name of a stored provider or of a pack, or a \
+                 provider file; a job that brings its own may name a credential only with a key of the scope admin, since \
+                 its file says where the credential is sent.",
             )
             .headers(HEADERS)
             .body(Content::File("JobFile"))
@@ -98,7 +98,7 @@ async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Re
     }
 }
 
-/// The provider of a job: its own, or the stored one that it names.
+/// The provider of a job: its own, or the stored one or pack that it names.
 pub(crate) async fn provider(
     app: &App,
     caller: &KeyRow,
@@ -107,9 +107,12 @@ pub(crate) async fn provider(
 ) -> Result<ProviderFile, Problem> {
     let (registry, tenant) = (&*app.deps.registry, &caller.tenant);
     let Some(own) = own else {
-        let stored = provider_file::stored(registry, tenant, &job.provider).await?;
+        let stored = provider_file::known(registry, tenant, &job.provider).await?;
         let file = stored.ok_or_else(|| {
-            let detail = format!("there is no stored provider {:?}; put it, or send its file here", job.provider);
+            let detail = format!(
+                "there is no stored provider {:?} and no pack of this name; put it, or send its file here",
+                job.provider
+            );
             Problem::field("/provider", detail)
         })?;
         return provider_file::resolve(registry, tenant, file, "/provider").await;

@@ -63,7 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .summary("Store a provider file")
             .description(
                 "Jobs that were submitted before keep the file they were submitted with. `extends` names another stored \
-                 provider. Secrets belong into credentials: whoever may read sees this file.",
+                 provider or a pack. Secrets belong into credentials: whoever may read sees this file.",
             )
             .body(Content::File("ProviderFile"))
             .answers(200, "It replaced another one, or was there.", Some(Content::Json("Provider")))

@@ -236,6 +236,9 @@ pub(crate) struct Calls {
     /// Sets something that the provider file lets a job configure, as in `host=example.org`.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Makes all calls to this address instead of the provider's, such as that of `tidegate simulate`: a rehearsal.
+    #[arg(long, value_name = "URL")]
+    pub(crate) at: Option<String>,
     /// A folder to look for provider files in, besides that of the job file; may be given several times.
     #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
     pub(crate) providers: Vec<PathBuf>,
@@ -460,14 +463,33 @@ pub(crate) struct Status {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Provider {
+    /// Lists the packs: provider files that travel with this program, whose names jobs may use as they are.
+    List {
+        /// As JSON, one a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints a pack as it is written, or a provider file with all that it extends.
+    Show {
+        /// A pack's name, or a provider file.
+        provider: PathBuf,
+        /// As JSON, with what it extends merged in.
+        #[arg(long)]
+        merged: bool,
+        /// A folder to look for provider files in.
+        #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
+        providers: Vec<PathBuf>,
+    },
     /// Says what is wrong with a provider file, or what it offers.
     Check {
-        /// The provider file.
+        /// The provider file, or a pack's name.
         file: PathBuf,
         /// A folder to look for files that it extends in.
         #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
         providers: Vec<PathBuf>,
     },
+    /// Holds a provider file to what was recorded of the provider: answers, and headers that speak of limits.
+    Test(Test),
     /// Prints the JSON Schema of provider files.
     Schema,
     /// Makes one call and shows request (secrets masked), answer, items, the next page, and the limits' headers.
@@ -475,8 +497,20 @@ pub(crate) enum Provider {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// The provider file, or a pack's name.
+    pub(crate) file: PathBuf,
+    /// What was recorded [default: the pack's own, else tests/NAME.yaml beside the file].
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) recorded: Option<PathBuf>,
+    /// A folder to look for files that it extends in.
+    #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
+    pub(crate) providers: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Try {
-    /// The provider file.
+    /// The provider file, or a pack's name.
     pub(crate) file: PathBuf,
     /// The endpoint.
     pub(crate) endpoint: String,
@@ -495,8 +529,14 @@ pub(crate) struct Try {
 
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
-    /// What to play: a simulation file, or a provider file to play as it is.
+    /// What to play: a simulation file, or a provider file or pack to play as it is.
     pub(crate) spec: PathBuf,
+    /// What the provider does wrong: names of quirks, some of them with a value, as in `outage=1s+30s,cursor_loops`.
+    #[arg(long, value_name = "QUIRK", value_delimiter = ',')]
+    pub(crate) quirks: Vec<String>,
+    /// Items of each list [default: 100].
+    #[arg(long, value_name = "ITEMS")]
+    pub(crate) items: Option<u64>,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8180", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use tidegate_contracts::Primitive;
 use tidegate_egress::AllowPrivate;
 use tidegate_provider::load::{self, LoadError};
-use tidegate_provider::{Credential, FileError, JobFile, Part, Problem, ProviderFile, Source, Spec, Step, refuse_push};
+use tidegate_provider::{
+    Credential, FileError, JobFile, Part, Problem, ProviderFile, Source, Spec, Step, pack, refuse_push,
+};
 
 use crate::cli::Calls;
 use crate::say;
@@ -71,8 +73,21 @@ impl Loaded {
 pub(crate) fn load_job(path: &Path, calls: &Calls) -> Result<Loaded, FilesError> {
     let mut job = load::load_job(path)?;
     job.file.config.extend(pairs("--set", &calls.set)?);
-    let provider = load::load_provider_of(&job.file, path, &calls.providers)?;
-    Ok(Loaded { job, provider })
+    let provider = match load::load_provider_of(&job.file, path, &calls.providers) {
+        Err(LoadError::NotFound { .. }) if pack(&job.file.provider).is_some() => {
+            load::load_named(Path::new(&job.file.provider), &[])?
+        }
+        loaded => loaded?,
+    };
+    Ok(Loaded { job, provider: moved(provider, calls) })
+}
+
+/// The provider at the address that `--at` names. What it can't be is said where the file is compiled.
+pub(crate) fn moved(mut provider: Source<ProviderFile>, calls: &Calls) -> Source<ProviderFile> {
+    if let Some(at) = &calls.at {
+        provider.file.base_url = Some(at.clone());
+    }
+    provider
 }
 
 /// `NAME=VALUE` pairs. Whole numbers and truth values are taken for what they are.
@@ -163,9 +178,9 @@ pub(crate) fn job_name(job: &JobFile, path: &Path) -> String {
     job.name.clone().or_else(stem).unwrap_or_else(|| "job".to_owned())
 }
 
-/// Reads a provider file and what it extends.
+/// Reads a provider file, or the pack of this name, and what it extends.
 pub(crate) fn load_provider(path: &Path, folders: &[PathBuf]) -> Result<Source<ProviderFile>, FilesError> {
-    Ok(load::load_provider(path, folders)?)
+    Ok(load::load_named(path, folders)?)
 }
 
 #[cfg(test)]

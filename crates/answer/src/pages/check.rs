@@ -41,6 +41,7 @@ fn companions(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
             matches!(way, Way::Cursor(_)) && pages.next.is_none(),
             "where the next cursor stands, needed with cursor",
         ),
+        ("numeric", !matches!(way, Way::Cursor(_)) && pages.numeric.is_some(), "it only with cursor"),
         ("next", by_address && pages.next.is_some(), "it only with offset, page or cursor"),
         ("first", !matches!(way, Way::Number(_)) && pages.first.is_some(), "it only with page"),
         ("parallel", !random_access && pages.parallel.is_some(), "it only with offset or page"),

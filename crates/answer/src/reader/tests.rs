@@ -97,6 +97,23 @@ fn what_is_not_there_is_never_an_empty_page() {
 }
 
 #[test]
+fn an_answer_without_the_items_field_is_a_page_only_where_it_says_so() {
+    let conditions = serde_json::from_value(serde_json::json!({ "$.meta.count": 0 })).unwrap();
+    let pages = serde_json::from_value(serde_json::json!({ "cursor": "c", "next": "$.meta.next" })).unwrap();
+    let reader = Reader::new(Some(&"$.data[*]".parse().unwrap()), None, Some(&pages)).or_blank(&conditions);
+    let read = |body: &str| reader.read(&HeaderMap::new(), body.as_bytes(), &"https://a.example".parse().unwrap());
+    let blank = read(r#"{"meta":{"count":0,"next":"n"}}"#).unwrap();
+    assert_eq!((blank.facts.items, blank.lines.len()), (0, 0));
+    assert_eq!(blank.facts.next, Some(tidegate_contracts::Next::Cursor("n".to_owned())), "what it says else is read");
+    assert_eq!(read(r#"{"data":[1],"meta":{"count":0}}"#).unwrap().facts.items, 1);
+    let absent = Unreadable::NoItems { path: "$.data[*]".to_owned() };
+    for body in [r#"{"meta":{"count":1}}"#, "{}", r#"{"error":"x"}"#] {
+        assert_eq!(read(body), Err(absent.clone()), "{body}");
+    }
+    assert!(matches!(read(r#"{"meta":{"count":0},"error":"x"}"#), Err(Unreadable::ErrorBeside { .. })));
+}
+
+#[test]
 fn a_bad_body_says_what_is_wrong_with_it() {
     let table = [
         ("", "the body is empty"),

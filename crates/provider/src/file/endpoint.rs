@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_answer::{ErrorRule, JsonPath, Pages, Statuses};
+use tidegate_answer::{ErrorRule, Expected, JsonPath, Pages, Statuses};
 use tidegate_contracts::Primitive;
 
 use super::Timeouts;
@@ -35,6 +35,10 @@ pub struct Endpoint {
     /// `JSONPath` (RFC 9535) of the items in an answer, such as `$.data[*]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<JsonPath>,
+    /// What stands in answers that rightly have nothing where the items should be, such as `{ "$.meta.result_count": 0 }`:
+    /// they are pages without items. Any other answer without them is taken for broken.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub no_items: BTreeMap<JsonPath, Expected>,
     /// `JSONPath` of what tells an item from others, relative to the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<JsonPath>,

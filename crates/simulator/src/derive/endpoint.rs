@@ -1,5 +1,7 @@
 //! An endpoint as a provider file declares it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use tidegate_answer::{Pages, Selector};
 use tidegate_provider::file::{Endpoint, Route};
@@ -29,7 +31,11 @@ pub(super) fn derive(declared: &Endpoint, given: &EndpointSpec) -> Result<Endpoi
         Some(_) => None,
         None => Some(item(declared).map_err(|why| ("item", why))?),
     };
+    // Fixed ones tell endpoints of one path apart; a template may become anything.
+    let fixed = declared.query.iter().filter(|(_, value)| !value.contains("{{"));
+    let query: BTreeMap<String, String> = fixed.map(|(name, value)| (name.clone(), value.clone())).collect();
     Ok(EndpointSpec {
+        query: (!query.is_empty()).then_some(query),
         method: Some(method(&declared.route).map_err(|why| ("method", why))?),
         path: Some(format!("/{}", declared.route.path().trim_start_matches('/'))),
         paging: Some(paging),
@@ -65,6 +71,8 @@ fn paging(pages: Option<&Pages>) -> Paging {
         (Style::NextUrl, None)
     };
     let by_last_id = style == Style::Cursor && matches!(pages.next, Some(Selector::LastItem(_)));
+    // Ids are numbers, which opaque cursors are not.
+    let numeric = style == Style::Cursor && pages.numeric == Some(true);
     let max_size = pages.size.as_ref().map_or(usual.max_size, |size| size.max);
     Paging {
         style,
@@ -73,7 +81,7 @@ fn paging(pages: Option<&Pages>) -> Paging {
         max_size,
         default_size: usual.default_size.min(max_size),
         first_page: pages.first.unwrap_or(usual.first_page),
-        cursors: if by_last_id { Cursors::LastId } else { Cursors::Opaque },
+        cursors: if by_last_id || numeric { Cursors::LastId } else { Cursors::Opaque },
         link_rel: pages.link.clone().unwrap_or(usual.link_rel),
         ..Paging::default()
     }

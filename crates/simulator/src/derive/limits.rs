@@ -3,14 +3,27 @@
 use tidegate_limits::{Aligned as DeclaredAligned, HeaderNames as DeclaredNames, Rate, ResetAs as DeclaredResetAs};
 use tidegate_provider::file::{Cost, Factor, Limit, ProviderFile};
 
-use super::answers;
+use super::answers::{self, Recordings};
 use crate::{Aligned, Bucket, By, HeaderNames, LimitHeaders, LimitSpec, Period, ResetAs, Whose, Window};
 
-/// The file's limits over the simulated `endpoints`. What is left out is noted.
-pub(super) fn derive(file: &ProviderFile, endpoints: &[&str], notes: &mut Vec<String>) -> Vec<LimitSpec> {
-    let mut limits = Vec::new();
+/// The file's limits over the simulated `endpoints`, and those that are `known` beside the file, in whose place they
+/// stand where they have the same id. What is left out is noted.
+pub(super) fn derive(
+    file: &ProviderFile,
+    known: Vec<LimitSpec>,
+    recorded: &Recordings<'_>,
+    (endpoints, notes): (&[&str], &mut Vec<String>),
+) -> Vec<LimitSpec> {
+    let with_answer = |limit: LimitSpec| {
+        let answer = || answers::of_limit(recorded, limit.id.as_deref()?);
+        LimitSpec { answer: limit.answer.clone().or_else(answer), ..limit }
+    };
+    let mut limits: Vec<LimitSpec> = known.into_iter().map(with_answer).collect();
     for declared in &file.limits {
-        match limit(file, declared, endpoints) {
+        if limits.iter().any(|limit| limit.id.as_deref() == Some(declared.id.as_str())) {
+            continue;
+        }
+        match limit(recorded, declared, endpoints) {
             Ok(limit) => limits.push(limit),
             Err(why) => notes.push(format!("limit {} is not simulated: {why}", declared.id)),
         }
@@ -18,7 +31,7 @@ pub(super) fn derive(file: &ProviderFile, endpoints: &[&str], notes: &mut Vec<St
     limits
 }
 
-fn limit(file: &ProviderFile, declared: &Limit, endpoints: &[&str]) -> Result<LimitSpec, String> {
+fn limit(recorded: &Recordings<'_>, declared: &Limit, endpoints: &[&str]) -> Result<LimitSpec, String> {
     let matched: Vec<String> = match declared.endpoints.as_slice() {
         [] => Vec::new(),
         patterns => {
@@ -35,7 +48,7 @@ fn limit(file: &ProviderFile, declared: &Limit, endpoints: &[&str]) -> Result<Li
         endpoints: matched,
         further_pages_only: further_pages_only(declared.when.as_deref())?,
         headers: declared.headers.as_ref().map_or(LimitHeaders::NONE, headers),
-        answer: answers::of_limit(&file.errors, declared.id.as_str()),
+        answer: answers::of_limit(recorded, declared.id.as_str()),
         ..rate(&declared.rate)?
     };
     let allowed = limit.rule()?.allowed();
@@ -97,14 +110,14 @@ fn headers(names: &DeclaredNames) -> LimitHeaders {
         DeclaredResetAs::DeltaS => ResetAs::DeltaS,
         DeclaredResetAs::Iso8601 => ResetAs::Iso8601,
     };
-    let DeclaredNames { limit, remaining, used, reset, .. } = names.clone();
-    if [&limit, &remaining, &used, &reset].iter().all(|name| name.is_none()) {
+    let DeclaredNames { limit, remaining, used, reset, usage, .. } = names.clone();
+    if [&limit, &remaining, &used, &reset, &usage].iter().all(|name| name.is_none()) {
         return LimitHeaders::Names(HeaderNames { reset_as, ..LimitHeaders::default().names() });
     }
     // A header of calls used that stands alone speaks of both, as `32/40`.
     let alone = limit.is_none() && remaining.is_none();
     let (used, used_of_limit) = if alone { (None, used) } else { (used, None) };
-    LimitHeaders::Names(HeaderNames { limit, remaining, used, used_of_limit, reset, reset_as, policy: None })
+    LimitHeaders::Names(HeaderNames { limit, remaining, used, used_of_limit, reset, reset_as, policy: None, usage })
 }
 
 /// `*` stands for any text.

@@ -75,7 +75,8 @@ fn file() -> ProviderFile {
 
 async fn start(spec: SimulatorSpec) -> Running {
     let defaults = EndpointSpec::default().items(95);
-    let (spec, notes) = SimulatorSpec { defaults, ..spec }.derived_from(&file()).unwrap();
+    let (spec, notes) =
+        SimulatorSpec { defaults, ..spec }.derived_from(&file(), &tidegate_provider::Recorded::default()).unwrap();
     assert_eq!(notes, Vec::<String>::new());
     Simulator::start(&spec).await.unwrap()
 }

@@ -5,6 +5,7 @@ mod export;
 mod health;
 mod items;
 mod keys;
+mod packs;
 mod plan;
 mod provider;
 mod prune;
@@ -37,6 +38,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Keys(Keys::NewSealingKey { id }) => return Ok(keys::new_sealing_key(&id)),
         Command::Provider(Provider::Check { file, providers }) => return provider::check(&file, &providers),
+        Command::Provider(Provider::List { json }) => return Ok(packs::list(json)),
+        Command::Provider(Provider::Show { provider, merged, providers }) => {
+            return packs::show(&provider, merged, &providers);
+        }
+        Command::Provider(Provider::Test(args)) => return packs::test(&args),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

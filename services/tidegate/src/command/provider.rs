@@ -46,7 +46,7 @@ fn summary(path: &Path, provider: &ProviderFile) -> String {
 }
 
 pub(crate) async fn try_call(args: Try) -> anyhow::Result<Exit> {
-    let provider = files::load_provider(&args.file, &args.calls.providers)?;
+    let provider = files::moved(files::load_provider(&args.file, &args.calls.providers)?, &args.calls);
     let spec = Spec::compile(job(&args, &provider.file)?, provider.file.clone()).map_err(|problems| {
         let (of_job, of_provider): (Vec<_>, Vec<_>) = problems.into_iter().partition(|p| p.part == Part::Job);
         let of_job = of_job.iter().map(|problem| format!("command line: {problem}"));

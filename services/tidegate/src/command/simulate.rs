@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use tidegate_daemon::Shutdown;
-use tidegate_simulator::{Simulator, SimulatorSpec, SpecError};
+use tidegate_provider::pack;
+use tidegate_simulator::{Items, Simulator, SimulatorSpec, SpecError};
 
 use crate::cli::Simulate;
 use crate::exit::Exit;
@@ -12,7 +13,13 @@ use crate::files::FilesError;
 use crate::say;
 
 pub(crate) async fn simulate(args: Simulate) -> anyhow::Result<Exit> {
-    let spec = load(&args.spec).map_err(wrong)?;
+    let mut spec = load(&args.spec).map_err(wrong)?;
+    for quirk in &args.quirks {
+        spec.quirks.add(quirk).map_err(|error| FilesError::one(format!("--quirks: {error}")))?;
+    }
+    if let Some(items) = args.items {
+        spec.defaults.items = Some(Items::Count(items));
+    }
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .map_err(|error| FilesError::one(format!("--listen {}: {error}", args.listen)))?;
@@ -29,10 +36,11 @@ pub(crate) async fn simulate(args: Simulate) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A simulation file, or a provider file to be played as it is.
+/// A simulation file, or a provider file or pack to be played as it is.
 fn load(path: &Path) -> Result<SimulatorSpec, SpecError> {
     // What can't be read is explained as a simulation file.
-    if std::fs::read_to_string(path).is_ok_and(|text| is_provider_file(&text)) {
+    let is_pack = || !path.is_file() && path.to_str().and_then(pack).is_some();
+    if is_pack() || std::fs::read_to_string(path).is_ok_and(|text| is_provider_file(&text)) {
         return Ok(SimulatorSpec { provider: Some(path.to_owned()), ..SimulatorSpec::default() });
     }
     SimulatorSpec::load(path)
