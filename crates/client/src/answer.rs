@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_contracts::{JobId, Lane};
+use tidegate_limits::{Override, Usage};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
@@ -257,6 +258,13 @@ pub struct Key {
 pub struct MadeKey {
     pub id: String,
     pub key: secrecy::SecretString,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetPage {
+    pub budgets: Vec<Usage>,
+    pub overrides: Vec<Override>,
+    pub next: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,11 +8,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidegate_contracts::JobId;
+use tidegate_limits::{Override, OverrideKind};
 use url::Url;
 
 use crate::answer::{
-    Credential, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey, Provider, Ready, Retried,
-    StoredCredential, Submitted,
+    BudgetPage, Credential, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey, Provider, Ready,
+    Retried, StoredCredential, Submitted,
 };
 use crate::error::{ClientError, Problem};
 use crate::events::Events;
@@ -51,6 +52,19 @@ pub struct JobQuery {
     pub after: Option<String>,
     /// How many at most.
     pub limit: Option<u32>,
+}
+
+/// Which budgets.
+#[derive(Debug, Clone, Default)]
+pub struct BudgetQuery {
+    /// Of this provider.
+    pub provider: Option<String>,
+    /// Of the limit of this id.
+    pub id: Option<String>,
+    /// Only those that are blocked or paused.
+    pub blocked: bool,
+    /// `next` of the page before.
+    pub after: Option<String>,
 }
 
 impl Client {
@@ -275,6 +289,41 @@ impl Client {
     /// [`ClientError`].
     pub async fn revoke_key(&self, id: &str) -> Result<(), ClientError> {
         self.send(self.ask(Method::DELETE, &["v1", "keys", id])).await.map(drop)
+    }
+
+    /// A page of budgets, by key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn budgets(&self, query: &BudgetQuery) -> Result<BudgetPage, ClientError> {
+        let BudgetQuery { provider, id, blocked, after } = query.clone();
+        let blocked = blocked.then(|| "true".to_owned());
+        let pairs = [("provider", provider), ("id", id), ("blocked", blocked), ("after", after)];
+        let pairs: Vec<_> = pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.answer(self.ask_with(Method::GET, &["v1", "limits"], &pairs)).await
+    }
+
+    /// Pauses a budget, or sets another rate.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn put_override(&self, wanted: &Override) -> Result<Override, ClientError> {
+        let body = json!(wanted).to_string();
+        let ask = self.ask(Method::PUT, &["v1", "limits", "overrides"]).header(CONTENT_TYPE, "application/json");
+        self.answer(ask.body(body)).await
+    }
+
+    /// Ends what is wanted of a budget, of one kind or of all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete_override(&self, key: &str, kind: Option<OverrideKind>) -> Result<(), ClientError> {
+        let does = kind.map(|kind| match kind {
+            OverrideKind::Pause => ("does", "pause".to_owned()),
+            OverrideKind::Rate => ("does", "rate".to_owned()),
+        });
+        let pairs: Vec<_> = [("key", key.to_owned())].into_iter().chain(does).collect();
+        self.send(self.ask_with(Method::DELETE, &["v1", "limits", "overrides"], &pairs)).await.map(drop)
     }
 
     /// Whether the gateway is ready; one that is not is no error.

@@ -11,11 +11,11 @@ mod events;
 mod items;
 
 pub use answer::{
-    Check, Counts, Credential, Explanation, Failed, FailedPage, Failure, Fetch, FetchPage, Guard, Job, JobDetail,
-    JobEvent, JobPage, Key, MadeKey, Progress, Provider, Ready, Reason, Retried, Step, StoredCredential, Submitted,
-    Wait,
+    BudgetPage, Check, Counts, Credential, Explanation, Failed, FailedPage, Failure, Fetch, FetchPage, Guard, Job,
+    JobDetail, JobEvent, JobPage, Key, MadeKey, Progress, Provider, Ready, Reason, Retried, Step, StoredCredential,
+    Submitted, Wait,
 };
-pub use client::{Client, JobQuery};
+pub use client::{BudgetQuery, Client, JobQuery};
 pub use error::{ClientError, FieldProblem, Problem};
 pub use events::Events;
 pub use items::{ItemQuery, Items};

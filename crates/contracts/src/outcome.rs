@@ -91,6 +91,26 @@ pub enum WaitReason {
     Limit(String),
     /// Back-off after a failure of this class.
     Backoff(Class),
+    /// Somebody paused a limit, for all who touch it.
+    Paused {
+        /// The limit's id in the provider file.
+        limit: String,
+        /// What they said.
+        reason: String,
+        /// Unix time in ms at which the pause ends by itself; none for never. Calls come back before, in case it has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<i64>,
+    },
+}
+
+impl std::fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Limit(limit) => write!(f, "limit {limit}"),
+            Self::Backoff(class) => write!(f, "back-off after {class}"),
+            Self::Paused { limit, reason, .. } => write!(f, "limit {limit}, which is paused: {reason}"),
+        }
+    }
 }
 
 impl WaitReason {

@@ -57,6 +57,9 @@ fn messages() -> Vec<(&'static str, Message)> {
         ..PageFacts::default()
     };
     let wait = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Limit("token".into()) };
+    let reason =
+        WaitReason::Paused { limit: "token".into(), reason: "maintenance".into(), until_ms: Some(1_800_000_060_000) };
+    let paused = Wait { until_ms: 1_800_000_000_000, reason };
     let ended = |end| {
         let call = call();
         Some(CallEnd { fetch: call.fetch, call: call.call, attempt: 0, requests: 1, end })
@@ -106,6 +109,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("outcome_page", Message::Outcome(Outcome::Page { call: call(), facts })),
         ("outcome_failed", Message::Outcome(Outcome::Failed { call: call(), failure: failure() })),
         ("outcome_deferred", Message::Outcome(Outcome::Deferred { call: call(), wait: wait.clone() })),
+        ("outcome_paused", Message::Outcome(Outcome::Deferred { call: call(), wait: paused })),
         ("outcome_cancelled", Message::Outcome(Outcome::Cancelled { call: call() })),
         ("plan_succeeded", Message::Plan(plan(ended(End::Succeeded { items: 100 }), None))),
         (

@@ -23,6 +23,9 @@ pub(crate) struct Budget {
     /// Permits from this one on were granted after the last report.
     quiet_from: u64,
     touched_ms: i64,
+    /// Its rate is what somebody wanted: what answers say is of another.
+    #[serde(default)]
+    pub(crate) is_overridden: bool,
 }
 
 /// A report, as far as it concerns one budget.
@@ -44,6 +47,7 @@ impl Budget {
             in_flight: InFlight::default(),
             quiet_from: 0,
             touched_ms: 0,
+            is_overridden: false,
         }
     }
 
@@ -106,7 +110,9 @@ impl Budget {
             let alone = id >= self.quiet_from && self.in_flight.is_empty();
             let took_ms = held.map_or(meter.held_ms(), |held| now_ms - held.granted_ms);
             let cost = held.map_or(0, |held| held.cost);
-            meter.hear(&self.in_flight, &Heard { reading, cost, took_ms, alone, now_ms });
+            if !self.is_overridden {
+                meter.hear(&self.in_flight, &Heard { reading, cost, took_ms, alone, now_ms });
+            }
             if let Some(until_ms) = reading.pause_until_ms {
                 self.block.pause_until(until_ms, now_ms);
             }

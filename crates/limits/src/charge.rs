@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::headers::Reading;
+use crate::overrides::Why;
 use crate::rate::Rate;
 
 /// What one call takes from one limit.
@@ -44,6 +45,9 @@ pub enum Decision {
         at_latest_ms: i64,
         /// Id of the limit that binds: the one with the latest `until_ms`.
         limit: String,
+        /// Why, where it is not that the limit has no room. The times are when to ask again then, and promise nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Why>,
     },
 }
 
@@ -52,10 +56,11 @@ impl Decision {
     #[must_use]
     pub fn by_clock(self, ahead_ms: i64) -> Self {
         match self {
-            Self::Wait { until_ms, at_latest_ms, limit } => Self::Wait {
+            Self::Wait { until_ms, at_latest_ms, limit, why } => Self::Wait {
                 until_ms: until_ms.saturating_add(ahead_ms),
                 at_latest_ms: at_latest_ms.saturating_add(ahead_ms),
                 limit,
+                why: why.map(|why| why.by_clock(ahead_ms)),
             },
             granted @ Self::Granted(_) => granted,
         }

@@ -1,12 +1,15 @@
 //! All budgets, and the one step that decides over several of them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Settled};
 use crate::charge::{Charge, Decision, Permit, Report};
 use crate::meter::Ready;
+use crate::overrides::{Override, OverrideKind, Overrides, Why};
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +18,7 @@ mod tests;
 #[derive(Debug, Clone)]
 pub struct Limiter {
     budgets: HashMap<String, Budget>,
+    overrides: Overrides,
     next_id: u64,
 }
 
@@ -22,11 +26,24 @@ pub struct Limiter {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
     budgets: BTreeMap<String, Budget>,
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    overrides: Overrides,
     next_id: u64,
 }
 
+/// Why a call is not granted.
+struct Binding<'a> {
+    /// When all limits have room.
+    ready: Ready,
+    /// When the limit that binds has; a pause's end, though it is asked about before.
+    end_ms: i64,
+    by: &'a Charge,
+    why: Option<Why>,
+}
+
 /// A budget as people see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Budget")]
 pub struct Usage {
     /// Names the budget.
     pub key: String,
@@ -46,7 +63,7 @@ pub struct Usage {
 }
 
 /// What is known of a limit that nobody told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Learnt {
     /// The pace, in units of cost an hour.
     pub per_hour: u64,
@@ -58,7 +75,7 @@ pub struct Learnt {
 
 impl Default for Limiter {
     fn default() -> Self {
-        Self { budgets: HashMap::new(), next_id: 1 }
+        Self { budgets: HashMap::new(), overrides: Overrides::default(), next_id: 1 }
     }
 }
 
@@ -72,31 +89,54 @@ impl Limiter {
 
     /// Decides over one call's limits: charges all of them, or none.
     pub fn ask(&mut self, now_ms: i64, charges: &[Charge]) -> Decision {
-        match self.binding(now_ms, charges) {
-            Some((ready, charge)) => Decision::Wait {
-                until_ms: ready.until_ms,
-                at_latest_ms: ready.at_latest_ms,
-                limit: charge.limit.clone(),
+        let charges = self.imposed(now_ms, charges);
+        match self.binding(now_ms, &charges) {
+            Some(binding) => Decision::Wait {
+                until_ms: binding.ready.until_ms,
+                at_latest_ms: binding.ready.at_latest_ms,
+                limit: binding.by.limit.clone(),
+                why: binding.why,
             },
-            None => Decision::Granted(self.commit(now_ms, charges)),
+            None => Decision::Granted(self.commit(now_ms, &charges)),
         }
     }
 
+    /// The charges, with the rates that are wanted instead of the configured ones.
+    fn imposed<'a>(&self, now_ms: i64, charges: &'a [Charge]) -> Cow<'a, [Charge]> {
+        let mut charges = Cow::Borrowed(charges);
+        if self.overrides.is_empty() {
+            return charges;
+        }
+        for place in 0..charges.len() {
+            if let Some(rate) = self.overrides.on(&charges[place].key, now_ms).rate {
+                charges.to_mut()[place].rate = rate.clone();
+            }
+        }
+        charges
+    }
+
     /// Reads all limits: none when all have room, else when they do and which one binds.
-    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge]) -> Option<(Ready, &'a Charge)> {
-        let mut binding: Option<(Ready, &Charge)> = None;
+    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge]) -> Option<Binding<'a>> {
+        let mut binding: Option<Binding<'_>> = None;
         for charge in charges {
             // A budget that was never charged has room for any one call.
-            let Some(budget) = self.budgets.get_mut(&charge.key) else { continue };
-            budget.advance(now_ms);
-            let ready = budget.ready(charge, now_ms);
+            let (mut ready, imposed) = (Ready::at(now_ms), self.overrides.on(&charge.key, now_ms));
+            if let Some(budget) = self.budgets.get_mut(&charge.key) {
+                budget.advance(now_ms);
+                budget.is_overridden = imposed.rate.is_some();
+                ready = budget.ready(charge, now_ms);
+            }
+            let paused_ms = imposed.end_ms().filter(|&end_ms| end_ms > ready.until_ms);
+            let why = paused_ms.and_then(|_| imposed.why());
+            let end_ms = paused_ms.unwrap_or(ready.until_ms);
+            ready = ready.and(Ready::at(imposed.back_ms(now_ms).unwrap_or(now_ms)));
             if ready.at_latest_ms <= now_ms {
                 continue;
             }
             binding = Some(match binding {
-                Some((so_far, by)) if so_far.until_ms >= ready.until_ms => (so_far.and(ready), by),
-                Some((so_far, _)) => (so_far.and(ready), charge),
-                None => (ready, charge),
+                Some(so_far) if so_far.end_ms >= end_ms => Binding { ready: so_far.ready.and(ready), ..so_far },
+                Some(so_far) => Binding { ready: so_far.ready.and(ready), end_ms, by: charge, why },
+                None => Binding { ready, end_ms, by: charge, why },
             });
         }
         binding
@@ -111,6 +151,7 @@ impl Limiter {
                 budget.spend(id, charge.cost, now_ms);
             } else {
                 let mut budget = Budget::new(charge);
+                budget.is_overridden = self.overrides.on(&charge.key, now_ms).rate.is_some();
                 budget.spend(id, charge.cost, now_ms);
                 self.budgets.insert(charge.key.clone(), budget);
             }
@@ -149,18 +190,43 @@ impl Limiter {
     /// it looks at every budget.
     pub fn forget_idle(&mut self, now_ms: i64) {
         self.budgets.retain(|_, budget| !budget.is_idle(now_ms));
+        self.overrides.forget_ended(now_ms);
+    }
+
+    /// Sets what is wanted of budgets, instead of what was wanted of the same key in the same way before. False, and
+    /// nothing is changed, if the provider has [as many](crate::overrides::OVERRIDES_MAX) as there may be.
+    pub fn put_override(&mut self, wanted: Override, now_ms: i64) -> bool {
+        self.overrides.forget_ended(now_ms);
+        self.overrides.put(wanted)
+    }
+
+    /// Ends what is wanted of a key, of one kind or of all; whether there was anything.
+    pub fn delete_override(&mut self, key: &str, kind: Option<OverrideKind>, now_ms: i64) -> bool {
+        self.overrides.forget_ended(now_ms);
+        self.overrides.delete(key, kind)
+    }
+
+    /// All that is wanted of budgets, by key.
+    #[must_use]
+    pub fn overrides(&self, now_ms: i64) -> Vec<Override> {
+        self.overrides.all(now_ms)
     }
 
     /// What to save. Calls in flight stay charged; slots that they hold are free after a restart.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let at_rest = |(key, budget): (&String, &Budget)| (key.clone(), budget.clone().at_rest());
-        Snapshot { budgets: self.budgets.iter().map(at_rest).collect(), next_id: self.next_id }
+        Snapshot {
+            budgets: self.budgets.iter().map(at_rest).collect(),
+            overrides: self.overrides.clone(),
+            next_id: self.next_id,
+        }
     }
 
     /// The limiter that was saved.
     #[must_use]
     pub fn restore(snapshot: Snapshot) -> Self {
-        Self { budgets: snapshot.budgets.into_iter().collect(), next_id: snapshot.next_id }
+        let Snapshot { budgets, overrides, next_id } = snapshot;
+        Self { budgets: budgets.into_iter().collect(), overrides, next_id }
     }
 }

@@ -48,6 +48,8 @@ pub struct Reason {
 pub enum Kind {
     /// Calls wait until a limit of the provider has room.
     Limit,
+    /// Calls wait since somebody paused a limit of the provider. When they are due, they look whether it still is.
+    LimitPaused,
     /// Calls wait since the arbiter can't be asked.
     Arbiter,
     /// Calls wait since the results exchange does not take their pages, which are stored.
@@ -93,7 +95,7 @@ pub fn explain(job: &JobRow, out: &[OutGroup], now_ms: i64) -> Explanation {
     if job.state == JobState::Submitted {
         reasons.push(plain(Kind::NotPlanned, 0, "the planner has not begun with the job".to_owned()));
     }
-    let mut all = reasons_of(job, out, job.counts.calls_open, job.counts.calls_held);
+    let mut all = reasons_of((job, now_ms), out, job.counts.calls_open, job.counts.calls_held);
     reasons.append(&mut all);
     said(job, reasons, now_ms)
 }
@@ -106,7 +108,7 @@ pub fn explain_fetch(job: &JobRow, fetch: &FetchRow, out: &[OutGroup], now_ms: i
     }
     // What waits has made no call: all of its open ones are held.
     let held = if fetch.blockers_open > 0 { fetch.calls_open } else { 0 };
-    let mut reasons = reasons_of(job, out, fetch.calls_open, held);
+    let mut reasons = reasons_of((job, now_ms), out, fetch.calls_open, held);
     if fetch.children_open > 0 {
         let below = fetch.children_open;
         reasons.push(plain(Kind::Children, below, format!("{below} fetches below it are not finished")));
@@ -123,8 +125,8 @@ fn plain(kind: Kind, calls: u64, words: String) -> Reason {
 }
 
 /// What keeps `open` calls, of which those of `out` are out, and `held` wait for other fetches.
-fn reasons_of(job: &JobRow, out: &[OutGroup], open: u64, held: u64) -> Vec<Reason> {
-    let mut reasons: Vec<Reason> = out.iter().map(|group| of_group(job, group)).collect();
+fn reasons_of((job, now_ms): (&JobRow, i64), out: &[OutGroup], open: u64, held: u64) -> Vec<Reason> {
+    let mut reasons: Vec<Reason> = out.iter().map(|group| of_group(job, group, now_ms)).collect();
     let released: u64 = out.iter().map(|group| group.calls).sum();
     if held > 0 {
         reasons.push(plain(Kind::After, held, format!("{held} calls wait until what they come after has finished")));
@@ -142,7 +144,7 @@ fn reasons_of(job: &JobRow, out: &[OutGroup], open: u64, held: u64) -> Vec<Reaso
     reasons
 }
 
-fn of_group(job: &JobRow, group: &OutGroup) -> Reason {
+fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
     let (calls, provider) = (group.calls, &job.provider);
     let (kind, what, words) = match &group.reason {
         Some(WaitReason::Limit(limit)) if limit == ARBITER => {
@@ -153,6 +155,13 @@ fn of_group(job: &JobRow, group: &OutGroup) -> Reason {
         }
         Some(WaitReason::Limit(limit)) => {
             (Kind::Limit, Some(limit.clone()), format!("{calls} calls wait for limit `{limit}` of provider {provider}"))
+        }
+        Some(WaitReason::Paused { limit, reason, until_ms }) => {
+            let end = until_ms.map_or("somebody resumes it".to_owned(), |end_ms| clock(end_ms, now_ms));
+            let words = format!(
+                "{calls} calls wait since limit `{limit}` of provider {provider} is paused ({reason}) until {end}"
+            );
+            (Kind::LimitPaused, Some(limit.clone()), words)
         }
         Some(WaitReason::Backoff(class)) => {
             (Kind::BackOff, Some(class.to_string()), format!("{calls} calls wait in back-off after {class}"))
@@ -193,6 +202,7 @@ fn said(job: &JobRow, mut reasons: Vec<Reason>, now_ms: i64) -> Explanation {
 
 fn in_words(reason: &Reason, now_ms: i64) -> String {
     match (reason.first_due_ms, reason.last_due_ms) {
+        _ if reason.kind == Kind::LimitPaused => reason.words.clone(),
         (Some(first), Some(last)) if first == last => format!("{} until {}", reason.words, clock(last, now_ms)),
         (Some(first), Some(last)) => {
             format!(
@@ -264,6 +274,18 @@ mod tests {
         let kinds: Vec<_> = told.reasons.iter().map(|reason| (reason.kind, reason.calls)).collect();
         assert_eq!(kinds, [(Kind::Limit, 212), (Kind::Window, 80), (Kind::Executors, 5), (Kind::BackOff, 3)]);
         assert_eq!(kinds.iter().map(|(_, calls)| calls).sum::<u64>(), 300, "all open calls are told of");
+    }
+
+    #[test]
+    fn a_limit_that_somebody_paused_is_named_with_the_reason_and_the_end_of_the_pause() {
+        let sentence = |until_ms| {
+            let reason = WaitReason::Paused { limit: "token".into(), reason: "maintenance".into(), until_ms };
+            let group = group(Some(reason), 5, Some((NOW + 15_000, NOW + 15_000)));
+            explain(&job(JobState::Running, 5), &[group], NOW).sentence
+        };
+        let why = "waiting: 5 calls wait since limit `token` of provider mastodon is paused (maintenance) until";
+        assert_eq!(sentence(Some(NOW + 61_000)), format!("{why} 08:01:01 UTC"));
+        assert_eq!(sentence(None), format!("{why} somebody resumes it"));
     }
 
     #[test]

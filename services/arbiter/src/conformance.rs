@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_limits::{Aligned, Charge, Decision, Learn, Permit, Question, Rate, Reading, Refused, Report, Told};
+use tidegate_limits::{
+    Aligned, Charge, Decision, Does, Learn, Override, OverrideKind, Permit, Question, Rate, Reading, Refused, Report,
+    Told, Why,
+};
 
 use crate::{LimitStore, StoreError};
 
@@ -28,6 +31,7 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     what_is_saved_can_be_restored(&Case(make().await), &Case(make().await)).await;
     what_is_idle_is_forgotten(&Case(make().await)).await;
     a_limit_that_nobody_tells_is_learnt(&Case(make().await)).await;
+    what_people_want_holds_until_it_ends(&Case(make().await)).await;
     a_race_overspends_nothing(&make().await).await;
 }
 
@@ -229,6 +233,37 @@ async fn a_limit_that_nobody_tells_is_learnt(case: &Case) {
     let usage = expect(case.0.usage(START_MS + now_ms).await);
     let learnt = usage[0].learnt.unwrap_or_else(|| unreachable!("it is learnt"));
     assert!(learnt.is_proven && (34_000..=37_000).contains(&learnt.per_hour), "{learnt:?}");
+}
+
+async fn what_people_want_holds_until_it_ends(case: &Case) {
+    let call = [charge("{shop}/minute/egress=a", &a_minute(9), 1)];
+    let wanted = |key: &str, does, until_ms: Option<i64>| Override {
+        key: key.to_owned(),
+        does,
+        reason: "they asked us to".to_owned(),
+        until_ms: until_ms.map(|ms| START_MS + ms),
+    };
+    let pause = wanted("{shop}/", Does::Pause, Some(20_000));
+    let rate = wanted("{shop}/minute/", Does::Rate(a_minute(2)), None);
+    for wanted in [&pause, &rate, &pause] {
+        assert!(expect(case.0.put_override(START_MS, wanted.clone()).await));
+    }
+    assert_eq!(expect(case.0.overrides(START_MS).await), [pause, rate]);
+    let Decision::Wait { until_ms, why, .. } = case.ask(0, &call).await else { panic!("it is paused") };
+    let paused = Why::Paused { reason: "they asked us to".to_owned(), until_ms: Some(START_MS + 20_000) };
+    assert_eq!((until_ms - START_MS, why), (15_000, Some(paused)), "asked again meanwhile, since it may end before");
+    assert_eq!(case.refused(15_000, &call).await.0, 20_000);
+    case.granted(20_000, &call).await;
+    let permit = case.granted(20_000, &call).await;
+    let told = Reading { limit: Some(9), remaining: Some(7.0), ..Reading::default() };
+    let readings = BTreeMap::from([(call[0].key.clone(), told)]);
+    case.report(20_100, &permit, true, Some(Told { readings, refused: None })).await;
+    assert_eq!(case.refused(20_200, &call).await.0, MINUTE_MS, "what somebody wants goes before what answers tell");
+    let delete = async |key, kind| expect(case.0.delete_override(START_MS + 20_300, key, kind).await);
+    assert!(!delete("{shop}/minute/", Some(OverrideKind::Pause)).await);
+    assert!(delete("{shop}/minute/", Some(OverrideKind::Rate)).await);
+    assert!(!delete("{shop}/", None).await, "it has ended by itself");
+    case.granted(20_300, &call).await;
 }
 
 /// Eight callers at once, on limits that overlap in part.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_daemon::Clock;
-use tidegate_limits::{Decision, Question, Report, Snapshot, Usage};
+use tidegate_limits::http::{LimitsQuery, LimitsReply};
+use tidegate_limits::{Decision, Override, OverrideKind, Question, Report, Snapshot, Usage};
 
 use crate::metrics::Metrics;
 
@@ -55,6 +56,25 @@ pub trait LimitStore: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError>;
+
+    /// Sets what is wanted of budgets, for all who ask. Idempotent by key and kind. False if the provider's budgets have as
+    /// many overrides as they may have.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn put_override(&self, now_ms: i64, wanted: Override) -> Result<bool, StoreError>;
+
+    /// Ends what is wanted of a key, of one kind or of all. Idempotent; whether there was anything.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn delete_override(&self, now_ms: i64, key: &str, kind: Option<OverrideKind>) -> Result<bool, StoreError>;
+
+    /// All that is wanted of budgets, by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn overrides(&self, now_ms: i64) -> Result<Vec<Override>, StoreError>;
 
     /// Whether it can be asked, for readiness; takes no longer than a question.
     ///
@@ -134,6 +154,39 @@ impl Arbiter {
     /// [`StoreError`].
     pub async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
         self.store.usage((self.clock)()).await
+    }
+
+    /// Budgets in use and what is wanted of them, as far as somebody asks for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn limits(&self, query: &LimitsQuery) -> Result<LimitsReply, StoreError> {
+        let (usage, overrides) = (self.usage().await?, self.overrides().await?);
+        Ok(query.reply(self.now_ms(), usage, overrides))
+    }
+
+    /// Sets what is wanted of budgets. False if the provider's have as many overrides as they may have.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_override(&self, wanted: Override) -> Result<bool, StoreError> {
+        self.store.put_override((self.clock)(), wanted).await
+    }
+
+    /// Ends what is wanted of a key, of one kind or of all; whether there was anything.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_override(&self, key: &str, kind: Option<OverrideKind>) -> Result<bool, StoreError> {
+        self.store.delete_override((self.clock)(), key, kind).await
+    }
+
+    /// All that is wanted of budgets.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn overrides(&self) -> Result<Vec<Override>, StoreError> {
+        self.store.overrides((self.clock)()).await
     }
 
     /// Drops budgets that nobody has used for long; to be called now and then.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tidegate_limits::{Decision, Limiter, Question, Report, Snapshot, Usage};
+use tidegate_limits::{Decision, Limiter, Override, OverrideKind, Question, Report, Snapshot, Usage};
 
 use crate::{LimitStore, StoreError};
 
@@ -53,6 +53,18 @@ impl LimitStore for MemoryStore {
     async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError> {
         self.limiter().forget_idle(now_ms);
         Ok(())
+    }
+
+    async fn put_override(&self, now_ms: i64, wanted: Override) -> Result<bool, StoreError> {
+        Ok(self.limiter().put_override(wanted, now_ms))
+    }
+
+    async fn delete_override(&self, now_ms: i64, key: &str, kind: Option<OverrideKind>) -> Result<bool, StoreError> {
+        Ok(self.limiter().delete_override(key, kind, now_ms))
+    }
+
+    async fn overrides(&self, now_ms: i64) -> Result<Vec<Override>, StoreError> {
+        Ok(self.limiter().overrides(now_ms))
     }
 
     async fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tidegate_bus::{Delivery, or_redelivered};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Call, Class, Envelope, Message, Outcome, Wait, WaitReason};
-use tidegate_limits::{Decision, Question};
+use tidegate_limits::{Decision, Question, Why};
 use tidegate_provider::Credential;
 use tidegate_specs::SpecsError;
 use tidegate_telemetry::{inject, span_link};
@@ -216,10 +216,16 @@ async fn ask(shared: &Shared, prepared: &Prepared, unasked: &mut u32) -> Asked {
     *unasked = 0;
     match decision {
         Decision::Granted(permit) => Asked::Granted(permit),
-        Decision::Wait { until_ms, at_latest_ms, limit } => Asked::Wait {
-            wait: Wait { until_ms, reason: WaitReason::Limit(limit) },
-            may_end_early: until_ms < at_latest_ms,
-        },
+        Decision::Wait { until_ms, at_latest_ms, limit, why } => {
+            Asked::Wait { wait: Wait { until_ms, reason: reason(limit, why) }, may_end_early: until_ms < at_latest_ms }
+        }
+    }
+}
+
+fn reason(limit: String, why: Option<Why>) -> WaitReason {
+    match why {
+        None => WaitReason::Limit(limit),
+        Some(Why::Paused { reason, until_ms }) => WaitReason::Paused { limit, reason, until_ms },
     }
 }
 
@@ -227,11 +233,7 @@ async fn ask(shared: &Shared, prepared: &Prepared, unasked: &mut u32) -> Asked {
 async fn sleep(shared: &Shared, wait: &Wait, may_end_early: bool) {
     let now_ms = (shared.deps.clock)();
     let pause = Duration::from_millis(u64::try_from(wait.until_ms - now_ms).unwrap_or(0).max(1));
-    let reason = match &wait.reason {
-        WaitReason::Limit(limit) => format!("limit {limit}"),
-        WaitReason::Backoff(class) => format!("back-off after {class}"),
-    };
-    let _asleep = shared.gauges.sleep(reason, wait.until_ms);
+    let _asleep = shared.gauges.sleep(wait.reason.to_string(), wait.until_ms);
     if may_end_early {
         // One permit that comes back wakes one sleeper: no herd.
         let _ = tokio::time::timeout(pause, shared.permit_returned.notified()).await;

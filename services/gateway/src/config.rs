@@ -33,6 +33,9 @@ pub struct Config {
     /// Between two signs of life of a stream of events, and between two looks for what its messages may have missed.
     /// Default 15 s.
     pub keep_alive: Duration,
+    /// The tenant that runs the deployment: it sees all budgets, and alone may change those that tenants share. Default
+    /// `default`.
+    pub operator: String,
     /// Longest time that requests in hand are waited for at the end. Default 10 s.
     pub drain: Duration,
 }
@@ -52,6 +55,7 @@ impl Default for Config {
             item_streams_max: 16,
             events_gap: Duration::from_millis(250),
             keep_alive: Duration::from_secs(15),
+            operator: "default".to_owned(),
             drain: Duration::from_secs(10),
         }
     }

@@ -14,6 +14,7 @@
 mod app;
 mod auth;
 mod body;
+mod budgets;
 mod config;
 mod credentials;
 mod docs;
@@ -26,6 +27,7 @@ mod items;
 mod job_id;
 mod jobs;
 mod keys;
+mod limits;
 mod metrics;
 mod openapi;
 mod pages;
@@ -46,6 +48,7 @@ mod submit;
 mod tree;
 mod view;
 
+pub use budgets::{Budgets, BudgetsError, HttpBudgets, HttpBudgetsConfig};
 pub use config::Config;
 pub use openapi::document as openapi_document;
 pub use start::{Deps, start};

@@ -11,7 +11,7 @@ use crate::finish::finish;
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::{
-    credentials, docs, events, explain, health, items, jobs, keys, pages, plan, post_job, providers, stop, tree,
+    credentials, docs, events, explain, health, items, jobs, keys, limits, pages, plan, post_job, providers, stop, tree,
 };
 
 /// All routes, in the order of the document.
@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Route> {
         providers::routes(),
         credentials::routes(),
         keys::routes(),
+        limits::routes(),
         health::routes(),
         docs::routes(),
     ]

@@ -11,6 +11,7 @@ use tidegate_registry::{Registry, Vault};
 use tokio::net::TcpListener;
 
 use crate::app::App;
+use crate::budgets::Budgets;
 use crate::{Config, Intake, routes, serve};
 
 /// What the gateway works with.
@@ -26,6 +27,8 @@ pub struct Deps {
     pub registry: Arc<dyn Registry>,
     /// Credentials.
     pub vault: Vault,
+    /// What calls are held to.
+    pub budgets: Arc<dyn Budgets>,
     /// Now.
     pub clock: Clock,
     /// What `/readyz` reports, beside whether the ledger and the registry answer.

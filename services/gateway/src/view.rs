@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tidegate_contracts::{Lane, WaitReason};
+use tidegate_contracts::Lane;
 use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, NoticeRow, StepRow, Waiting};
 use tidegate_progress::Estimate;
 
@@ -206,7 +206,7 @@ impl From<StepRow> for Step {
 /// Calls that wait for the same thing.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Wait {
-    /// In words: `limit token`, or `back-off after timeout`.
+    /// In words: `limit token`, `back-off after timeout`, or `limit token, which is paused: …`.
     pub(crate) reason: String,
     /// How many calls.
     pub(crate) calls: u64,
@@ -218,10 +218,7 @@ pub(crate) struct Wait {
 
 impl From<Waiting> for Wait {
     fn from(waiting: Waiting) -> Self {
-        let reason = match waiting.reason {
-            WaitReason::Limit(limit) => format!("limit {limit}"),
-            WaitReason::Backoff(class) => format!("back-off after {class}"),
-        };
+        let reason = waiting.reason.to_string();
         Self { reason, calls: waiting.calls, until_ms: waiting.until_ms, last_until_ms: waiting.last_until_ms }
     }
 }

@@ -27,7 +27,7 @@ Settings that hold secrets are variables, or files that variables ending in _FIL
   TIDEGATE_POSTGRES       postgres://USER:PASSWORD@HOST:PORT/DATABASE    all but the arbiter
   TIDEGATE_RABBITMQ       amqp://USER:PASSWORD@HOST:PORT/VHOST           all but the arbiter
   TIDEGATE_REDIS          redis://USER:PASSWORD@HOST:PORT/DB             the arbiter
-  TIDEGATE_SERVICE_TOKEN  what executors show the arbiter                executor, arbiter
+  TIDEGATE_SERVICE_TOKEN  what the others show the arbiter               executor, gateway, arbiter
   TIDEGATE_SEALING_KEY    seals credentials, as `tidegate keys new-sealing-key` makes it   gateway, executor";
 
 /// Pulls everything you are allowed to pull out of other people's HTTP APIs, as fast as their limits permit, and knows
@@ -100,6 +100,9 @@ pub(crate) enum Command {
     /// Keeps credentials at a gateway, which never shows them again.
     #[command(subcommand)]
     Credentials(Credentials),
+    /// Shows the budgets that a gateway's calls are held to, pauses them, and sets other rates.
+    #[command(subcommand)]
+    Limits(Limits),
     /// Says what is reachable from here, and what is wrong: the gateway, and the stores that variables name.
     Doctor(Doctor),
     /// Runs a service, or the whole ring with its HTTP interface in one process.
@@ -576,7 +579,7 @@ pub(crate) struct Serve {
     pub(crate) prefix: String,
     #[command(flatten)]
     pub(crate) stores: Stores,
-    /// Addresses of arbiters, for executors.
+    /// Addresses of arbiters, for executors, and for gateways, which show limits.
     #[arg(
         long,
         env = "TIDEGATE_ARBITER",
@@ -611,6 +614,10 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_PROVIDER_NAMES_MAX", default_value_t = 100, value_name = "NAMES", hide_short_help = true,
         value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) provider_names_max: u16,
+    /// For gateways: the tenant that runs the deployment. It sees all budgets, and alone may pause or override those that
+    /// tenants share.
+    #[arg(long, env = "TIDEGATE_OPERATOR", default_value = "default", value_name = "TENANT", hide_short_help = true)]
+    pub(crate) operator: String,
 }
 
 /// How stores are used.
@@ -751,6 +758,79 @@ fn stored_name(text: &str) -> Result<String, String> {
     tidegate_provider::file::Name::try_from(text.to_owned())
         .map(|name| name.to_string())
         .map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Limits {
+    /// Lists budgets in use, and what is wanted of them.
+    List {
+        /// Only budgets of this provider.
+        #[arg(long)]
+        provider: Option<String>,
+        /// Only budgets of the limit of this id.
+        #[arg(long)]
+        id: Option<String>,
+        /// Only those that are blocked by a refusal, or paused.
+        #[arg(long)]
+        blocked: bool,
+        /// As JSON, one a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Pauses a budget: no call that touches it goes out.
+    Pause {
+        #[command(flatten)]
+        wanted: WantedOf,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Ends a pause.
+    Resume {
+        /// The key that was paused.
+        key: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Sets another rate than the provider file's.
+    Override {
+        #[command(flatten)]
+        wanted: WantedOf,
+        /// The rate as in a provider file: `{window: {calls: 10, per: 1m}}`.
+        #[arg(long, value_parser = rate)]
+        rate: tidegate_limits::Rate,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Ends all that is wanted of a key: the provider file's rate counts again, and nothing is paused.
+    Clear {
+        /// The key.
+        key: String,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+}
+
+/// Of what, how long, and why.
+#[derive(Debug, Args)]
+pub(crate) struct WantedOf {
+    /// A budget's key as `limits list` shows it, or how the keys of many begin: `{acme}/token/` for a limit, `{acme}/` for a
+    /// provider.
+    pub(crate) key: String,
+    /// Why, for whoever wonders.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// It ends by itself after this time: `30d`, `12h`, `90m` [default: never].
+    #[arg(long = "for", value_name = "TIME", value_parser = age)]
+    pub(crate) lasts: Option<Duration>,
+}
+
+/// YAML is JSON, too.
+fn rate(text: &str) -> Result<tidegate_limits::Rate, String> {
+    let rate: tidegate_limits::Rate = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    rate.check().map_err(|error| error.to_string())?;
+    Ok(rate)
 }
 
 #[derive(Debug, Args)]

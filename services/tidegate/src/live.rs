@@ -115,18 +115,10 @@ pub(crate) fn progress(fraction: f64, eta_ms: Option<i64>, now_ms: i64) -> Optio
 
 /// What most calls wait for.
 fn wait(now: &Now<'_>) -> Option<String> {
-    let parked = now.look.waiting.iter().map(|waiting| (describe(&waiting.reason), waiting.calls, waiting.until_ms));
+    let parked = now.look.waiting.iter().map(|waiting| (waiting.reason.to_string(), waiting.calls, waiting.until_ms));
     let asleep = now.gauges.sleeping();
     let asleep = asleep.iter().map(|(reason, asleep)| (reason.clone(), asleep.calls, asleep.until_ms));
     let (reason, calls, until_ms) = parked.chain(asleep).max_by_key(|(_, calls, _)| *calls)?;
     let seconds = (until_ms - now.now_ms).max(0) / 1_000;
     Some(format!("{calls} calls wait for {reason}, {seconds} s"))
-}
-
-/// What a call waits for, in words.
-pub(crate) fn describe(reason: &tidegate_contracts::WaitReason) -> String {
-    match reason {
-        tidegate_contracts::WaitReason::Limit(limit) => format!("limit {limit}"),
-        tidegate_contracts::WaitReason::Backoff(class) => format!("back-off after {class}"),
-    }
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::charge::{Charge, Permit, Refused, Told};
 use crate::headers::Reading;
+use crate::overrides::{Does, Why};
 use crate::rate::{Aligned, Rate};
 
 /// Golden files are added, never edited: executors and arbiters of two releases meet in every roll-out.
@@ -41,8 +42,12 @@ fn every_message_reads_and_writes_its_golden_file() {
         charge("told", Rate::Told {}),
     ];
     is_golden("v1.permits_request.json", &PermitsRequest { questions: vec![Question { charges }] });
-    let wait =
-        Decision::Wait { until_ms: 1_790_000_001_000, at_latest_ms: 1_790_000_002_000, limit: "minute".to_owned() };
+    let wait = Decision::Wait {
+        until_ms: 1_790_000_001_000,
+        at_latest_ms: 1_790_000_002_000,
+        limit: "minute".to_owned(),
+        why: None,
+    };
     let decisions = vec![Decision::Granted(permit()), wait];
     is_golden("v1.permits_reply.json", &PermitsReply { now_ms: 1_790_000_000_000, decisions });
     let reading = Reading {
@@ -70,13 +75,75 @@ fn every_message_reads_and_writes_its_golden_file() {
         resets_at_ms: Some(1_790_000_030_000),
         blocked_until_ms: None,
     };
-    is_golden("v1.limits_reply.json", &LimitsReply { now_ms: 1_790_000_000_000, limits: vec![usage], left_off: 3 });
+    is_golden(
+        "v1.limits_reply.json",
+        &LimitsReply { now_ms: 1_790_000_000_000, limits: vec![usage], left_off: 3, overrides: vec![] },
+    );
+}
+
+#[test]
+fn overrides_read_and_write_their_golden_files() {
+    let wanted = |does, until_ms| Override {
+        key: "{acme}/minute/".to_owned(),
+        does,
+        reason: "maintenance".to_owned(),
+        until_ms,
+    };
+    let (pause, rate) = (Does::Pause, Does::Rate(Rate::Bucket { calls: 1, restore_per_s: 0.5 }));
+    let request = OverrideRequest { now_ms: 1_790_000_000_000, wanted: wanted(pause, Some(1_790_000_060_000)) };
+    is_golden("v1.override_request.json", &request);
+    let overrides = vec![wanted(rate, None)];
+    let reply = LimitsReply { now_ms: 1_790_000_000_000, limits: vec![], left_off: 0, overrides };
+    is_golden("v1.limits_reply_overrides.json", &reply);
+    let why = Some(Why::Paused { reason: "maintenance".to_owned(), until_ms: Some(1_790_000_060_000) });
+    let wait =
+        Decision::Wait { until_ms: 1_790_000_015_000, at_latest_ms: 1_790_000_015_000, limit: "minute".into(), why };
+    is_golden("v1.permits_reply_paused.json", &PermitsReply { now_ms: 1_790_000_000_000, decisions: vec![wait] });
+}
+
+#[test]
+fn a_tenant_sees_its_own_budgets_and_what_is_nobody_s() {
+    let shown = |query: LimitsQuery| -> Vec<String> {
+        let keys = [
+            "{acme}/address/egress=one",
+            "{acme}/page/param=7",
+            "{acme}/token/credential=a,of=one",
+            "{acme}/token/credential=a,of=two",
+            "{shop}/all/tenant=two",
+            "{shop}/all/tenant=two2",
+        ];
+        let usage = |key: &str| Usage {
+            key: key.to_owned(),
+            limit: key.split('/').nth(1).unwrap().to_owned(),
+            used: 0,
+            size: None,
+            resets_at_ms: None,
+            blocked_until_ms: key.contains("of=two").then_some(5),
+            learnt: None,
+        };
+        let pause =
+            Override { key: "{shop}/all/".into(), does: Does::Pause, reason: "they asked".into(), until_ms: None };
+        let reply = query.reply(0, keys.map(usage).to_vec(), vec![pause]);
+        reply.limits.into_iter().map(|usage| usage.key).collect()
+    };
+    let all = LimitsQuery::default;
+    assert_eq!(shown(all()).len(), 6);
+    let of_two = ["{acme}/address/egress=one", "{acme}/token/credential=a,of=two", "{shop}/all/tenant=two"];
+    assert_eq!(shown(LimitsQuery { tenant: Some("two".into()), ..all() }), of_two);
+    assert_eq!(shown(LimitsQuery { provider: Some("shop".into()), ..all() }).len(), 2);
+    assert_eq!(shown(LimitsQuery { provider: Some("sho".into()), ..all() }).len(), 0);
+    assert_eq!(
+        shown(LimitsQuery { id: Some("token".into()), max: Some(1), ..all() }),
+        ["{acme}/token/credential=a,of=one"]
+    );
+    assert_eq!(shown(LimitsQuery { after: Some("{acme}/token/credential=a,of=two".into()), ..all() }).len(), 2);
+    assert_eq!(shown(LimitsQuery { blocked: true, ..all() }).len(), 3);
 }
 
 #[test]
 fn a_clock_that_is_ahead_moves_what_was_told_from_now_on_and_nothing_else() {
-    let wait = Decision::Wait { until_ms: 5, at_latest_ms: 6, limit: "a".to_owned() };
-    assert_eq!(wait.by_clock(10), Decision::Wait { until_ms: 15, at_latest_ms: 16, limit: "a".to_owned() });
+    let wait = Decision::Wait { until_ms: 5, at_latest_ms: 6, limit: "a".to_owned(), why: None };
+    assert_eq!(wait.by_clock(10), Decision::Wait { until_ms: 15, at_latest_ms: 16, limit: "a".to_owned(), why: None });
     let reading = |reset_is_relative| Reading {
         reset_at_ms: Some(100),
         reset_is_relative,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tidegate_limits::{Charge, Permit, Question, Report};
+use tidegate_limits::{Charge, Override, Permit, Question, Report};
 
 use super::problem::Problem;
 use crate::redis::family;
@@ -24,6 +24,12 @@ pub(super) fn questions(questions: &[Question], max: usize) -> Result<(), Proble
 pub(super) fn reports(reports: &[Report], max: usize) -> Result<(), Problem> {
     within("/reports", reports.len(), max)?;
     reports.iter().enumerate().try_for_each(|(place, told)| report(&format!("/reports/{place}"), told))
+}
+
+pub(super) fn wanted(wanted: &Override) -> Result<(), Problem> {
+    wanted.check().map_err(|error| {
+        Problem::invalid(format!("/wanted/{}", error.field.replace('.', "/")), format!("must be {}", error.expected))
+    })
 }
 
 fn question(at: &str, question: &Question) -> Result<(), Problem> {

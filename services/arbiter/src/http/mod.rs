@@ -8,11 +8,11 @@ use anyhow::Context;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::serve::ListenerExt as _;
 use secrecy::SecretString;
 use tidegate_daemon::{Flag, Handle, Health, Shutdown};
-use tidegate_limits::http::{LIMITS_PATH, PERMITS_PATH, REPORTS_PATH};
+use tidegate_limits::http::{LIMITS_PATH, OVERRIDES_PATH, PERMITS_PATH, REPORTS_PATH};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -113,6 +113,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route(PERMITS_PATH, post(routes::permits))
         .route(REPORTS_PATH, post(routes::reports))
         .route(LIMITS_PATH, get(routes::limits))
+        .route(OVERRIDES_PATH, put(routes::put_override).delete(routes::delete_override))
         .layer(body_limit)
         // The last one is the first to see a request: strangers take no place from friends.
         .layer(from_fn_with_state(Arc::clone(&shared), gate::pass))

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use http::StatusCode;
 use tidegate_daemon::Status;
-use tidegate_limits::http::{LimitsReply, PermitsReply, PermitsRequest, ReportsRequest};
+use tidegate_limits::http::{
+    DeleteQuery, LimitsQuery, LimitsReply, OverrideRequest, PermitsReply, PermitsRequest, ReportsRequest,
+};
+use tidegate_limits::overrides::OVERRIDES_MAX;
 
 use super::json::Json;
 use super::problem::Problem;
 use super::{Shared, check};
-
-/// Most budgets in an answer: about 2 MiB.
-const LIMITS_MAX: usize = 10_000;
 
 /// Decides questions. Not idempotent: a permit whose answer is lost comes back as one that is never reported.
 pub(super) async fn permits(
@@ -36,12 +36,39 @@ pub(super) async fn reports(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Every budget in use.
-pub(super) async fn limits(State(shared): State<Arc<Shared>>) -> Result<Json<LimitsReply>, Problem> {
-    let mut limits = shared.arbiter.usage().await?;
-    let left_off = limits.len().saturating_sub(LIMITS_MAX);
-    limits.truncate(LIMITS_MAX);
-    Ok(Json(LimitsReply { now_ms: shared.arbiter.now_ms(), limits, left_off }))
+/// Budgets in use.
+pub(super) async fn limits(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<LimitsQuery>,
+) -> Result<Json<LimitsReply>, Problem> {
+    Ok(Json(shared.arbiter.limits(&query).await?))
+}
+
+/// Sets an override. Idempotent by key and kind.
+pub(super) async fn put_override(
+    State(shared): State<Arc<Shared>>,
+    Json(request): Json<OverrideRequest>,
+) -> Result<StatusCode, Problem> {
+    check::wanted(&request.wanted)?;
+    let wanted = request.wanted.by_clock(shared.arbiter.now_ms().saturating_sub(request.now_ms));
+    let key = wanted.key.clone();
+    if !shared.arbiter.put_override(wanted).await? {
+        return Err(Problem::full(format!("there are {OVERRIDES_MAX} overrides of this provider already")));
+    }
+    tracing::info!(key, "an override is set");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends an override. Idempotent: there is none afterwards.
+pub(super) async fn delete_override(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<StatusCode, Problem> {
+    if !shared.arbiter.delete_override(&query.key, query.does).await? {
+        return Err(Problem::not_found());
+    }
+    tracing::info!(key = query.key, "an override is ended");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<&'static str, Problem> {

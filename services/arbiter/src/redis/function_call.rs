@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use redis::Cmd;
-use tidegate_limits::{Aligned, Charge, Learn, Question, Report, Terms};
+use tidegate_limits::{Aligned, Charge, Does, Learn, Override, OverrideKind, Question, Report, Terms};
 
 use super::keys::Keys;
 
@@ -23,7 +23,7 @@ impl<'a> FunctionCall<'a> {
             keys,
             family,
             numbers: HashMap::new(),
-            names: vec![keys.last_id(family), keys.index(family)],
+            names: vec![keys.last_id(family), keys.index(family), keys.overrides(family)],
             arguments: vec![now_ms.to_string(), u8::from(is_caller_s_time).to_string()],
         }
     }
@@ -70,6 +70,29 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
+    pub(super) fn put_override(&mut self, wanted: &Override) {
+        let rate = match &wanted.does {
+            Does::Pause => String::new(),
+            Does::Rate(wanted) => rate(&wanted.terms()),
+        };
+        // A rate is numbers: nothing that JSON can't write.
+        let json = serde_json::to_string(&Override { until_ms: None, ..wanted.clone() }).unwrap_or_default();
+        let until_ms = wanted.until_ms.map_or_else(String::new, |ms| ms.to_string());
+        self.arguments.extend([
+            "put".to_owned(),
+            kind(wanted.kind()).to_owned(),
+            wanted.key.clone(),
+            until_ms,
+            rate,
+            json,
+        ]);
+    }
+
+    pub(super) fn delete_override(&mut self, key: &str, kinds: &[OverrideKind]) {
+        self.arguments.extend(["delete".to_owned(), key.to_owned()]);
+        self.arguments.extend(kinds.iter().map(|&one| kind(one).to_owned()));
+    }
+
     /// Names budgets without saying anything of them.
     pub(super) fn name(&mut self, budgets: impl IntoIterator<Item = &'a str>) {
         for key in budgets {
@@ -99,6 +122,13 @@ impl<'a> FunctionCall<'a> {
         let mut command = redis::cmd("FCALL");
         command.arg(function).arg(self.names.len()).arg(&self.names).arg(&self.arguments);
         command
+    }
+}
+
+fn kind(kind: OverrideKind) -> &'static str {
+    match kind {
+        OverrideKind::Pause => "pause",
+        OverrideKind::Rate => "rate",
     }
 }
 

@@ -29,6 +29,11 @@ impl Keys {
         format!("{}{{{family}}}:index", self.root)
     }
 
+    /// What people want of the family's budgets.
+    pub(super) fn overrides(&self, family: &str) -> String {
+        format!("{}{{{family}}}:overrides", self.root)
+    }
+
     /// State, calls in flight, and their costs.
     pub(super) fn budget(&self, family: &str, key: &str) -> [String; 3] {
         ["state", "flight", "costs"].map(|part| format!("{}{{{family}}}:{part}:{key}", self.root))

@@ -13,6 +13,7 @@ const SOURCE: &str = concat!(
     include_str!("lua/window.lua"),
     include_str!("lua/learn.lua"),
     include_str!("lua/budget.lua"),
+    include_str!("lua/overrides.lua"),
     include_str!("lua/limiter.lua"),
 );
 
@@ -24,6 +25,7 @@ pub(super) struct Library {
     pub(super) report: String,
     pub(super) usage: String,
     pub(super) forget: String,
+    pub(super) impose: String,
 }
 
 /// This release's library.
@@ -36,5 +38,6 @@ pub(super) static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
         report: function("report"),
         usage: function("usage"),
         forget: function("forget"),
+        impose: function("override"),
     }
 });

@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use secrecy::{ExposeSecret, SecretString};
-use tidegate_limits::{Decision, Learnt, Permit, Question, Report, Usage};
+use tidegate_limits::{Decision, Learnt, Override, OverrideKind, Permit, Question, Report, Usage, Why};
 
 use self::connection::Connection;
 use self::function_call::FunctionCall;
@@ -114,11 +114,29 @@ impl RedisStore {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn families(&self) -> Result<Vec<String>, StoreError> {
+        self.connection.run(redis::cmd("SMEMBERS").arg(self.keys.families())).await
+    }
+
+    /// Whether a call changed a family's overrides, and all that there are.
+    async fn impose(&self, call: &FunctionCall<'_>, now_ms: i64) -> Result<(bool, Vec<Override>), StoreError> {
+        let (server_ms, replies): (i64, Vec<Vec<Value>>) =
+            split(self.connection.run(&call.command(&LIBRARY.impose)).await?)?;
+        let mut replies = replies.into_iter();
+        let changed = replies.next().and_then(|mut changed| whole(changed.pop()?)).ok_or_else(nonsense)?;
+        let wanted = |reply: Vec<Value>| {
+            let [until_ms, json] = <[Value; 2]>::try_from(reply).ok()?;
+            let wanted: Override = serde_json::from_str(&redis::from_redis_value::<String>(json).ok()?).ok()?;
+            Some(Override { until_ms: whole(until_ms), ..wanted }.by_clock(now_ms - server_ms))
+        };
+        let all = replies.map(wanted).collect::<Option<Vec<_>>>().ok_or_else(nonsense)?;
+        Ok((changed == 1, all))
+    }
+
     /// Every family's budgets, by key.
     async fn budgets(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
-        let families: Vec<String> = self.connection.run(redis::cmd("SMEMBERS").arg(self.keys.families())).await?;
         let mut budgets = BTreeMap::new();
-        for family in families {
+        for family in self.families().await? {
             let states: Vec<String> = self.connection.run(redis::cmd("SMEMBERS").arg(self.keys.index(&family))).await?;
             let keys = states.iter().filter_map(|state| self.keys.of_state(&family, state)).map(str::to_owned);
             budgets.insert(family.clone(), keys.collect());
@@ -140,10 +158,10 @@ impl LimitStore for RedisStore {
             let (places, asked): (Vec<usize>, Vec<&Question>) = asked.into_iter().unzip();
             let mut call = self.call(family, now_ms);
             call.ask(&asked);
-            let (server_ms, replies): (i64, Vec<Vec<i64>>) =
+            let (server_ms, replies): (i64, Vec<Vec<Value>>) =
                 split(self.connection.run(&call.command(&LIBRARY.ask)).await?)?;
             for ((place, question), reply) in places.into_iter().zip(asked).zip(replies) {
-                decisions[place] = decision(question, &reply).map(|decision| decision.by_clock(now_ms - server_ms));
+                decisions[place] = decision(question, reply).map(|decision| decision.by_clock(now_ms - server_ms));
             }
         }
         decisions.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nonsense)
@@ -192,6 +210,30 @@ impl LimitStore for RedisStore {
         Ok(())
     }
 
+    async fn put_override(&self, now_ms: i64, wanted: Override) -> Result<bool, StoreError> {
+        let family = family(&wanted.key);
+        self.list(family, now_ms).await?;
+        let mut call = self.call(family, now_ms);
+        call.put_override(&wanted);
+        Ok(self.impose(&call, now_ms).await?.0)
+    }
+
+    async fn delete_override(&self, now_ms: i64, key: &str, kind: Option<OverrideKind>) -> Result<bool, StoreError> {
+        let mut call = self.call(family(key), now_ms);
+        let kinds = kind.map_or(vec![OverrideKind::Pause, OverrideKind::Rate], |kind| vec![kind]);
+        call.delete_override(key, &kinds);
+        Ok(self.impose(&call, now_ms).await?.0)
+    }
+
+    async fn overrides(&self, now_ms: i64) -> Result<Vec<Override>, StoreError> {
+        let mut all = Vec::new();
+        for family in self.families().await? {
+            all.extend(self.impose(&self.call(&family, now_ms), now_ms).await?.1);
+        }
+        all.sort_by(|one, other| (&one.key, one.kind()).cmp(&(&other.key, other.kind())));
+        Ok(all)
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         match self.connection.run::<Value>(&redis::cmd("PING")).await {
             Ok(_) => Ok(()),
@@ -236,18 +278,30 @@ fn split<T: redis::FromRedisValue>(reply: Vec<Value>) -> Result<(i64, Vec<T>), S
     Ok((server_ms, replies))
 }
 
-fn decision(question: &Question, reply: &[i64]) -> Option<Decision> {
-    match *reply {
-        [id] => {
-            let keys = question.charges.iter().map(|charge| charge.key.clone()).collect();
-            Some(Decision::Granted(Permit { id: u64::try_from(id).ok()?, keys }))
-        }
-        [until_ms, at_latest_ms, number] => {
-            let charge = question.charges.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
-            Some(Decision::Wait { until_ms, at_latest_ms, limit: charge.limit.clone() })
-        }
-        _ => None,
-    }
+/// A permit's id; or the times of a wait and the number of its charge, and the pause that it is for with its end.
+fn decision(question: &Question, reply: Vec<Value>) -> Option<Decision> {
+    let mut reply = reply.into_iter();
+    let first = whole(reply.next()?)?;
+    let Some(at_latest_ms) = reply.next() else {
+        let keys = question.charges.iter().map(|charge| charge.key.clone()).collect();
+        return Some(Decision::Granted(Permit { id: u64::try_from(first).ok()?, keys }));
+    };
+    let (at_latest_ms, number) = (whole(at_latest_ms)?, whole(reply.next()?)?);
+    let charge = question.charges.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    let why = match reply.next() {
+        None => None,
+        Some(json) => Some(paused(&redis::from_redis_value::<String>(json).ok()?, reply.next())?),
+    };
+    Some(Decision::Wait { until_ms: first, at_latest_ms, limit: charge.limit.clone(), why })
+}
+
+fn paused(json: &str, until_ms: Option<Value>) -> Option<Why> {
+    let pause: Override = serde_json::from_str(json).ok()?;
+    Some(Why::Paused { reason: pause.reason, until_ms: until_ms.and_then(whole) })
+}
+
+fn whole(value: Value) -> Option<i64> {
+    redis::from_redis_value(value).ok()
 }
 
 fn nonsense() -> StoreError {

@@ -10,7 +10,7 @@ use tidegate_arbiter::http::Config;
 use tidegate_arbiter::{LimitStore, MemoryStore, StoreError};
 use tidegate_daemon::clock;
 use tidegate_executor::{HttpPermits, HttpPermitsConfig, Permits};
-use tidegate_limits::{Decision, Permit, Question, Rate, Refused, Report, Told, Usage};
+use tidegate_limits::{Decision, Override, OverrideKind, Permit, Question, Rate, Refused, Report, Told, Usage};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -69,6 +69,18 @@ impl LimitStore for Held {
 
     async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError> {
         self.store.forget_idle(now_ms).await
+    }
+
+    async fn put_override(&self, now_ms: i64, wanted: Override) -> Result<bool, StoreError> {
+        self.store.put_override(now_ms, wanted).await
+    }
+
+    async fn delete_override(&self, now_ms: i64, key: &str, kind: Option<OverrideKind>) -> Result<bool, StoreError> {
+        self.store.delete_override(now_ms, key, kind).await
+    }
+
+    async fn overrides(&self, now_ms: i64) -> Result<Vec<Override>, StoreError> {
+        self.store.overrides(now_ms).await
     }
 }
 

@@ -9,7 +9,7 @@ use tidegate_arbiter::http::{Config, Deps, StartError, start};
 use tidegate_arbiter::{Arbiter, MemoryStore};
 use tidegate_daemon::{Health, Shutdown, clock};
 use tidegate_limits::http::{LimitsReply, PermitsReply};
-use tidegate_limits::{Decision, Rate};
+use tidegate_limits::{Decision, Rate, Why};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -59,6 +59,45 @@ async fn a_batch_is_decided_in_order_reported_and_shown() {
     let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked).await).await;
     assert!(matches!(reply.decisions[0], Decision::Granted(_)), "{reply:?}");
     sweep(&prefix).await;
+}
+
+#[tokio::test]
+async fn an_override_is_set_by_anybody_s_clock_shown_and_ended() {
+    let served = in_memory(Config::default()).await;
+    let overrides = served.url.join("/v1/limits/overrides").unwrap();
+    let put = async |wanted: Value| {
+        let body = json!({ "now_ms": 1_000, "wanted": wanted }).to_string();
+        http().put(overrides.clone()).body(body).send().await.unwrap()
+    };
+    let paused = json!({ "key": "{acme}/told/", "does": "pause", "reason": "maintenance", "until_ms": 601_000 });
+    for _ in 0..2 {
+        assert_eq!(put(paused.clone()).await.status(), StatusCode::NO_CONTENT);
+    }
+    let (status, detail, pointer) = problem(put(json!({ "key": "told", "does": "pause", "reason": "x" })).await).await;
+    assert_eq!((status, pointer.as_deref()), (422, Some("#/wanted/key")), "{detail}");
+    let none = json!({ "key": "{acme}/told/", "does": { "rate": { "bucket": { "calls": 0, "restore_per_s": 1 } } }, "reason": "x" });
+    assert_eq!(problem(put(none).await).await.2.as_deref(), Some("#/wanted/does/rate/bucket/calls"));
+
+    let mut told = charge("told", Rate::Told {});
+    told.key = "{acme}/told/".to_owned();
+    let asked = json!({ "questions": [{ "charges": [told] }] }).to_string();
+    let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked.clone()).await).await;
+    let Decision::Wait { why: Some(Why::Paused { reason, until_ms: Some(until_ms) }), .. } = &reply.decisions[0] else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(reason, "maintenance");
+    assert!((590_000..=600_000).contains(&(until_ms - reply.now_ms)), "{reply:?}");
+
+    let shown = http().get(served.url.join("/v1/limits?provider=acme").unwrap()).send().await.unwrap();
+    let shown: LimitsReply = json_of(shown).await;
+    assert_eq!(shown.overrides.len(), 1, "{shown:?}");
+    let mut target = overrides.clone();
+    target.query_pairs_mut().append_pair("key", "{acme}/told/").append_pair("does", "pause");
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
+        assert_eq!(http().delete(target.clone()).send().await.unwrap().status(), status);
+    }
+    let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked).await).await;
+    assert!(matches!(reply.decisions[0], Decision::Granted(_)), "{reply:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisStore};
 use tidegate_limits::{
-    Aligned, Charge, Decision, Learn, Limiter, Permit, Question, Rate, Reading, Refused, Report, Told, Usage,
+    Aligned, Charge, Decision, Does, Learn, Limiter, Override, Permit, Question, Rate, Reading, Refused, Report, Told,
+    Usage,
 };
 
 use crate::kit::{fresh_prefix, store, sweep};
@@ -34,6 +35,15 @@ enum Step {
         rate: Rate,
     },
     Forget,
+    /// What somebody wants of a limit or of all of them, for so long.
+    Override {
+        limit: Option<usize>,
+        rate: Option<Rate>,
+        for_ms: Option<i64>,
+    },
+    Clear {
+        limit: Option<usize>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +116,9 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(permit, sent, answer)| Step::Report { permit, sent, answer }),
         1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
         1 => Just(Step::Forget),
+        1 => (option::of(any::<usize>()), option::of(rates()), option::of(-100..100_000_i64))
+            .prop_map(|(limit, rate, for_ms)| Step::Override { limit, rate, for_ms }),
+        1 => option::of(any::<usize>()).prop_map(|limit| Step::Clear { limit }),
     ]
 }
 
@@ -143,8 +156,32 @@ impl Pair {
                 self.model.forget_idle(self.now_ms);
                 self.redis.forget_idle(self.now_ms).await.unwrap();
             }
+            Step::Override { limit, rate, for_ms } => {
+                let wanted = Override {
+                    key: self.target(limit),
+                    does: rate.map_or(Does::Pause, Does::Rate),
+                    reason: "so it is wanted".to_owned(),
+                    until_ms: for_ms.map(|ms| self.now_ms + ms),
+                };
+                self.model.put_override(wanted.clone(), self.now_ms);
+                self.redis.put_override(self.now_ms, wanted).await.unwrap();
+                let shown = |all: Vec<Override>| -> Vec<_> {
+                    all.into_iter().map(|one| (one.kind(), one.key, one.until_ms)).collect()
+                };
+                let theirs = self.redis.overrides(self.now_ms).await.unwrap();
+                prop_assert_eq!(shown(self.model.overrides(self.now_ms)), shown(theirs));
+            }
+            Step::Clear { limit } => {
+                let key = self.target(limit);
+                let ours = self.model.delete_override(&key, None, self.now_ms);
+                prop_assert_eq!(ours, self.redis.delete_override(self.now_ms, &key, None).await.unwrap());
+            }
         }
         Ok(())
+    }
+
+    fn target(&self, limit: Option<usize>) -> String {
+        limit.map_or("{acme}/".to_owned(), |limit| key(limit % self.rates.len()))
     }
 
     async fn ask(&mut self, batch: &[Vec<(usize, u32)>]) -> Result<(), TestCaseError> {

@@ -10,7 +10,7 @@ use tidegate_arbiter::http::Config;
 use tidegate_arbiter::{LimitStore, RedisStore};
 use tidegate_daemon::clock::{self, now_ms};
 use tidegate_executor::{HttpPermits, HttpPermitsConfig, Permits};
-use tidegate_limits::{Decision, Rate, Report};
+use tidegate_limits::{Decision, Does, Override, Rate, Report};
 
 use crate::kit::{Served, charge, config, connect, http, question, until, window};
 
@@ -167,7 +167,8 @@ async fn an_arbiter_starts_without_its_redis() {
 #[tokio::test]
 async fn the_rights_that_the_manual_names_are_enough() {
     const RIGHTS: &str = "+fcall +function|load +sadd +smembers +pexpire +ping +get +set +del +zadd +zcount \
-        +zrange +zrem +zremrangebyscore +zscore +hget +hset +hdel +srem +time";
+        +zrange +zrem +zremrangebyscore +zscore +hget +hset +hdel +hlen +hmget +hgetall +hexists \
+        +srem +time";
     let manual = include_str!("../../../../docs/limits-store.md");
     for right in RIGHTS.split_whitespace() {
         let command = right.trim_start_matches('+');
@@ -186,10 +187,15 @@ async fn the_rights_that_the_manual_names_are_enough() {
     let mut costly = charge("slots", Rate::Concurrency { calls: 9, lease: HOUR });
     costly.cost = 3;
     let asked = question([charge("window", window(9, HOUR)), costly]);
-    let decisions = store.ask(now_ms(), vec![asked]).await.unwrap();
+    let decisions = store.ask(now_ms(), vec![asked.clone()]).await.unwrap();
     let Decision::Granted(permit) = decisions[0].clone() else { panic!("{decisions:?}") };
     assert_eq!(store.usage(now_ms()).await.unwrap().len(), 2);
     store.report(now_ms(), vec![Report { permit, sent: false, answer: None }]).await.unwrap();
     store.forget_idle(now_ms()).await.unwrap();
+    let pause = Override { key: "{acme}/".into(), does: Does::Pause, reason: "rights".into(), until_ms: None };
+    assert!(store.put_override(now_ms(), pause).await.unwrap());
+    assert_eq!(store.overrides(now_ms()).await.unwrap().len(), 1);
+    assert!(matches!(store.ask(now_ms(), vec![asked]).await.unwrap()[0], Decision::Wait { .. }));
+    assert!(store.delete_override(now_ms(), "{acme}/", None).await.unwrap());
     store.ping().await.unwrap();
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use tidegate_arbiter::{Arbiter, MemoryStore};
 use tidegate_bus::{Bus, InProcess, InProcessConfig};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{
@@ -14,7 +15,7 @@ use tidegate_contracts::{
     PageFacts, Params, Plan,
 };
 use tidegate_daemon::{Clock, Handle, Health, Shutdown};
-use tidegate_gateway::{Config, Deps, start};
+use tidegate_gateway::{Config, Deps, HttpBudgets, HttpBudgetsConfig, start};
 use tidegate_ledger::{Committed, Ledger, NewPage, Packed, SqliteLedger, Sync, Windows};
 use tidegate_registry::{NewKey, Registry, Scope, Scopes, SealingKeys, SqliteRegistry, Tenant, Vault};
 use tokio::net::TcpListener;
@@ -39,6 +40,9 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     /// A key of tenant `a` for everything.
     pub(crate) key: String,
+    pub(crate) arbiter: Arc<Arbiter>,
+    /// Serves until the world ends.
+    _arbiter_served: Handle,
     now_ms: Arc<AtomicI64>,
     client: reqwest::Client,
 }
@@ -52,6 +56,15 @@ pub(crate) struct Got {
     pub(crate) status: StatusCode,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) text: String,
+}
+
+/// The arbiter's budgets, asked as another process would.
+async fn over_http(arbiter: Arc<Arbiter>, clock: Clock, shutdown: &Shutdown) -> (HttpBudgets, Handle) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let deps = tidegate_arbiter::http::Deps { arbiter, health: Health::new() };
+    let served = tidegate_arbiter::http::start(deps, Default::default(), listener, shutdown).unwrap();
+    (HttpBudgets::new(HttpBudgetsConfig::new(vec![url]), clock).unwrap(), served)
 }
 
 impl World {
@@ -75,12 +88,16 @@ impl World {
         let keys = Arc::new(SealingKeys::parse(&SealingKeys::generate("test")).unwrap());
         let vault = Vault::new(registry.clone(), keys);
         let (health, shutdown) = (Health::new(), Shutdown::new());
+        let arbiter = Arc::new(Arbiter::new(Arc::new(MemoryStore::new()), Arc::clone(&clock)));
+        let (budgets, arbiter_served) = over_http(Arc::clone(&arbiter), Arc::clone(&clock), &shutdown).await;
+        let budgets = Arc::new(budgets);
         let deps = Deps {
             bus: bus.clone(),
             ledger: ledger.clone(),
             notices: ledger.clone(),
             registry: registry.clone(),
             vault,
+            budgets,
             clock,
             health: health.clone(),
         };
@@ -90,7 +107,21 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "here it is the client of the gateway")]
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let key = String::new();
-        let mut world = Self { address, ledger, registry, bus, health, shutdown, handle, dir, key, now_ms, client };
+        let mut world = Self {
+            address,
+            ledger,
+            registry,
+            bus,
+            health,
+            shutdown,
+            handle,
+            dir,
+            key,
+            arbiter,
+            _arbiter_served: arbiter_served,
+            now_ms,
+            client,
+        };
         world.key = world.tenant("a").await;
         world
     }

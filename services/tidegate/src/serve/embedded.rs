@@ -12,6 +12,7 @@ use tidegate_ledger::Sync;
 use tidegate_registry::{SealingError, SealingKeys, SqliteRegistry, Vault};
 
 use super::Start;
+use super::budgets::InProcessBudgets;
 use super::vault_credentials::VaultCredentials;
 use crate::files;
 use tidegate::embedded::{Parts, Ring, Settings, State};
@@ -42,6 +43,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         notices: Arc::clone(&parts.notices),
         registry,
         vault,
+        budgets: Arc::new(InProcessBudgets(Arc::clone(&parts.arbiter))),
         clock: Arc::clone(&parts.clock),
         health: start.health.clone(),
     };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tidegate_registry::{SealingKeys, Vault};
 
+use tidegate_gateway::{HttpBudgets, HttpBudgetsConfig};
+
 use super::parts::{CLIENTS_WAIT, Parts};
+use super::secret::optional;
 use super::{Start, health};
 
 pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
@@ -15,6 +18,10 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     let parts = Parts::reach("gateway", start, CLIENTS_WAIT).await?;
     meanwhile.end().await;
     let registry = Arc::new(parts.registry());
+    let budgets = HttpBudgetsConfig {
+        token: optional("TIDEGATE_SERVICE_TOKEN")?,
+        ..HttpBudgetsConfig::new(start.args.arbiter.iter().map(ToString::to_string).collect())
+    };
     let deps = tidegate_gateway::Deps {
         bus: Arc::clone(&parts.bus),
         // Clients are told at once when the database is not there.
@@ -22,6 +29,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         notices: Arc::new(parts.postgres.clone()),
         vault: Vault::new(registry.clone(), Arc::new(keys)),
         registry,
+        budgets: Arc::new(HttpBudgets::new(budgets, Arc::clone(&parts.clock))?),
         clock: Arc::clone(&parts.clock),
         health: start.health.clone(),
     };

@@ -5,6 +5,7 @@
 //! when the broker stays lost.
 
 mod arbiter;
+mod budgets;
 mod embedded;
 mod executor;
 mod gateway;
@@ -73,7 +74,8 @@ impl Start<'_> {
     /// What clients can take of the gateway.
     fn gateway_config(&self) -> tidegate_gateway::Config {
         let provider_names_max = usize::from(self.args.provider_names_max);
-        tidegate_gateway::Config { provider_names_max, ..tidegate_gateway::Config::default() }
+        let operator = self.args.operator.clone();
+        tidegate_gateway::Config { provider_names_max, operator, ..tidegate_gateway::Config::default() }
     }
 
     /// Answers for a service that has no HTTP interface of its own.

@@ -158,7 +158,7 @@ proptest! {
                         log.push(Logged { at_ms: now_ms, permit, costs, in_flight });
                     }
                 }
-                Decision::Wait { until_ms, at_latest_ms, limit } => {
+                Decision::Wait { until_ms, at_latest_ms, limit, .. } => {
                     prop_assert!(!expected, "refused at {now_ms} although the oracle has room");
                     prop_assert!(now_ms < until_ms && until_ms <= at_latest_ms);
                     prop_assert!(costs.contains_key(&limit.parse().unwrap()));
@@ -177,7 +177,12 @@ proptest! {
 fn the_binding_limit_is_the_one_with_room_last() {
     let (second, minute) = (window(1, 1_000, Aligned::FirstCall), window(2, 60_000, Aligned::FirstCall));
     let charges = [charge("second", &second, 1), charge("minute", &minute, 1)];
-    let waits = |at_ms, limit: &str| Decision::Wait { until_ms: at_ms, at_latest_ms: at_ms, limit: limit.to_owned() };
+    let waits = |at_ms, limit: &str| Decision::Wait {
+        until_ms: at_ms,
+        at_latest_ms: at_ms,
+        limit: limit.to_owned(),
+        why: None,
+    };
     let mut limiter = Limiter::default();
     limiter.ask(0, &charges);
     assert_eq!(limiter.ask(999, &charges), waits(1_000, "second"));
@@ -204,8 +209,12 @@ fn a_call_that_costs_more_than_all_takes_all() {
 fn a_slot_is_asked_for_again_soon_but_not_before_the_other_limits_have_room() {
     let (slot, bucket) = (concurrency(1, 60_000), bucket(1, 0.1));
     let both = [charge("slot", &slot, 1), charge("bucket", &bucket, 1)];
-    let waits =
-        |until_ms, at_latest_ms, limit: &str| Decision::Wait { until_ms, at_latest_ms, limit: limit.to_owned() };
+    let waits = |until_ms, at_latest_ms, limit: &str| Decision::Wait {
+        until_ms,
+        at_latest_ms,
+        limit: limit.to_owned(),
+        why: None,
+    };
     let mut limiter = Limiter::default();
     limiter.ask(0, &both);
     assert_eq!(limiter.ask(0, &both), waits(10_000, 60_000, "bucket"));

@@ -91,7 +91,8 @@ fn a_window_that_no_call_has_opened_is_closed_again() {
 fn a_slot_is_free_when_its_call_is_reported_or_its_lease_has_ended() {
     let (mut limiter, rate) = (Limiter::default(), concurrency(2, 10_000));
     let [ended, _lost] = [0, 1_000].map(|now_ms| grant(&mut limiter, now_ms, &rate));
-    let waits = |until_ms, at_latest_ms| Decision::Wait { until_ms, at_latest_ms, limit: "limit".to_owned() };
+    let waits =
+        |until_ms, at_latest_ms| Decision::Wait { until_ms, at_latest_ms, limit: "limit".to_owned(), why: None };
     assert_eq!(ask(&mut limiter, 2_000, &rate), waits(2_250, 10_000));
     report(&mut limiter, 3_000, &ended, true, None);
     grant(&mut limiter, 3_000, &rate);

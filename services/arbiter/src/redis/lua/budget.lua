@@ -38,6 +38,7 @@ function budget.create(b, charge)
   b.state = { limit = charge.limit, rate = charge.rate, meter = meter_of(charge.rate) }
   b.state.flight, b.state.block = in_flight.none(), block.none()
   b.state.quiet_from, b.state.touched_ms = 0, 0
+  b.state.overridden = b.wanted_rate and true or nil
 end
 
 -- Unix ms at which nothing of the budget is left but what it was told.
@@ -105,7 +106,7 @@ local function hear(b, report, reading, held, now_ms)
   local kind = METERS[meter.kind]
   if reading then
     local took_ms = held and now_ms - held.granted_ms or kind.held_ms(meter)
-    kind.hear(meter, b, {
+    local heard = {
       reading = reading,
       remaining = reading.remaining and math.floor(math.max(reading.remaining, 0)),
       cost = held and held.cost or 0,
@@ -113,7 +114,11 @@ local function hear(b, report, reading, held, now_ms)
       granted_ms = now_ms - took_ms,
       alone = report.id >= state.quiet_from and state.flight.calls == 0,
       now_ms = now_ms,
-    })
+    }
+    -- Where somebody wanted another rate, answers speak of one that does not count.
+    if not state.overridden then
+      kind.hear(meter, b, heard)
+    end
     if reading.pause_until_ms then
       block.pause_until(state.block, reading.pause_until_ms, now_ms)
     end

@@ -1,5 +1,5 @@
--- The functions. Keys: the last permit's id, the index of budgets, then state, calls and costs of each budget.
--- Arguments: the caller's time in Unix ms, and whether it counts (tests) or the server's does; then the questions or
+-- The functions. Keys: the last permit's id, the index of budgets, the overrides, then state, calls and costs of each
+-- budget. Arguments: the caller's time in Unix ms, and whether it counts (tests) or the server's does; then the questions or
 -- reports, flat, with budgets by their number. Every reply begins with the time that counted.
 
 -- Longer than any window.
@@ -15,8 +15,10 @@ end
 
 local function budgets_of(keys)
   local budgets = {}
-  for i = 3, #keys, 3 do
-    budgets[#budgets + 1] = budget.load({ state = keys[i], flight = keys[i + 1], costs = keys[i + 2] })
+  for i = 4, #keys, 3 do
+    -- Up to the braces' end stands the prefix; what follows `state:` is the budget's own name.
+    local name = string.match(keys[i], '}:state:(.*)$')
+    budgets[#budgets + 1] = budget.load({ name = name, state = keys[i], flight = keys[i + 1], costs = keys[i + 2] })
   end
   return budgets
 end
@@ -36,22 +38,31 @@ local function reader(args)
   end
 end
 
--- Reads all limits: nil when all have room, else when they do, at the latest, and the number of the one that binds.
+-- Reads all limits: nil when all have room, else when they do, at the latest, the number of the one that binds, and the
+-- pause that it binds by, if it does.
 local function binding(charges, now_ms)
-  local until_ms, at_latest_ms, by
+  local until_ms, at_latest_ms, by, by_end_ms, by_pause
   for number, charge in ipairs(charges) do
-    if charge.budget.state then
-      budget.advance(charge.budget, now_ms)
-      local soon_ms, latest_ms = budget.ready(charge.budget, charge, now_ms)
-      if latest_ms > now_ms then
-        if not by or soon_ms > until_ms then
-          by = number
-        end
-        until_ms, at_latest_ms = math.max(until_ms or soon_ms, soon_ms), math.max(at_latest_ms or latest_ms, latest_ms)
+    local b, soon_ms, latest_ms = charge.budget, now_ms, now_ms
+    if b.state then
+      budget.advance(b, now_ms)
+      b.state.overridden = b.wanted_rate and true or nil
+      soon_ms, latest_ms = budget.ready(b, charge, now_ms)
+    end
+    local pause = b.pause and b.pause.end_ms > soon_ms and b.pause or nil
+    local end_ms = pause and pause.end_ms or soon_ms
+    if b.pause then
+      local back_ms = overrides.back_ms(b.pause, now_ms)
+      soon_ms, latest_ms = math.max(soon_ms, back_ms), math.max(latest_ms, back_ms)
+    end
+    if latest_ms > now_ms then
+      if not by or end_ms > by_end_ms then
+        by, by_end_ms, by_pause = number, end_ms, pause
       end
+      until_ms, at_latest_ms = math.max(until_ms or soon_ms, soon_ms), math.max(at_latest_ms or latest_ms, latest_ms)
     end
   end
-  return until_ms, at_latest_ms, by
+  return until_ms, at_latest_ms, by, by_pause
 end
 
 local function commit(charges, id, index, now_ms)
@@ -67,16 +78,20 @@ end
 
 local function ask(keys, args)
   local now_ms, budgets, take = clock(args), budgets_of(keys), reader(args)
+  overrides.load(budgets, keys[3], now_ms)
   local last_id = tonumber(redis.call('GET', keys[1]) or 0)
   local reply, granted = { now_ms }, false
   for _ = 1, tonumber(take()) do
     local charges = {}
     for number = 1, tonumber(take()) do
       local b = budgets[tonumber(take())]
-      charges[number] = { budget = b, limit = take(), rate = take(), cost = tonumber(take()) }
+      local limit, rate = take(), take()
+      charges[number] = { budget = b, limit = limit, rate = b.wanted_rate or rate, cost = tonumber(take()) }
     end
-    local until_ms, at_latest_ms, by = binding(charges, now_ms)
-    if by then
+    local until_ms, at_latest_ms, by, pause = binding(charges, now_ms)
+    if pause then
+      reply[#reply + 1] = { until_ms, at_latest_ms, by, pause.json, pause.until_ms }
+    elseif by then
       reply[#reply + 1] = { until_ms, at_latest_ms, by }
     else
       -- At least the time in µs: unique even when this key was lost.
@@ -181,7 +196,25 @@ local function forget(keys, args)
   return now_ms
 end
 
+-- What people want of the family's budgets: the time, whether anything was changed, and then all of it. Arguments: `put`
+-- with kind, key, end, rate and JSON; `delete` with key and kinds; or nothing.
+local function override(keys, args)
+  local now_ms, hash, changed = clock(args), keys[3], false
+  local found = overrides.all(hash, now_ms)
+  if args[3] == 'put' then
+    local until_ms = tonumber(args[6])
+    until_ms = until_ms and until_ms + now_ms - tonumber(args[1])
+    changed = overrides.put(hash, args[4] .. ':' .. args[5], until_ms, args[7], args[8], INDEX_TTL_MS)
+  elseif args[3] == 'delete' then
+    for i = 5, #args do
+      changed = redis.call('HDEL', hash, args[i] .. ':' .. args[4]) == 1 or changed
+    end
+  end
+  return { now_ms, { changed and 1 or 0 }, unpack(found) }
+end
+
 redis.register_function('NAME_ask', ask)
 redis.register_function('NAME_report', report)
 redis.register_function('NAME_usage', usage)
 redis.register_function('NAME_forget', forget)
+redis.register_function('NAME_override', override)
