@@ -123,7 +123,7 @@ async fn audit(ledger: &dyn Ledger) -> Result<(), LedgerError> {
 }
 
 async fn run(ledger: &dyn Ledger, tree: bool, batch_of: Batch) -> Result<(), LedgerError> {
-    let windows = Windows { calls: [256.max(batch_of.plans as u32); 4], lease_ms: 600_000 };
+    let windows = Windows { calls: [256.max(batch_of.plans as u32); 4], ..Windows::default() };
     let job = NewJob {
         id: JobId::new(),
         tenant: DEFAULT_TENANT.into(),

@@ -84,6 +84,7 @@ macro_rules! conformance_checks {
             a_plan_of_nothing_known_changes_nothing
             calls_go_out_in_order_and_only_into_the_window
             a_released_call_says_all_that_an_executor_needs
+            many_jobs_share_what_may_be_out
             each_lane_has_its_own_window
             every_end_is_counted
             a_plan_that_comes_twice_changes_nothing

@@ -26,7 +26,7 @@ mod tree;
 mod window;
 
 use async_trait::async_trait;
-use tidegate_contracts::{Call, CallId, FetchId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{Call, CallId, FetchId, JobId, PageFacts, Plan};
 
 pub use error::LedgerError;
 pub use job::{
@@ -40,7 +40,7 @@ pub use prune::{PRUNE_ROWS, Prunable, PruneFilter, PrunePart, Pruned, PrunedRows
 pub use sqlite::{SqliteLedger, Sync};
 pub use submit::{Bounds, DEFAULT_TENANT, Idempotency, NewJob, Submitted};
 pub use tree::{FailedCall, FetchFilter, FetchRow};
-pub use window::Windows;
+pub use window::{OpenLane, Windows};
 
 /// Jobs, trees and pages.
 #[async_trait]
@@ -56,7 +56,7 @@ pub trait Ledger: Send + std::marker::Sync {
     async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError>;
 
     /// Providers and lanes of the jobs that are not finished, each pair once, in order.
-    async fn lanes_open(&self) -> Result<Vec<(String, Lane)>, LedgerError>;
+    async fn lanes_open(&self) -> Result<Vec<OpenLane>, LedgerError>;
 
     /// The newest job with this fingerprint, whoever's it is.
     async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError>;

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_contracts::{CallId, FetchId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 use tidegate_daemon::{Flag, Status};
 use tokio::time::Instant;
 
 use crate::{
     Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
+    NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
     Submitted, Swept, Waiting, Windows,
 };
 
@@ -80,7 +80,7 @@ ask_patiently! {
     submit(job: &NewJob, now_ms: i64) -> Submitted;
     job(id: JobId) -> Option<JobRow>;
     jobs(filter: &JobFilter) -> Vec<JobRow>;
-    lanes_open() -> Vec<(String, Lane)>;
+    lanes_open() -> Vec<OpenLane>;
     job_like(fingerprint: &str) -> Option<JobRow>;
     spec(id: JobId) -> Option<SpecRow>;
     stopped(jobs: &[JobId]) -> Vec<JobId>;

@@ -49,9 +49,9 @@ pub(crate) async fn follow(shared: Arc<Shared>, prefetch: u16, shutdown: Shutdow
             () = shutdown.requested() => break,
             Some(ended) = consumers.join_next() => ended.context("taking calls died")??,
             () = look => {
-                for lane in shared.deps.ledger.lanes_open().await.context("can't look for lanes")? {
-                    let taken = taken.entry(lane.clone()).or_insert_with(|| {
-                        let queue = Queue::Calls { provider: lane.0, lane: lane.1 };
+                for open in shared.deps.ledger.lanes_open().await.context("can't look for lanes")? {
+                    let taken = taken.entry((open.provider.clone(), open.lane)).or_insert_with(|| {
+                        let queue = Queue::Calls { provider: open.provider, lane: open.lane };
                         let shutdown = shutdown.child();
                         consumers.spawn(take_calls(Arc::clone(&shared), queue, prefetch, shutdown.clone()));
                         Taken { shutdown, open_at: Instant::now() }

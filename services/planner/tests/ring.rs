@@ -150,7 +150,7 @@ async fn run(spec: &Spec, seed: u64, schedule: u64) -> JobRow {
         bounds: Bounds::default(),
     };
     ledger.submit(&new, NOW).await.expect("submits");
-    let windows = Windows { calls: [1 + chance.below(6) as u32; 4], lease_ms: LEASE };
+    let windows = Windows { calls: [1 + chance.below(6) as u32; 4], lease_ms: LEASE, ..Windows::default() };
     let mut ring = Ring {
         ledger: &ledger,
         spec,

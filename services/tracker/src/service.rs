@@ -20,6 +20,9 @@ const BATCH: usize = 256;
 /// Unacknowledged plans in hand, for each partition.
 const PREFETCH: u16 = 512;
 
+/// Between two looks how many jobs share, where plans come.
+const SHARE_EVERY: Duration = Duration::from_secs(1);
+
 /// How the tracker works.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -60,6 +63,7 @@ pub fn start(deps: Deps, config: Config, shutdown: &Shutdown) -> Handle {
 async fn run(deps: Deps, windows: Windows, queue: Queue, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut plans = deps.bus.consume(&queue, PREFETCH).await.context("can't take plans")?;
     let metrics = Metrics::new();
+    let mut shares = Shares { windows, shared: Windows::default(), at: None };
     loop {
         let batch = tokio::select! {
             biased;
@@ -73,7 +77,26 @@ async fn run(deps: Deps, windows: Windows, queue: Queue, shutdown: Shutdown) -> 
         for sender in batch.iter().filter_map(|delivery| delivery.envelope.traceparent.as_deref()) {
             span_link(&span, sender);
         }
-        handle_plans(&deps, &windows, &metrics, batch).instrument(span).await?;
+        let windows = shares.now(&deps).await?;
+        handle_plans(&deps, windows, &metrics, batch).instrument(span).await?;
+    }
+}
+
+/// Windows, shared by the jobs that there are.
+struct Shares {
+    windows: Windows,
+    shared: Windows,
+    at: Option<Instant>,
+}
+
+impl Shares {
+    async fn now(&mut self, deps: &Deps) -> anyhow::Result<&Windows> {
+        if self.at.is_none_or(|at| at.elapsed() >= SHARE_EVERY) {
+            let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
+            self.shared = self.windows.shared_by(lanes);
+            self.at = Some(Instant::now());
+        }
+        Ok(&self.shared)
     }
 }
 

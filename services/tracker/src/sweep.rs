@@ -17,6 +17,8 @@ use crate::service::publish_calls;
 /// When the ledger or the bus refuses.
 pub async fn sweep(deps: &Deps, windows: &Windows, everything: bool) -> anyhow::Result<usize> {
     let now_ms = (deps.clock)();
+    let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
+    let windows = &windows.shared_by(lanes);
     let swept = deps.ledger.sweep(everything, windows, now_ms).await.context("can't look for lost calls")?;
     let found = swept.calls.len() + swept.unplanned.len();
     if found > 0 {

@@ -8,7 +8,7 @@ use crate::{Bounds, JobState, Ledger, NewJob, Windows};
 async fn bounded(ledger: &dyn Ledger, window: u32, bounds: Bounds) -> Scene<'_> {
     let new = NewJob { bounds, ..new_job("a job") };
     ledger.submit(&new, NOW).await.expect("submits");
-    Scene { ledger, job: new.id, windows: Windows { calls: [window; 4], lease_ms: LEASE } }
+    Scene { ledger, job: new.id, windows: Windows { calls: [window; 4], lease_ms: LEASE, ..Windows::default() } }
 }
 
 /// Never more calls go out than it may make, lost ones apart; when all are back and there is more to do, it fails.

@@ -3,7 +3,7 @@
 use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, Params};
 
 use super::scene::{NOW, new_job};
-use crate::{FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, Submitted};
+use crate::{FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, OpenLane, Submitted};
 
 /// The first submission of an id stays.
 pub async fn a_job_is_submitted_once(ledger: &dyn Ledger) {
@@ -111,12 +111,16 @@ pub async fn lanes_are_open_while_jobs_are(ledger: &dyn Ledger) {
         ledger.submit(job, NOW).await.expect("submits");
     }
     let open = async || ledger.lanes_open().await.expect("reads");
-    let [github, normal, bulk] = [("github", Lane::Trickle), ("mastodon", Lane::Normal), ("mastodon", Lane::Bulk)]
-        .map(|(p, l)| (p.to_owned(), l));
-    assert_eq!(open().await, [github, normal.clone(), bulk.clone()]);
+    let lane = |provider: &str, lane, jobs| OpenLane { provider: provider.into(), lane, jobs };
+    let normal = lane("mastodon", Lane::Normal, 1);
+    let all = [lane("github", Lane::Trickle, 1), normal.clone(), lane("mastodon", Lane::Bulk, 2)];
+    assert_eq!(open().await, all);
     ledger.cancel(jobs[3].id, "not needed", NOW).await.expect("cancels");
     ledger.cancel(jobs[0].id, "not needed", NOW).await.expect("cancels");
-    assert_eq!(open().await, [normal, bulk]);
+    assert_eq!(open().await, [normal, lane("mastodon", Lane::Bulk, 1)]);
+    assert!(ledger.pause(jobs[1].id, NOW).await.expect("pauses"));
+    let paused = [lane("mastodon", Lane::Normal, 0), lane("mastodon", Lane::Bulk, 1)];
+    assert_eq!(open().await, paused, "its calls come back to executors, and it shares with nobody");
 }
 
 /// The last text kept under a name counts.

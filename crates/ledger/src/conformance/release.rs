@@ -95,9 +95,23 @@ pub async fn a_released_call_says_all_that_an_executor_needs(ledger: &dyn Ledger
     assert_eq!(calls, [expected]);
 }
 
+/// Of many jobs of a provider and lane each has a part of what they share.
+pub async fn many_jobs_share_what_may_be_out(ledger: &dyn Ledger) {
+    let windows = Windows { calls: [100; 4], shared: 40, ..Windows::default() };
+    let mut released = Vec::new();
+    for name in ["one", "two", "three", "four"] {
+        let new = new_job(name);
+        ledger.submit(&new, NOW).await.expect("submits");
+        let plan = Plan { fetches: vec![fetch(new.id, None, "roots", 0, vec![offsets(0, 99)])], ..empty(new.id) };
+        let windows = windows.shared_by(ledger.lanes_open().await.expect("reads"));
+        released.push(ledger.commit(&[plan], &windows, NOW).await.expect("commits").released.len());
+    }
+    assert_eq!(released, [40, 20, 13, 10]);
+}
+
 /// A job's lane chooses its window; jobs don't share it.
 pub async fn each_lane_has_its_own_window(ledger: &dyn Ledger) {
-    let windows = Windows { calls: [4, 3, 2, 1], lease_ms: LEASE };
+    let windows = Windows { calls: [4, 3, 2, 1], lease_ms: LEASE, ..Windows::default() };
     for (lane, window) in Lane::ALL.into_iter().zip(windows.calls) {
         let mut plans = Vec::new();
         for name in ["one", "two"] {

@@ -25,13 +25,13 @@ impl<'a> Scene<'a> {
     /// A job whose window has room for `window` calls.
     pub(super) async fn new(ledger: &'a dyn Ledger, window: u32) -> Self {
         let scene = Self::of(ledger, &new_job("a job")).await;
-        Self { windows: Windows { calls: [window; 4], lease_ms: LEASE }, ..scene }
+        Self { windows: Windows { calls: [window; 4], lease_ms: LEASE, ..Windows::default() }, ..scene }
     }
 
     /// This job, whose window has room for 100 calls.
     pub(super) async fn of(ledger: &'a dyn Ledger, new: &NewJob) -> Self {
         ledger.submit(new, NOW).await.expect("submits");
-        Self { ledger, job: new.id, windows: Windows { calls: [100; 4], lease_ms: LEASE } }
+        Self { ledger, job: new.id, windows: Windows { calls: [100; 4], lease_ms: LEASE, ..Windows::default() } }
     }
 
     /// A job that has begun with one fetch of these pages; its fetch and the calls that are out.

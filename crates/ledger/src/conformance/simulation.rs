@@ -72,7 +72,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     async fn new(ledger: &'a dyn Ledger, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let windows = Windows { calls: [1 + chance.below(8) as u32; 4], lease_ms: LEASE };
+        let windows = Windows { calls: [1 + chance.below(8) as u32; 4], lease_ms: LEASE, ..Windows::default() };
         let mut jobs = BTreeMap::new();
         for _ in 0..JOBS {
             let new = NewJob { id: chance.job(), ..new_job("a random job") };
@@ -245,7 +245,7 @@ impl<'a> World<'a> {
         assert!(differences.is_empty(), "seed {}: {differences:#?}", self.seed);
         for job in self.jobs.keys() {
             let row = self.ledger.job(*job).await.expect("reads").expect("is there");
-            let window = u64::from(self.windows.of(row.lane));
+            let window = u64::from(self.windows.most(row.lane));
             assert!(row.counts.balances() && row.counts.calls_released <= window, "seed {}: {row:?}", self.seed);
         }
     }

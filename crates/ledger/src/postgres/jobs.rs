@@ -6,9 +6,9 @@ use sqlx::PgConnection;
 use tidegate_contracts::{JobId, Lane};
 use uuid::Uuid;
 
-use super::rows::{count, lane, shown};
+use super::rows::{count, lane, shown, small};
 use crate::tally::Tally;
-use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow, Windows};
+use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow, Windows};
 
 /// Longest reason kept, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
@@ -182,11 +182,18 @@ pub(super) async fn stopped(connection: &mut PgConnection, jobs: &[JobId]) -> Re
     Ok(found.fetch_all(connection).await?.into_iter().map(JobId::from).collect())
 }
 
-pub(super) async fn lanes_open(connection: &mut PgConnection) -> Result<Vec<(String, Lane)>, LedgerError> {
-    let rows = sqlx::query!("/* lanes_open */ SELECT DISTINCT provider, lane FROM jobs WHERE finished_at_ms IS NULL");
-    let rows = rows.fetch_all(connection).await?;
-    let lanes = rows.into_iter().map(|row| Ok((row.provider, lane(&row.lane)?)));
-    let mut lanes = lanes.collect::<Result<Vec<(String, Lane)>, LedgerError>>()?;
+pub(super) async fn lanes_open(connection: &mut PgConnection) -> Result<Vec<OpenLane>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"/* lanes_open */
+        SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL) AS "jobs!"
+        FROM jobs WHERE finished_at_ms IS NULL GROUP BY provider, lane"#,
+    );
+    let rows = rows
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .map(|row| Ok(OpenLane { provider: row.provider, lane: lane(&row.lane)?, jobs: small(row.jobs, "jobs")? }));
+    let mut lanes = rows.collect::<Result<Vec<OpenLane>, LedgerError>>()?;
     lanes.sort_unstable();
     Ok(lanes)
 }
@@ -228,7 +235,7 @@ pub(super) async fn lock_stalled(
     windows: &Windows,
 ) -> Result<BTreeMap<JobId, Head>, LedgerError> {
     let lanes = Lane::ALL.map(|lane| lane.name().to_owned());
-    let rooms = Lane::ALL.map(|lane| i64::from(windows.of(lane)));
+    let rooms = Lane::ALL.map(|lane| i64::from(windows.most(lane)));
     let rows = sqlx::query!(
         "/* lock_stalled_jobs */
         SELECT id, provider, lane, calls_open, calls_released, calls_held, deadline_ms, deadline_at_ms, max_calls, calls_left

@@ -30,11 +30,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use tidegate_contracts::{CallId, FetchId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 
 use crate::{
     Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
+    NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
     Submitted, Swept, Waiting, Windows,
 };
 pub use config::PostgresConfig;
@@ -127,7 +127,7 @@ impl Ledger for PostgresLedger {
         on_connection!(self, connection => jobs::filtered(connection, filter))
     }
 
-    async fn lanes_open(&self) -> Result<Vec<(String, Lane)>, LedgerError> {
+    async fn lanes_open(&self) -> Result<Vec<OpenLane>, LedgerError> {
         on_connection!(self, connection => jobs::lanes_open(connection))
     }
 

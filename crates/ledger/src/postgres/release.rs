@@ -61,7 +61,7 @@ pub(super) async fn fill(
         let out = head.released + delta.released;
         let left = head.left.map_or(i64::MAX, |left| left - delta.begun);
         let planned = head.open + delta.open - out - head.held - delta.held;
-        let room = (i64::from(windows.of(head.lane)) - out).min(planned).min(left);
+        let room = (i64::from(windows.of(&head.provider, head.lane)) - out).min(planned).min(left);
         if room > 0 {
             ids.push((*job).into());
             rooms.push(room);

@@ -7,9 +7,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use tidegate_contracts::{JobId, Lane};
 
-use super::rows::{count, job_id};
+use super::rows::{count, job_id, small};
 use crate::tally::{Tally, with_id};
-use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, SpecRow};
+use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow};
 
 /// What a transaction needs to know of a job.
 #[derive(Debug, Clone)]
@@ -68,13 +68,17 @@ pub(super) async fn filtered(
     sql.build().fetch_all(connection).await?.iter().map(read).collect()
 }
 
-pub(super) async fn lanes_open(connection: &mut SqliteConnection) -> Result<Vec<(String, Lane)>, LedgerError> {
-    let sql = "/* lanes_open */ SELECT DISTINCT provider, lane FROM jobs WHERE finished_at_ms IS NULL";
+pub(super) async fn lanes_open(connection: &mut SqliteConnection) -> Result<Vec<OpenLane>, LedgerError> {
+    let sql = "/* lanes_open */ SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL) AS jobs
+        FROM jobs WHERE finished_at_ms IS NULL GROUP BY provider, lane";
     let rows = sqlx::query(sql).fetch_all(connection).await?;
     let mut lanes = rows
         .iter()
-        .map(|row| Ok((row.try_get("provider")?, lane(row.try_get("lane")?)?)))
-        .collect::<Result<Vec<(String, Lane)>, LedgerError>>()?;
+        .map(|row| {
+            let (provider, lane) = (row.try_get("provider")?, lane(row.try_get("lane")?)?);
+            Ok(OpenLane { provider, lane, jobs: small(row, "jobs")? })
+        })
+        .collect::<Result<Vec<OpenLane>, LedgerError>>()?;
     lanes.sort_unstable();
     Ok(lanes)
 }

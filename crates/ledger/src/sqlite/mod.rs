@@ -31,11 +31,11 @@ use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, Transaction};
-use tidegate_contracts::{CallId, FetchId, JobId, Lane, PageFacts, Plan};
+use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 
 use crate::{
     Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
+    NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
     Submitted, Swept, Waiting, Windows,
 };
 
@@ -174,7 +174,7 @@ impl Ledger for SqliteLedger {
         jobs::filtered(&mut connection, filter).await
     }
 
-    async fn lanes_open(&self) -> Result<Vec<(String, Lane)>, LedgerError> {
+    async fn lanes_open(&self) -> Result<Vec<OpenLane>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         jobs::lanes_open(&mut connection).await
     }

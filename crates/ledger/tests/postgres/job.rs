@@ -10,7 +10,7 @@ use tidegate_ledger::{Bounds, DEFAULT_TENANT, Ledger, NewJob, NewPage, Packed, W
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
 pub(crate) fn windows(calls: u32) -> Windows {
-    Windows { calls: [calls; 4], lease_ms: 60_000 }
+    Windows { calls: [calls; 4], lease_ms: 60_000, ..Windows::default() }
 }
 
 pub(crate) fn new_job() -> NewJob {
