@@ -66,10 +66,19 @@ pub struct JobDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     pub steps: Vec<Step>,
+    #[serde(default)]
+    pub economy: Vec<Economy>,
     pub waiting: Vec<Wait>,
     pub failures: Vec<Failure>,
     #[serde(default)]
     pub notifications: Vec<Notification>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Economy {
+    pub step: String,
+    pub calls: u64,
+    pub fewest: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

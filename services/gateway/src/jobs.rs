@@ -7,8 +7,10 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use tidegate_ledger::{JobFilter, JobState};
 use tidegate_registry::Scope;
+use tidegate_specs::SpecsError;
 
 use crate::app::{App, Caller};
+use crate::economy::economy;
 use crate::job_id::OwnJob;
 use crate::problem::Problem;
 use crate::route::{Content, Parameter, Route};
@@ -81,12 +83,17 @@ async fn show(State(app): State<Arc<App>>, OwnJob(row): OwnJob) -> Result<Json<v
     let (id, ledger) = (row.id, &app.deps.ledger);
     let look = app.looker.look(&**ledger, &row, app.now_ms()).await?;
     let failures = ledger.failures(id, FAILURES_SHOWN).await?.into_iter().map(view::Failure::from).collect();
+    let economy = match app.specs.get(id).await {
+        Ok(spec) => economy(&spec, &look.steps),
+        Err(SpecsError::Unusable { .. } | SpecsError::Unknown(_)) => Vec::new(),
+        Err(SpecsError::Ledger(error)) => return Err(error.into()),
+    };
     let steps = look.steps.into_iter().map(view::Step::from).collect();
     let waiting = look.waiting.into_iter().map(view::Wait::from).collect();
     let notices = app.deps.notices.notices(id).await?;
     let notifications = notices.into_iter().map(view::Notification::from).collect();
     let progress = look.estimate;
-    Ok(Json(view::JobDetail { job: row.into(), progress, steps, waiting, failures, notifications }))
+    Ok(Json(view::JobDetail { job: row.into(), progress, steps, economy, waiting, failures, notifications }))
 }
 
 /// How many rows a page has.

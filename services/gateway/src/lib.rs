@@ -18,6 +18,7 @@ mod budgets;
 mod config;
 mod credentials;
 mod docs;
+mod economy;
 mod events;
 mod explain;
 mod finish;
@@ -50,6 +51,7 @@ mod view;
 
 pub use budgets::{Budgets, BudgetsError, HttpBudgets, HttpBudgetsConfig};
 pub use config::Config;
+pub use economy::{Economy, economy};
 pub use openapi::document as openapi_document;
 pub use start::{Deps, start};
 pub use submit::{Intake, Submission, SubmitError, Taken, submit};

@@ -7,6 +7,8 @@ use tidegate_contracts::Lane;
 use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, NoticeRow, StepRow, Waiting};
 use tidegate_progress::Estimate;
 
+use crate::economy::Economy;
+
 /// A job.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Job {
@@ -118,6 +120,8 @@ pub(crate) struct JobDetail {
     pub(crate) progress: Estimate,
     /// Counters by step.
     pub(crate) steps: Vec<Step>,
+    /// Calls against the fewest that could do, by step; none of a job that this build can't read.
+    pub(crate) economy: Vec<Economy>,
     /// What its calls wait for, the most first.
     pub(crate) waiting: Vec<Wait>,
     /// Failed and skipped calls, those that look alike together.

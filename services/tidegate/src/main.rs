@@ -3,7 +3,6 @@
 mod cli;
 mod client;
 mod command;
-mod economy;
 mod exit;
 mod files;
 mod live;

@@ -5,10 +5,9 @@ use std::fmt::Write;
 
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
+use tidegate_gateway::Economy;
 use tidegate_ledger::{FailureGroup, JobRow, JobState, NoticeRow, StepRow};
 use tidegate_progress::Estimate;
-
-use crate::economy::Economy;
 
 /// Groups of failures shown.
 pub(crate) const FAILURES_SHOWN: u32 = 20;

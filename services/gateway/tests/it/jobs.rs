@@ -159,6 +159,7 @@ async fn a_job_shows_its_steps_and_what_failed_and_its_tree() {
         (&json!(5), &json!(2), &json!(2), &json!(2))
     );
     assert_eq!((&shown["steps"][0]["step"], &shown["steps"][0]["calls_failed"]), (&json!("orders"), &json!(2)));
+    assert_eq!(shown["economy"], json!([{ "step": "orders", "calls": 3, "fewest": 1 }]));
     let failure = &shown["failures"][0];
     assert_eq!(
         (&failure["calls"], &failure["message"], &failure["example"]),

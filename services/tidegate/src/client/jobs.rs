@@ -55,6 +55,12 @@ fn text(detail: &JobDetail) -> String {
             "  {:<16} {:>9} items  {:>7}/{fetches} fetches  {done:>7}/{} pages",
             step.step, step.items, step.fetches_done, step.calls_planned
         ));
+        let economy = detail.economy.iter().find(|economy| economy.step == step.step);
+        if let Some((calls, fewest)) = economy.and_then(|economy| Some((economy.calls, economy.fewest?)))
+            && calls > fewest
+        {
+            lines.push(format!("    {} calls more than the fewest that could do, {fewest}", calls - fewest));
+        }
         let guards = step.guards.iter();
         lines.extend(guards.map(|guard| format!("    {} fetches ended early: {}", guard.fetches, guard.guard)));
     }

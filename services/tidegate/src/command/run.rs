@@ -8,14 +8,13 @@ use anyhow::Context;
 use tidegate_contracts::JobId;
 use tidegate_daemon::{Cause, Shutdown};
 use tidegate_executor::{FixedCredentials, Lanes};
-use tidegate_gateway::{Intake, Submission, submit};
+use tidegate_gateway::{Intake, Submission, economy, submit};
 use tidegate_ledger::{DEFAULT_TENANT, JobRow, JobState, Sync};
 use tidegate_provider::Spec;
 use tidegate_specs::Specs;
 use tokio::sync::Notify;
 
 use crate::cli::{Run, SyncMode};
-use crate::economy::economy;
 use crate::exit::Exit;
 use crate::live::{Live, Now};
 use crate::output::{OutputError, Writer, Written, told};

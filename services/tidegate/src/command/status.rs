@@ -1,6 +1,7 @@
 //! `tidegate status`: how the jobs of a state file stand.
 
 use tidegate_daemon::clock;
+use tidegate_gateway::economy;
 use tidegate_ledger::{JobFilter, JobRow, Ledger, Notices, SqliteLedger};
 use tidegate_progress::Looker;
 use tidegate_provider::Spec;
@@ -8,7 +9,6 @@ use tidegate_specs::StoredSpec;
 
 use super::items::{find_job, open};
 use crate::cli::Status;
-use crate::economy::economy;
 use crate::exit::Exit;
 use crate::report::{FAILURES_SHOWN, Report, RunFigures};
 use crate::say;

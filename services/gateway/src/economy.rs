@@ -1,31 +1,34 @@
 //! How few calls could have brought as many items, and how many did.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tidegate_ledger::StepRow;
 use tidegate_pagination::Kind;
 use tidegate_provider::Spec;
 
 /// Calls of a step against the fewest that bring as many items.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Economy {
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Economy {
     /// The step.
-    pub(crate) step: String,
+    pub step: String,
     /// Calls that have ended, however they did.
-    pub(crate) calls: u64,
+    pub calls: u64,
     /// The fewest that could do: one for each fetch, and as many full pages as the items fill. What short last pages of
     /// several fetches cost is not in it. `None` where the provider decides how many items stand on a page.
-    pub(crate) fewest: Option<u64>,
+    pub fewest: Option<u64>,
 }
 
 impl Economy {
     /// Calls more than the fewest: past the end of a list, refused for their size, of short pages, failed.
-    pub(crate) fn more(&self) -> Option<u64> {
+    #[must_use]
+    pub fn more(&self) -> Option<u64> {
         Some(self.calls.saturating_sub(self.fewest?))
     }
 }
 
 /// Of each step, from its counters alone.
-pub(crate) fn economy(spec: &Spec, steps: &[StepRow]) -> Vec<Economy> {
+#[must_use]
+pub fn economy(spec: &Spec, steps: &[StepRow]) -> Vec<Economy> {
     let of = |row: &StepRow| {
         let paging = spec.step(&row.step)?.paging();
         let fewest = match (paging.kind, paging.full_page()) {
