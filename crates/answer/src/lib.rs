@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | [`ErrorRule`] | [`Classifier`] | a page, or a failure of a class |
 //! | `items`, `key`, [`Pages`] | [`Reader`] | the items as lines, and the facts that pagination needs |
+//! | [`Since`] | [`Newness`] | which of a page's items are new |
 //!
 //! Items that stand on two pages are left out by [`Seen`] when they are read back.
 //!
@@ -39,6 +40,7 @@ mod raw;
 mod reader;
 mod seen;
 mod selector;
+mod since;
 mod statuses;
 mod told;
 mod tree;
@@ -57,6 +59,7 @@ pub use raw::DEPTH_MAX;
 pub use reader::{PageRead, Reader};
 pub use seen::Seen;
 pub use selector::{HeaderField, ParseHeaderFieldError, Selector};
+pub use since::{Newness, Since};
 pub use statuses::{ParseStatusesError, Statuses};
 pub use told::CURSOR_MAX_BYTES;
 pub use unreadable::Unreadable;

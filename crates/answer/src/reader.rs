@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, StatusCode};
-use tidegate_contracts::{Fingerprint, PageFacts};
+use tidegate_contracts::{Fingerprint, Mark, PageFacts};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -52,6 +52,8 @@ pub struct PageRead {
     pub lines: Vec<u8>,
     /// What the page says; never `repeated`, which one page alone can't know.
     pub facts: PageFacts,
+    /// The highest value that tells what is new, where the endpoint has one ([`Newness`](crate::Newness)).
+    pub top: Option<Mark>,
 }
 
 impl PageRead {
@@ -144,7 +146,7 @@ impl Reader {
             fingerprint: self.fingerprint(&bytes, told.total),
             ..PageFacts::default()
         };
-        Ok(PageRead { lines: bytes, facts })
+        Ok(PageRead { lines: bytes, facts, top: None })
     }
 
     fn find<'b>(&self, text: &'b str) -> Result<Found<'b>, Unreadable> {

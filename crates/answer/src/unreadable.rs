@@ -1,7 +1,7 @@
 //! Why an answer could not be read as a page.
 
 use serde_json::error::Category;
-use tidegate_contracts::Class;
+use tidegate_contracts::{Class, MarkError};
 
 use crate::lines::ITEMS_MAX;
 use crate::raw::DEPTH_MAX;
@@ -100,16 +100,35 @@ pub enum Unreadable {
         /// Scheme, host and port; only the scheme if it has no such thing.
         origin: String,
     },
+    /// An item lacks the value that tells whether it is new.
+    #[error("item {item} has no `{path}`, which tells what is new")]
+    NoMark {
+        /// The path in the item.
+        path: String,
+        /// Which on the page, from 1.
+        item: usize,
+    },
+    /// The value that tells whether an item is new is not one, or does not compare with others.
+    #[error("`{path}` of item {item}, which tells what is new: {source}")]
+    BadMark {
+        /// The path in the item.
+        path: String,
+        /// Which on the page, from 1.
+        item: usize,
+        /// Why.
+        source: MarkError,
+    },
 }
 
 impl Unreadable {
-    /// What it means for the call: `too_large` and `blocked` where the same answer can only come again, else
+    /// What it means for the call: `too_large`, `blocked` and `invalid` where the same answer can only come again, else
     /// `suspect`, which is tried again.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
             Self::TooDeep | Self::TooManyItems | Self::NextTooLong => Class::TooLarge,
             Self::ForeignNext { .. } => Class::Blocked,
+            Self::NoMark { .. } | Self::BadMark { .. } => Class::Invalid,
             _ => Class::Suspect,
         }
     }

@@ -39,6 +39,7 @@ fn call(ordinal: u32) -> Call {
         params,
         pointer,
         ordinal,
+        since: None,
         attempt,
         requests,
         failing_since_ms,
@@ -55,7 +56,7 @@ fn envelope(queue: &Queue, number: usize) -> Envelope {
         _ => {
             let (items, total, next, has_more, fingerprint, repeated) =
                 (100, Some(100_000), None, Some(true), Fingerprint(7), false);
-            let facts = PageFacts { items, total, next, has_more, fingerprint, repeated, took_ms: None };
+            let facts = PageFacts { items, total, next, has_more, fingerprint, repeated, ..PageFacts::default() };
             Message::Outcome(Outcome::Page { call, facts })
         }
     };

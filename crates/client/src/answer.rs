@@ -22,6 +22,8 @@ pub struct Job {
     pub provider: String,
     pub lane: Lane,
     pub state: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extend: bool,
     pub reason: Option<String>,
     pub submitted_at_ms: i64,
     pub started_at_ms: Option<i64>,
@@ -39,6 +41,28 @@ impl Job {
     pub fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed" | "cancelled")
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkPage {
+    pub marks: Vec<Mark>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    pub job: String,
+    pub step: String,
+    pub params: Value,
+    pub value: String,
+    pub kind: String,
+    pub seen_by: JobId,
+    pub moved_at_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarksReset {
+    pub marks: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

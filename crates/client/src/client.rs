@@ -12,8 +12,8 @@ use tidegate_limits::{Override, OverrideKind};
 use url::Url;
 
 use crate::answer::{
-    BudgetPage, Credential, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey, Provider, Ready,
-    Retried, StoredCredential, Submitted,
+    BudgetPage, Credential, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey, MarkPage,
+    MarksReset, Provider, Ready, Retried, StoredCredential, Submitted,
 };
 use crate::error::{ClientError, Problem};
 use crate::events::Events;
@@ -89,7 +89,25 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn submit(&self, file: &str, idempotency_key: Option<&str>) -> Result<Submitted, ClientError> {
-        let mut ask = self.ask(Method::POST, &["v1", "jobs"]).header(CONTENT_TYPE, media(file)).body(file.to_owned());
+        self.submit_with(file, idempotency_key, &[]).await
+    }
+
+    /// As [`Client::submit`], of a job that takes only what is new since the last one of its name.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn extend(&self, file: &str, idempotency_key: Option<&str>) -> Result<Submitted, ClientError> {
+        self.submit_with(file, idempotency_key, &[("extend", "true".to_owned())]).await
+    }
+
+    async fn submit_with(
+        &self,
+        file: &str,
+        idempotency_key: Option<&str>,
+        query: &[(&str, String)],
+    ) -> Result<Submitted, ClientError> {
+        let ask = self.ask_with(Method::POST, &["v1", "jobs"], query);
+        let mut ask = ask.header(CONTENT_TYPE, media(file)).body(file.to_owned());
         if let Some(key) = idempotency_key {
             ask = ask.header("idempotency-key", key);
         }
@@ -200,6 +218,24 @@ impl Client {
     pub async fn items(&self, job: JobId, query: &ItemQuery) -> Result<Items, ClientError> {
         let ask = self.ask_with(Method::GET, &["v1", "jobs", &job.to_string(), "items"], &query.pairs());
         Ok(Items::new(self.name(), self.send(ask).await?))
+    }
+
+    /// A page of marks: from where the next job of a name goes on that is submitted by [`Client::extend`].
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn marks(&self, query: &[(&str, String)]) -> Result<MarkPage, ClientError> {
+        self.answer(self.ask_with(Method::GET, &["v1", "since"], query)).await
+    }
+
+    /// Forgets marks of jobs of a name, of all steps or one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reset_marks(&self, job: &str, step: Option<&str>) -> Result<MarksReset, ClientError> {
+        let pairs = [("job", Some(job)), ("step", step)];
+        let pairs: Vec<_> = pairs.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect();
+        self.answer(self.ask_with(Method::DELETE, &["v1", "since"], &pairs)).await
     }
 
     /// Stores a provider file, JSON or YAML.

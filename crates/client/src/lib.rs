@@ -12,8 +12,8 @@ mod items;
 
 pub use answer::{
     BudgetPage, Check, Counts, Credential, Economy, Explanation, Failed, FailedPage, Failure, Fetch, FetchPage, Guard,
-    Job, JobDetail, JobEvent, JobPage, Key, MadeKey, Progress, Provider, Ready, Reason, Retried, Step,
-    StoredCredential, Submitted, Wait,
+    Job, JobDetail, JobEvent, JobPage, Key, MadeKey, Mark, MarkPage, MarksReset, Progress, Provider, Ready, Reason,
+    Retried, Step, StoredCredential, Submitted, Wait,
 };
 pub use client::{BudgetQuery, Client, JobQuery};
 pub use error::{ClientError, FieldProblem, Problem};

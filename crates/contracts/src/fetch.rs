@@ -24,6 +24,8 @@ pub enum FetchEnd {
     TinyPages,
     /// Guard: a slice of a range holds more than can be reached in one, and is too thin to be split.
     DepthCap,
+    /// What follows was seen by an earlier run (`stop_at_seen`).
+    Seen,
 }
 
 impl FetchEnd {
@@ -39,6 +41,7 @@ impl FetchEnd {
             Self::Limit => "limit",
             Self::TinyPages => "tiny_pages",
             Self::DepthCap => "depth_cap",
+            Self::Seen => "seen",
         }
     }
 
@@ -46,7 +49,7 @@ impl FetchEnd {
     #[must_use]
     pub fn is_guard(self) -> bool {
         match self {
-            Self::LastPage | Self::BlankPage | Self::Limit => false,
+            Self::LastPage | Self::BlankPage | Self::Limit | Self::Seen => false,
             Self::RepeatedPointer | Self::RepeatedPage | Self::PageCap | Self::TinyPages | Self::DepthCap => true,
         }
     }

@@ -106,6 +106,9 @@ id!(
 id!(
     /// A call: one page of a fetch, the atomic task.
     CallId, "call");
+id!(
+    /// A mark: how far runs of a job have seen what one fetch asks for.
+    MarkId, "mark");
 
 impl JobId {
     /// A new id; the only random one.
@@ -142,6 +145,15 @@ impl CallId {
     #[must_use]
     pub fn derive(fetch: FetchId, pointer: &PagePointer) -> Self {
         Self(Uuid::new_v5(&fetch.0, pointer.canonical().as_bytes()))
+    }
+}
+
+impl MarkId {
+    /// The id of the mark for what `asked` describes: one text for whatever decides what a fetch brings.
+    #[must_use]
+    pub fn derive(asked: &str) -> Self {
+        // Named by nothing above it: the ledger keeps marks by tenant and job name besides.
+        Self(Uuid::new_v5(&Uuid::nil(), asked.as_bytes()))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{CallId, FetchId, JobId, Lane, Outcome, PagePointer, Params, Plan};
+use crate::{CallId, FetchId, JobId, Lane, Mark, Outcome, PagePointer, Params, Plan};
 
 /// Version of the messages this build writes. Readers take their own version and older ones.
 pub const VERSION: u32 = 1;
@@ -27,6 +27,9 @@ pub struct Call {
     pub pointer: PagePointer,
     /// Its place in its fetch's chain, from 0.
     pub ordinal: u32,
+    /// The highest value that earlier runs have seen: only what is above it is new. Absent in a run that takes all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Mark>,
     /// Attempts spent so far: failed ones that count. Waiting for a limit costs none.
     #[serde(default)]
     pub attempt: u32,

@@ -218,6 +218,20 @@ pub struct PageFacts {
     /// How long the call took, in ms, where that decides how many items are asked for next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u32>,
+    /// Items left out, since earlier runs have seen them; not among `items`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: u32,
+    /// The last item in the answer is one of those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_seen: bool,
+}
+
+impl PageFacts {
+    /// As the answer had it, with what was left out: pagination goes by what the provider holds.
+    #[must_use]
+    pub fn as_answered(&self) -> Self {
+        Self { items: self.items.saturating_add(self.seen), ..self.clone() }
+    }
 }
 
 #[cfg(test)]

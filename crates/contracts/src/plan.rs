@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Failure, FetchEnd, FetchId, JobId, PagePointer, Params, Wait};
+use crate::{CallId, Failure, FetchEnd, FetchId, JobId, MarkId, PagePointer, Params, Wait};
 
 /// What one outcome means for the tree. Planner → tracker, which commits it.
 ///
@@ -195,6 +195,9 @@ pub struct NewFetch {
     /// planned hold nobody up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<FetchId>,
+    /// The mark of what it asks for, where its endpoint tells what is new (`since`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<MarkId>,
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ fn call() -> Call {
         params,
         pointer,
         ordinal: 1,
+        since: None,
         attempt: 0,
         requests: 0,
         failing_since_ms: None,
@@ -80,6 +81,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             failure: None,
             tolerated: false,
             after: Vec::new(),
+            mark: None,
         }],
         fetch_end: Some(FetchEnd::PageCap),
         total: Some(250),
@@ -95,7 +97,11 @@ fn messages() -> Vec<(&'static str, Message)> {
         failure: None,
         tolerated: false,
         after: vec![call().fetch],
+        mark: None,
     };
+    let marked = NewFetch { mark: Some(MarkId::derive("statuses of 109")), ..waiting.clone() };
+    let since = Mark::read("\"109\"", None).ok();
+    let seen = PageFacts { items: 2, seen: 3, ends_seen: true, ..PageFacts::default() };
     let left_out = [("likes".to_owned(), 3)].into_iter().collect();
     vec![
         ("job_submitted", Message::JobSubmitted(JobSubmitted { job: job() })),
@@ -105,6 +111,10 @@ fn messages() -> Vec<(&'static str, Message)> {
             Message::Call(Call { again: true, attempt: 2, requests: 3, failing_since_ms: Some(1), ..call() }),
         ),
         ("call_along", Message::Call(Call { pointer: along(), ..call() })),
+        ("call_since", Message::Call(Call { since, ..call() })),
+        ("plan_marked", Message::Plan(Plan { fetches: vec![marked], ..Plan::nothing(job()) })),
+        ("outcome_seen", Message::Outcome(Outcome::Page { call: call(), facts: seen })),
+        ("plan_seen", Message::Plan(Plan { fetch_end: Some(FetchEnd::Seen), ..Plan::nothing(job()) })),
         ("plan_sliced", Message::Plan(Plan { pages: vec![sliced()], ..Plan::nothing(job()) })),
         ("outcome_page", Message::Outcome(Outcome::Page { call: call(), facts })),
         ("outcome_failed", Message::Outcome(Outcome::Failed { call: call(), failure: failure() })),

@@ -41,6 +41,8 @@ fn facts(items: u32) -> PageFacts {
         fingerprint: Fingerprint(1),
         repeated: false,
         took_ms: None,
+        seen: 0,
+        ends_seen: false,
     }
 }
 

@@ -43,6 +43,16 @@ impl Encoder {
         Self { kind, with_origin }
     }
 
+    /// What it writes.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self.kind {
+            Kind::Ndjson(_) => Format::Ndjson,
+            Kind::Json { .. } => Format::Json,
+            Kind::Csv(_) => Format::Csv,
+        }
+    }
+
     /// Items are copied, line by line, as they are: [`Encoder::lines`] may be given whole pages.
     #[must_use]
     pub fn copies_lines(&self) -> bool {

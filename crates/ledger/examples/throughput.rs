@@ -134,6 +134,7 @@ async fn run(ledger: &dyn Ledger, tree: bool, batch_of: Batch) -> Result<(), Led
         lane: Lane::Normal,
         idempotency: None,
         bounds: Bounds::default(),
+        extend: false,
     };
     ledger.submit(&job, 0).await?;
     let [mut begin, mut put, mut commit, mut all] = std::array::from_fn(|_| Spent::default());
@@ -173,7 +174,17 @@ fn first(job: JobId, tree: bool) -> Plan {
 fn fetch(job: JobId, parent: Option<FetchId>, step: &str, n: u64, pages: Vec<NewPages>) -> NewFetch {
     let params: Params = [("id", n as i64)].into_iter().collect();
     let fetch = FetchId::derive(job, parent, step, &params);
-    NewFetch { fetch, parent, step: step.into(), params, pages, failure: None, tolerated: false, after: Vec::new() }
+    NewFetch {
+        fetch,
+        parent,
+        step: step.into(),
+        params,
+        pages,
+        failure: None,
+        tolerated: false,
+        after: Vec::new(),
+        mark: None,
+    }
 }
 
 fn plan(call: &Call, tree: bool) -> Plan {
@@ -210,5 +221,5 @@ fn page(call: &Call, seq: &mut u64) -> Result<NewPage, LedgerError> {
         fingerprint: Fingerprint(*seq as i64),
         ..PageFacts::default()
     };
-    Ok(NewPage { call: call.call, fetch: call.fetch, job: call.job, step: call.step.clone(), facts, lines })
+    Ok(NewPage { call: call.call, fetch: call.fetch, job: call.job, step: call.step.clone(), facts, top: None, lines })
 }

@@ -27,6 +27,7 @@ mod ends;
 mod finish;
 mod jobs;
 mod keys;
+mod marks;
 mod new_pages;
 mod notices;
 mod out;
@@ -50,6 +51,7 @@ pub use ends::*;
 pub use finish::*;
 pub use jobs::*;
 pub use keys::*;
+pub use marks::*;
 pub use new_pages::*;
 pub use notices::*;
 pub use out::*;
@@ -170,6 +172,16 @@ macro_rules! conformance_checks {
             a_paused_job_stops_when_its_time_is_over
             what_a_paused_job_holds_no_more_goes_out_when_it_goes_on
             what_waited_for_what_is_pruned_with_the_tree
+            a_mark_is_the_highest_value_that_a_run_has_seen
+            what_a_fetch_began_from_stays
+            a_fetch_that_is_not_whole_keeps_its_mark
+            a_list_that_was_cut_keeps_its_mark
+            what_failed_below_keeps_the_marks_above_it
+            marks_are_shared_by_jobs_of_one_name_only
+            marks_are_listed_and_forgotten
+            a_mark_is_of_one_kind
+            a_fetch_without_a_mark_moves_none
+            runs_are_listed_from_the_one_that_takes_all
             whatever_happens_the_account_balances
         }
     };

@@ -100,6 +100,9 @@ pub struct JobRow {
     pub lane: Lane,
     /// Where it stands.
     pub state: JobState,
+    /// It takes only what is new.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub extend: bool,
     /// Why it failed or was stopped.
     pub reason: Option<String>,
     /// Unix ms.

@@ -14,6 +14,7 @@
 pub mod conformance;
 mod error;
 mod job;
+mod marks;
 mod notices;
 mod packed;
 mod patient;
@@ -26,12 +27,13 @@ mod tree;
 mod window;
 
 use async_trait::async_trait;
-use tidegate_contracts::{Call, CallId, FetchId, JobId, PageFacts, Plan};
+use tidegate_contracts::{Call, CallId, FetchId, JobId, Mark, PageFacts, Plan};
 
 pub use error::LedgerError;
 pub use job::{
     FailureGroup, JobCounts, JobFilter, JobRow, JobState, OutCall, OutGroup, Pace, SpecRow, StepRow, Waiting,
 };
+pub use marks::{MarkFilter, MarkRow};
 pub use notices::{Notice, NoticeRow, Notices, Then, Tried};
 pub use packed::{PACKED_MAX_BYTES, Packed};
 pub use patient::Patient;
@@ -60,6 +62,10 @@ pub trait Ledger: Send + std::marker::Sync {
 
     /// The newest job with this fingerprint, whoever's it is.
     async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError>;
+
+    /// The newest job with this fingerprint that takes all, or the oldest one if none does, and those after it, oldest
+    /// first: what they have brought together is what there is.
+    async fn runs(&self, fingerprint: &str) -> Result<Vec<JobRow>, LedgerError>;
 
     /// The job's specification, as submitted, and what else its calls need to know of it.
     async fn spec(&self, id: JobId) -> Result<Option<SpecRow>, LedgerError>;
@@ -142,6 +148,15 @@ pub trait Ledger: Send + std::marker::Sync {
     /// Since when the job's last pages were stored, at most `pages` of them; `None` before there is one.
     async fn pace(&self, job: JobId, pages: u32) -> Result<Option<Pace>, LedgerError>;
 
+    /// Marks: how far fetches of jobs of one name have seen what they ask for. In order of the job's name and of ids.
+    ///
+    /// They move in the transaction that finishes a job, for fetches that are whole: no call of them failed or was given
+    /// up, no guard or `limit` ended them, and nothing failed untolerated or was given up below them. Never backwards.
+    async fn marks(&self, filter: &MarkFilter) -> Result<Vec<MarkRow>, LedgerError>;
+
+    /// Forgets marks, whatever the filter says of pages. Returns how many. Idempotent.
+    async fn reset_marks(&self, filter: &MarkFilter) -> Result<u64, LedgerError>;
+
     /// Jobs to prune, those that finished first first.
     async fn prunable(&self, filter: &PruneFilter) -> Result<Vec<Prunable>, LedgerError>;
 
@@ -205,6 +220,8 @@ pub struct NewPage {
     pub step: String,
     /// What it said.
     pub facts: PageFacts,
+    /// Its highest value of those that tell what is new.
+    pub top: Option<Mark>,
     /// Its items.
     pub lines: Packed,
 }

@@ -12,9 +12,9 @@ use tidegate_daemon::{Flag, Status};
 use tokio::time::Instant;
 
 use crate::{
-    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
-    Submitted, Swept, Waiting, Windows,
+    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, MarkFilter,
+    MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows,
+    SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 /// The first pause before asking again; doubles with each further one.
@@ -82,6 +82,9 @@ ask_patiently! {
     jobs(filter: &JobFilter) -> Vec<JobRow>;
     lanes_open() -> Vec<OpenLane>;
     job_like(fingerprint: &str) -> Option<JobRow>;
+    runs(fingerprint: &str) -> Vec<JobRow>;
+    marks(filter: &MarkFilter) -> Vec<MarkRow>;
+    reset_marks(filter: &MarkFilter) -> u64;
     spec(id: JobId) -> Option<SpecRow>;
     stopped(jobs: &[JobId]) -> Vec<JobId>;
     paused(jobs: &[JobId]) -> Vec<JobId>;

@@ -26,6 +26,8 @@ pub struct NewJob {
     pub idempotency: Option<Idempotency>,
     /// What it may take.
     pub bounds: Bounds,
+    /// It takes only what is new since the last job of its tenant and name.
+    pub extend: bool,
 }
 
 /// What a job may take, before it ends as failed. Trying it again gives it all anew.

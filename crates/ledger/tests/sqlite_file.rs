@@ -25,6 +25,7 @@ fn job() -> NewJob {
         lane: Lane::Normal,
         idempotency: None,
         bounds: Bounds::default(),
+        extend: false,
     }
 }
 
@@ -41,6 +42,7 @@ async fn begin(ledger: &SqliteLedger) -> JobId {
         failure: None,
         tolerated: false,
         after: vec![],
+        mark: None,
     };
     let plan = Plan { fetches: vec![fetch], ..Plan::nothing(new.id) };
     ledger.commit(&[plan], &Windows::default(), 1).await.expect("begins");
@@ -66,7 +68,7 @@ fn page(job: JobId, n: u64, bytes: usize) -> NewPage {
     .take(bytes)
     .collect();
     let call = CallId::derive(fetch, &PagePointer::Number { page: n, size: 1 });
-    NewPage { call, fetch, job, step: "roots".into(), facts, lines: Packed::pack(&noise).expect("packs") }
+    NewPage { call, fetch, job, step: "roots".into(), facts, top: None, lines: Packed::pack(&noise).expect("packs") }
 }
 
 /// The error and its causes, as a person reads them.

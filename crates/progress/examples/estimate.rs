@@ -205,6 +205,7 @@ impl<'a> World<'a> {
             provider: String::new(),
             lane: Lane::Normal,
             state: JobState::Running,
+            extend: false,
             reason: None,
             submitted_at_ms: 0,
             started_at_ms: Some(0),

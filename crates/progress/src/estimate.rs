@@ -173,6 +173,7 @@ mod tests {
             provider: "mastodon".into(),
             lane: Lane::Normal,
             state: JobState::Running,
+            extend: false,
             reason: None,
             submitted_at_ms: since_ms,
             started_at_ms: Some(since_ms),

@@ -246,6 +246,7 @@ mod tests {
             provider: "mastodon".into(),
             lane: Lane::Normal,
             state,
+            extend: false,
             reason: None,
             submitted_at_ms: NOW,
             started_at_ms: Some(NOW),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use tidegate_answer::{Classifier, CountCall, ErrorRule, Pages, Reader, Slices};
+use tidegate_answer::{Classifier, CountCall, ErrorRule, Newness, Pages, Reader, Since, Slices};
 use tidegate_contracts::{PagePointer, Primitive};
 use tidegate_pagination::{Kind, Paging};
 
@@ -27,6 +27,7 @@ pub struct Endpoint {
     classifier: Arc<Classifier>,
     pages: Option<Pages>,
     count: Option<Count>,
+    since: Option<(Since, Newness)>,
     pub(crate) method: Method,
     path: PathTemplate,
     pub(crate) placement: Placement,
@@ -129,6 +130,17 @@ impl Endpoint {
         self.pages.as_ref()?.slices.as_ref()
     }
 
+    /// Tells what is new on its pages.
+    #[must_use]
+    pub fn newness(&self) -> Option<&Newness> {
+        self.since.as_ref().map(|(_, newness)| newness)
+    }
+
+    /// What is declared of what is new.
+    pub(crate) fn since(&self) -> Option<&Since> {
+        self.since.as_ref().map(|(since, _)| since)
+    }
+
     /// Tells its pages from failures.
     #[must_use]
     pub fn classifier(&self) -> &Classifier {
@@ -204,6 +216,9 @@ impl<'a> Endpoints<'a> {
         if let Some(slices) = declared.pages.as_ref().and_then(|pages| pages.slices.as_ref()) {
             check_slices(slices, declared, &params, &at.key("pages"), compiler);
         }
+        if let Some(since) = &declared.since {
+            check_since(since, declared, &at.key("since"), compiler);
+        }
         let method = declared.route.method();
         let is_safe = matches!(method, Method::GET | Method::HEAD);
         if is_safe && declared.send != Placement::Query {
@@ -218,6 +233,7 @@ impl<'a> Endpoints<'a> {
             classifier: self.classifier(declared, compiler.complete),
             pages: declared.pages.clone(),
             count,
+            since: declared.since.clone().map(|since| (since.clone(), Newness::new(&since))),
             method,
             path,
             placement: declared.send,
@@ -326,6 +342,20 @@ fn check_slices(
     }
     if declared.key.is_none() && declared.pages.as_ref().is_some_and(|pages| pages.total.is_none()) {
         compiler.add(&at.key("total"), "expected a total, or a key of the endpoint's items, needed with slices");
+    }
+}
+
+/// A range has an order and bounds of its own; and what asks for a page can't ask for what is new as well.
+fn check_since(since: &Since, declared: &file::Endpoint, at: &FieldPath, compiler: &mut Compiler<'_>) {
+    if declared.pages.as_ref().is_some_and(|pages| pages.slices.is_some()) {
+        compiler.add(at, "expected none, since its pages are read in slices");
+    }
+    let Some(param) = &since.param else { return };
+    if param.trim().is_empty() {
+        compiler.add(&at.key("param"), format!("expected the name of a parameter, found {param:?}"));
+    }
+    if declared.query.contains_key(param) {
+        compiler.add(&at.key("param"), format!("expected {param} under query or here, found it in both"));
     }
 }
 

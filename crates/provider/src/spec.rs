@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_answer::{Classifier, Reader};
-use tidegate_contracts::{PagePointer, Params, Primitive};
+use tidegate_contracts::{MarkId, PagePointer, Params, Primitive};
 use tidegate_limits::{Charge, HeaderNames};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_128;
@@ -173,6 +173,17 @@ impl Spec {
     /// When it can't be told: an operation that the values do not have, too much work.
     pub fn is_wanted(&self, step: &Step, item: Option<&Value>, parent: Option<&Params>) -> Result<bool, WhenError> {
         step.is_wanted(&Scope { item, parent, config: Some(&self.config), ..Scope::default() })
+    }
+
+    /// The mark of a fetch of `step`, where its endpoint tells what is new: the same for whatever asks for the same, in
+    /// the same way and by the same credential. A step with a `limit` has none, since it leaves out what it does not reach.
+    #[must_use]
+    pub fn mark(&self, step: &Step, params: &Params) -> Option<MarkId> {
+        let since = step.endpoint().since().filter(|_| step.paging().limit.is_none())?;
+        let provider = (self.provider.provider.as_str(), &self.config, self.job.credential.as_ref());
+        let asked = (provider, step.endpoint().name(), (&since.from, since.kind), step.id(), params);
+        // Names and primitives always serialise; were they not to, nothing would be kept.
+        serde_json::to_string(&asked).ok().map(|asked| MarkId::derive(&asked))
     }
 
     /// The request that makes a call.

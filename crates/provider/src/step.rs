@@ -1,8 +1,9 @@
 //! A step of a job, ready to use.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use tidegate_contracts::{Class, NewPages, PagePointer, Params, Primitive};
+use tidegate_contracts::{Class, Mark, NewPages, PagePointer, Params, Primitive};
 use tidegate_pagination::{Paging, begin, begin_range, shrink};
 
 use crate::barrier::Barrier;
@@ -110,6 +111,30 @@ impl Step {
     pub fn paging(&self) -> Paging {
         let paging = self.endpoint.paging();
         Paging { max_pages: self.max_pages.unwrap_or(paging.max_pages), limit: self.limit, ..paging }
+    }
+
+    /// How a fetch pages that takes only what is new: one page after the other where the newest items come first, so that
+    /// the first page that is known is the last that is asked for.
+    #[must_use]
+    pub fn paging_since(&self, since: Option<&Mark>) -> Paging {
+        let paging = self.paging();
+        Paging { in_order: paging.in_order || (since.is_some() && self.stops_at_seen()), ..paging }
+    }
+
+    /// A page whose last item is known is the last one that a fetch of what is new asks for.
+    #[must_use]
+    pub fn stops_at_seen(&self) -> bool {
+        self.endpoint.since().is_some_and(|since| since.stop_at_seen)
+    }
+
+    /// The parameters of a call that takes only what is new.
+    #[must_use]
+    pub fn params_since<'a>(&self, params: &'a Params, since: Option<&Mark>) -> Cow<'a, Params> {
+        let param = self.endpoint.since().and_then(|since| since.param.as_ref());
+        let Some((param, since)) = param.zip(since) else { return Cow::Borrowed(params) };
+        let mut params = params.clone();
+        params.0.insert(param.clone(), since.value());
+        Cow::Owned(params)
     }
 
     /// The pages that a fetch with these parameters begins with; none where its range is empty. `made_at_ms`: when the job

@@ -426,3 +426,21 @@ fn a_job_may_hold_its_provider_and_errors_point_into_it() {
         tidegate_provider::parse_job_with_provider("{provider: shop, steps: [{id: a, call: b}]}", "body").unwrap();
     assert_eq!((job.file.provider.as_str(), provider.is_none()), ("shop", true));
 }
+
+#[test]
+fn what_tells_what_is_new_is_checked() {
+    check_below_head(&[
+        (
+            "endpoints:\n  a:\n    get: /a\n    items: \"$[*]\"\n    since: { from: id, as: date }\n",
+            &["p.yaml:8:28: endpoints.a.since.as: expected one of number, time, text, found \"date\""],
+        ),
+        (
+            "endpoints:\n  a:\n    get: /a\n    items: \"$[*]\"\n    since: { from: id }\n",
+            &["p.yaml:8:20: endpoints.a.since.from: expected a JSONPath such as `$.data.items[*]`, found `id`"],
+        ),
+        (
+            "endpoints:\n  a:\n    get: /a\n    query: { since_id: '1' }\n    since: { from: $.id, param: since_id }\n",
+            &["p.yaml:8:33: endpoints.a.since.param: expected since_id under query or here, found it in both"],
+        ),
+    ]);
+}

@@ -59,6 +59,7 @@ mod tests {
             provider: "mastodon".into(),
             lane: Lane::Normal,
             state: JobState::Failed,
+            extend: false,
             reason: None,
             submitted_at_ms: 1,
             started_at_ms: Some(2),

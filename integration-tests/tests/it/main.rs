@@ -25,6 +25,7 @@ mod page_kinds;
 mod pagination;
 mod plan;
 mod process;
+mod since;
 mod stops;
 mod tap;
 mod telemetry;

@@ -98,9 +98,13 @@ pub(crate) async fn give_back(shared: &Shared, call: &Call, report: Report) {
 
 /// Classifies and reads an answer; a large one elsewhere.
 async fn read(spec: &Arc<Spec>, call: &Call, answer: Answer, now_ms: i64) -> anyhow::Result<Judged> {
-    let (spec, step, pointer) = (Arc::clone(spec), call.step.clone(), call.pointer.clone());
+    let (spec, step) = (Arc::clone(spec), call.step.clone());
+    let (pointer, since) = (call.pointer.clone(), call.since.clone());
     let large = answer.body.len() > READ_HERE_MAX_BYTES;
-    let read = move || spec.step(&step).map(|step| judge(step.endpoint(), &pointer, &answer, now_ms));
+    let read = move || {
+        let endpoint = spec.step(&step)?.endpoint();
+        Some(judge(endpoint, (&pointer, since.as_ref()), &answer, now_ms))
+    };
     let judged = if large { tokio::task::spawn_blocking(read).await? } else { read() };
     judged.with_context(|| format!("the job has no step {}", call.step))
 }
@@ -150,6 +154,7 @@ pub(crate) async fn store(
         job: call.job,
         step: call.step.clone(),
         facts,
+        top: page.top,
         lines: Packed::pack(&page.lines)?,
     };
     drop(page.lines);

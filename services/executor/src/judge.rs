@@ -1,7 +1,7 @@
 //! What an answer is: a page, or trouble of a class. Pure.
 
-use tidegate_answer::{PageRead, Verdict};
-use tidegate_contracts::{Class, Failure, PagePointer};
+use tidegate_answer::{PageRead, Unreadable, Verdict};
+use tidegate_contracts::{Class, Failure, Mark, PagePointer};
 use tidegate_egress::{Answer, EgressError, Failure as Failed, Sent};
 use tidegate_limits::headers::retry_after;
 use tidegate_provider::Endpoint;
@@ -29,11 +29,21 @@ pub(crate) struct Trouble {
     pub(crate) sent: bool,
 }
 
-/// Judges an answer.
-pub(crate) fn judge(endpoint: &Endpoint, pointer: &PagePointer, answer: &Answer, now_ms: i64) -> Judged {
+/// Judges the answer to a call of what `pointer` points at, `since` the mark of earlier runs.
+pub(crate) fn judge(
+    endpoint: &Endpoint,
+    (pointer, since): (&PagePointer, Option<&Mark>),
+    answer: &Answer,
+    now_ms: i64,
+) -> Judged {
     let status = answer.status.as_u16();
+    let read = || {
+        let mut page = endpoint.reader_of(pointer).read(&answer.headers, &answer.body, &answer.url)?;
+        endpoint.newness().map_or(Ok(()), |newness| newness.apply(&mut page, since))?;
+        Ok::<_, Unreadable>(page)
+    };
     match endpoint.classifier().classify(answer.status, &answer.headers, &answer.body) {
-        Verdict::Page => match endpoint.reader_of(pointer).read(&answer.headers, &answer.body, &answer.url) {
+        Verdict::Page => match read() {
             Ok(page) => Judged::Page(page),
             Err(error) => Judged::Trouble(Trouble {
                 failure: Failure { class: error.class(), status: Some(status), message: error.to_string() },

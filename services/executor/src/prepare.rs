@@ -43,10 +43,11 @@ pub(crate) fn prepare(
         Some(credential) => redact_credential(&text, credential),
         None => text,
     };
+    let params = step.params_since(&call.params, call.since.as_ref());
     let parts = spec
-        .request(step, &call.params, &call.pointer, credential.as_deref())
+        .request(step, &params, &call.pointer, credential.as_deref())
         .map_err(|error| failure(Class::Invalid, hidden(chain(&error))))?;
-    let shape = CallShape { params: &call.params, pointer: &call.pointer, ordinal: call.ordinal };
+    let shape = CallShape { params: &params, pointer: &call.pointer, ordinal: call.ordinal };
     let caller = Caller { egress: by.egress, credential: name, tenant: Some(by.tenant) };
     let charges = spec.charges(step, &shape, &caller).map_err(|error| failure(Class::Invalid, chain(&error)))?;
     let endpoint = step.endpoint();

@@ -72,7 +72,7 @@ pub async fn probe(
         let names = spec.header_names(&charge.limit)?;
         Some((charge.limit.clone(), read_headers(names, now_ms, &header)))
     });
-    let page = match judge(step.endpoint(), &call.pointer, &answer, now_ms) {
+    let page = match judge(step.endpoint(), (&call.pointer, call.since.as_ref()), &answer, now_ms) {
         Judged::Page(mut page) => {
             if let Some(Next::Url(url)) = &mut page.facts.next {
                 *url = spec.strip_secrets(step, url, prepared.credential.as_deref());

@@ -43,6 +43,7 @@ mod rate;
 mod route;
 mod routes;
 mod serve;
+mod since;
 mod start;
 mod stop;
 mod submit;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tidegate_ledger::{Idempotency, JobFilter, JobState};
 use tidegate_provider::{JobFile, Part, ProviderFile, Source, Spec, parse_job_with_provider};
@@ -36,6 +37,11 @@ pub(crate) fn routes() -> Vec<Route> {
         description: "1 to 255 visible ASCII characters. The same key with the same body is the same job, however often \
                       it is sent; with another body it is refused.",
     }];
+    const QUERY: &[Parameter] = &[Parameter {
+        name: "extend",
+        kind: "boolean",
+        description: "Take only what is new since the last job of this name, where endpoints tell (`since`).",
+    }];
     vec![
         Route::post("/v1/jobs", post)
             .needs(Scope::Submit)
@@ -45,6 +51,7 @@ pub(crate) fn routes() -> Vec<Route> {
                  provider file; a job that brings its own may name a credential only with a key of the scope admin, since \
                  its file says where the credential is sent.",
             )
+            .query(QUERY)
             .headers(HEADERS)
             .body(Content::File("JobFile"))
             .answers(202, "It is stored and will be done.", Some(Content::Json("Submitted")))
@@ -52,14 +59,23 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    extend: bool,
+}
+
 async fn post(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
+    Query(Wanted { extend }): Query<Wanted>,
     headers: HeaderMap,
     FileText(text): FileText,
 ) -> Response {
     let standing = app.rates.take(&caller.id, app.now_ms());
-    let taken = if standing.refused { Err(too_many(standing)) } else { take(&app, &caller, &headers, &text).await };
+    let taken =
+        if standing.refused { Err(too_many(standing)) } else { take(&app, &caller, &headers, (&text, extend)).await };
     let mut response = match taken {
         Ok(taken) => accepted(taken),
         Err(problem) => problem.into_response(),
@@ -68,8 +84,8 @@ async fn post(
     response
 }
 
-async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Result<Taken, Problem> {
-    let idempotency = idempotency(headers, text)?;
+async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, (text, extend): (&str, bool)) -> Result<Taken, Problem> {
+    let idempotency = idempotency(headers, text, extend)?;
     // Given back when this ends, however it does.
     let _turn = match &idempotency {
         Some(Idempotency { key, .. }) => {
@@ -85,7 +101,7 @@ async fn take(app: &App, caller: &KeyRow, headers: &HeaderMap, text: &str) -> Re
     check_open(app, caller).await?;
     check_name(app, caller, provider.provider.as_str()).await?;
     let (job, tenant) = (job.file, caller.tenant.to_string());
-    match submit(&app.deps.intake(), Submission { tenant, name, job, provider, idempotency }).await {
+    match submit(&app.deps.intake(), Submission { tenant, name, job, provider, idempotency, extend }).await {
         Ok(taken) => Ok(taken),
         Err(SubmitError::Untold { job, source }) => {
             tracing::warn!(job.id = %job, error = &source as &dyn std::error::Error, "the sweeper will find the job");
@@ -188,7 +204,7 @@ async fn check_name(app: &App, caller: &KeyRow, name: &str) -> Result<(), Proble
 }
 
 /// The key, as it is or in quotes as the IETF's draft has it (draft-ietf-httpapi-idempotency-key-header-07).
-fn idempotency(headers: &HeaderMap, text: &str) -> Result<Option<Idempotency>, Problem> {
+fn idempotency(headers: &HeaderMap, text: &str, extend: bool) -> Result<Option<Idempotency>, Problem> {
     let mut sent = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(header) = sent.next() else { return Ok(None) };
     let refuse = |detail: &str| Err(Problem::new(Kind::BadIdempotencyKey, detail));
@@ -200,7 +216,9 @@ fn idempotency(headers: &HeaderMap, text: &str) -> Result<Option<Idempotency>, P
     if !(1..=KEY_MAX_CHARS).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return refuse("expected 1 to 255 visible ASCII characters");
     }
-    let body_hash = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    // A job's text can't end so.
+    let hash = Sha256::new().chain_update(text).chain_update(if extend { "\0extend" } else { "" }).finalize();
+    let body_hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(Idempotency { key: key.to_owned(), body_hash }))
 }
 

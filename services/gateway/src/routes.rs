@@ -11,7 +11,8 @@ use crate::finish::finish;
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::{
-    credentials, docs, events, explain, health, items, jobs, keys, limits, pages, plan, post_job, providers, stop, tree,
+    credentials, docs, events, explain, health, items, jobs, keys, limits, pages, plan, post_job, providers, since,
+    stop, tree,
 };
 
 /// All routes, in the order of the document.
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Route> {
         pages::routes(),
         events::routes(),
         stop::routes(),
+        since::routes(),
         providers::routes(),
         credentials::routes(),
         keys::routes(),

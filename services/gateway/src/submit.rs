@@ -35,6 +35,8 @@ pub struct Submission {
     pub provider: ProviderFile,
     /// What makes submitting it twice one submission; without, each is a job.
     pub idempotency: Option<Idempotency>,
+    /// It takes only what is new since the last job of its tenant and name.
+    pub extend: bool,
 }
 
 /// What came of a submission that is good.
@@ -89,7 +91,7 @@ pub enum SubmitError {
 /// [`SubmitError`].
 #[tracing::instrument(name = "submit", skip_all)]
 pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, SubmitError> {
-    let Submission { tenant, name, job, provider, idempotency } = submission;
+    let Submission { tenant, name, job, provider, idempotency, extend } = submission;
     let spec = Spec::compile(job.clone(), provider.clone()).map_err(SubmitError::Problems)?;
     let refused = if intake.bus.pushes() { Vec::new() } else { refuse_push(&job) };
     if !refused.is_empty() {
@@ -108,6 +110,7 @@ pub async fn submit(intake: &Intake, submission: Submission) -> Result<Taken, Su
         lane,
         idempotency,
         bounds,
+        extend,
     };
     let now_ms = (intake.clock)();
     match intake.ledger.submit(&new, now_ms).await? {

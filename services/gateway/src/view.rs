@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidegate_contracts::Lane;
-use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, NoticeRow, StepRow, Waiting};
+use tidegate_ledger::{FailedCall, FailureGroup, FetchRow, JobCounts, JobRow, MarkRow, NoticeRow, StepRow, Waiting};
 use tidegate_progress::Estimate;
 
 use crate::economy::Economy;
@@ -22,6 +22,9 @@ pub(crate) struct Job {
     pub(crate) lane: Lane,
     /// `submitted`, `running`, `succeeded`, `failed` or `cancelled`; the last three are final.
     pub(crate) state: &'static str,
+    /// It takes only what is new since the last job of its name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) extend: bool,
     /// Why it failed or was stopped.
     pub(crate) reason: Option<String>,
     /// Unix ms.
@@ -99,6 +102,7 @@ impl From<JobRow> for Job {
             provider: row.provider,
             lane: row.lane,
             state: row.state.name(),
+            extend: row.extend,
             reason: row.reason,
             submitted_at_ms: row.submitted_at_ms,
             started_at_ms: row.started_at_ms,
@@ -353,6 +357,50 @@ impl From<FetchRow> for Fetch {
             items: row.items,
             created_at_ms: row.created_at_ms,
             finished_at_ms: row.finished_at_ms,
+        }
+    }
+}
+
+/// A page of marks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MarkList {
+    /// In order of the jobs' names.
+    pub(crate) marks: Vec<Mark>,
+    /// `after` of the next page; null at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// How far jobs of a name have seen what one fetch asks for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Mark {
+    /// Name of the jobs.
+    pub(crate) job: String,
+    /// Their step.
+    pub(crate) step: String,
+    /// Parameters of the fetch.
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    pub(crate) params: Box<RawValue>,
+    /// The highest value that was seen; what is above it is new.
+    pub(crate) value: String,
+    /// How values compare: `number`, `time` or `text`.
+    pub(crate) kind: &'static str,
+    /// Id of the job that has seen it.
+    pub(crate) seen_by: String,
+    /// When that job had finished, Unix ms.
+    pub(crate) moved_at_ms: i64,
+}
+
+impl From<MarkRow> for Mark {
+    fn from(row: MarkRow) -> Self {
+        Self {
+            job: row.job_name,
+            step: row.step,
+            // What is stored was written as JSON.
+            params: RawValue::from_string(row.params).unwrap_or_default(),
+            value: row.value.shown(),
+            kind: row.value.kind().name(),
+            seen_by: row.job.to_string(),
+            moved_at_ms: row.moved_at_ms,
         }
     }
 }

@@ -124,6 +124,7 @@ async fn submit(ledger: &dyn Ledger, of: &Workload) -> Result<Vec<JobId>, Error>
             lane: Lane::Normal,
             idempotency: None,
             bounds: Bounds::default(),
+            extend: false,
         };
         ledger.submit(&job, now_ms()).await?;
         jobs.push(job.id);
@@ -268,6 +269,7 @@ fn answer(of: &Workload, call: Call) -> Result<(NewPage, Outcome), Error> {
         step: call.step.clone(),
         facts: facts.clone(),
         lines,
+        top: None,
     };
     Ok((page, Outcome::Page { call, facts }))
 }

@@ -110,9 +110,13 @@ fn make(spec: &Spec, job: JobId, item: Option<Item>, step: &Step) -> Option<NewF
         failure: None,
         tolerated: false,
         after: Vec::new(),
+        mark: None,
     };
     Some(match made {
-        Ok((params, pages)) => NewFetch { pages, ..new(params) },
+        Ok((params, pages)) => {
+            let mark = spec.mark(step, &params);
+            NewFetch { pages, mark, ..new(params) }
+        }
         Err(message) => {
             // Named by where the item stands, since it has no parameters to be named by.
             let place = item.map(|item| {

@@ -1,7 +1,9 @@
 //! From an outcome to a plan, purely.
 
-use tidegate_contracts::{Call, CallEnd, Class, End, Failure, JobId, NewFetch, Outcome, PageFacts, PagePointer, Plan};
-use tidegate_pagination::advance;
+use tidegate_contracts::{
+    Call, CallEnd, Class, End, Failure, FetchEnd, JobId, NewFetch, Outcome, PageFacts, PagePointer, Plan,
+};
+use tidegate_pagination::{Advance, advance};
 use tidegate_provider::{OnFailure, Spec};
 
 use crate::fetches;
@@ -36,7 +38,12 @@ fn page(spec: &Spec, call: &Call, facts: &PageFacts, lines: &[u8]) -> Plan {
     let Some(step) = spec.step(&call.step) else {
         return unknown_step(call);
     };
-    let next = advance(&step.paging(), &call.pointer, call.ordinal, facts);
+    let next = if facts.ends_seen && step.stops_at_seen() {
+        Advance { end: Some(FetchEnd::Seen), ..Advance::default() }
+    } else {
+        // What was left out is in the provider's list all the same.
+        advance(&step.paging_since(call.since.as_ref()), &call.pointer, call.ordinal, &facts.as_answered())
+    };
     let (fetches, left_out) = fetches::of_items(spec, call, lines);
     let fail_job = fails_job(spec, &fetches);
     Plan {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tidegate_contracts::{
-    Call, CallId, Envelope, FetchId, Fingerprint, JobId, Lane, Message, NewFetch, Outcome, PageFacts, PagePointer,
-    Params, Plan,
+    Call, CallId, Envelope, FetchEnd, FetchId, Fingerprint, JobId, Lane, Mark, Message, NewFetch, NewPages, Outcome,
+    PageFacts, PagePointer, Params, Plan,
 };
 use tidegate_planner::{begin, plan};
 use tidegate_provider::{Spec, parse_job, parse_provider};
@@ -16,6 +16,8 @@ config: { deep: { default: true } }
 endpoints:
   list: { get: /list, items: "$[*]", key: "$.id", pages: { offset: offset, size: { param: limit, max: 10 } } }
   of: { get: "/of/{id}", items: "$[*]", key: "$.id" }
+  new: { get: /new, params: [q], items: "$[*]", pages: { offset: offset, size: { param: limit, max: 10 } },
+         since: { from: "$.id", stop_at_seen: true } }
 "#;
 
 fn spec(steps: &str) -> Spec {
@@ -48,6 +50,7 @@ fn call(fetch: &NewFetch, pointer: PagePointer) -> Call {
         params: fetch.params.clone(),
         pointer,
         ordinal: 0,
+        since: None,
         attempt: 0,
         requests: 1,
         failing_since_ms: None,
@@ -67,6 +70,8 @@ fn page(spec: &Spec, fetch: &NewFetch, items: &[serde_json::Value]) -> Plan {
         fingerprint: Fingerprint(1),
         repeated: false,
         took_ms: None,
+        seen: 0,
+        ends_seen: false,
     };
     let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
     plan(spec, &Outcome::Page { call: call(fetch, PagePointer::First), facts }, lines.as_bytes())
@@ -230,6 +235,8 @@ fn messages_do_not_grow_with_the_page_or_the_item() {
         fingerprint: Fingerprint(1),
         repeated: false,
         took_ms: None,
+        seen: 0,
+        ends_seen: false,
     };
     let outcome = |total| Outcome::Page {
         call: call(&followers, PagePointer::First),
@@ -247,4 +254,35 @@ fn a_parameter_that_is_no_primitive_or_too_long_does_not_travel() {
     assert!(plan.fetches.iter().all(|fetch| fetch.failure.is_some()));
     assert!(bytes(Message::Plan(plan)) < 3_000);
     assert_eq!(Params::CANONICAL_MAX_BYTES, 16_384);
+}
+
+/// What is planned after the first page of what is new since 5.
+fn new_page(facts: PageFacts) -> Plan {
+    let spec = spec("- { id: new, call: new }\n");
+    let fetch = begin(&spec, job()).fetches.remove(0);
+    let call = Call { since: Mark::read("5", None).ok(), ..call(&fetch, PagePointer::Offset { offset: 0, size: 10 }) };
+    plan(&spec, &Outcome::Page { call, facts }, b"")
+}
+
+#[test]
+fn a_fetch_of_what_is_new_ends_where_an_earlier_one_began_and_never_because_nothing_was_kept() {
+    let ends = new_page(PageFacts { items: 4, seen: 6, ends_seen: true, total: Some(900), ..PageFacts::default() });
+    assert_eq!((ends.pages, ends.fetch_end), (vec![], Some(FetchEnd::Seen)));
+    // A page whose first items were seen, as pinned ones; and the next page alone, though the total is known.
+    let goes_on = new_page(PageFacts { items: 0, seen: 10, total: Some(900), ..PageFacts::default() });
+    assert_eq!((goes_on.pages.iter().map(NewPages::count).sum::<u64>(), goes_on.fetch_end), (1, None));
+    let blank = new_page(PageFacts { total: Some(900), ..PageFacts::default() });
+    assert_eq!((blank.pages.len(), blank.fetch_end), (1, None), "a blank page in the middle ends nothing");
+}
+
+#[test]
+fn what_asks_for_the_same_has_one_mark_and_what_asks_for_less_has_none() {
+    let mark = |steps: &str| begin(&spec(steps), job()).fetches[0].mark;
+    let of = mark("- { id: new, call: new, with: { q: a } }\n");
+    assert!(of.is_some());
+    assert_eq!(of, mark("- { id: new, call: new, with: { q: a }, on_failure: continue }\n"));
+    assert_ne!(of, mark("- { id: new, call: new, with: { q: b } }\n"));
+    assert_ne!(of, mark("- { id: other, call: new, with: { q: a } }\n"));
+    assert_eq!(mark("- { id: new, call: new, limit: 5 }\n"), None);
+    assert_eq!(mark("- { id: new, call: list }\n"), None);
 }

@@ -124,6 +124,8 @@ fn answer(seed: u64, call: &Call) -> (Outcome, Vec<u8>) {
         fingerprint: Fingerprint(i64::from_be_bytes(*bytes)),
         repeated: false,
         took_ms: None,
+        seen: 0,
+        ends_seen: false,
     };
     let lines = items.iter().fold(String::new(), |mut lines, id| {
         let _ = writeln!(lines, "{{\"id\":{id}}}");
@@ -148,6 +150,7 @@ async fn run(spec: &Spec, seed: u64, schedule: u64) -> JobRow {
         lane: tidegate_contracts::Lane::Normal,
         idempotency: None,
         bounds: Bounds::default(),
+        extend: false,
     };
     ledger.submit(&new, NOW).await.expect("submits");
     let windows = Windows { calls: [1 + chance.below(6) as u32; 4], lease_ms: LEASE, ..Windows::default() };
@@ -221,6 +224,7 @@ impl Ring<'_> {
                 job: call.job,
                 step: call.step.clone(),
                 facts: facts.clone(),
+                top: None,
                 lines: Packed::pack(&lines).expect("packs"),
             };
             self.ledger.put_pages(&[page], self.now_ms).await.expect("stores");

@@ -52,8 +52,14 @@ async fn main() -> anyhow::Result<()> {
     let mut took_ms = Vec::with_capacity(JOBS);
     for _ in 0..JOBS {
         let (tenant, idempotency) = (DEFAULT_TENANT.to_owned(), None);
-        let submission =
-            Submission { tenant, idempotency, name: "idle".to_owned(), job: job.clone(), provider: provider.clone() };
+        let submission = Submission {
+            tenant,
+            idempotency,
+            name: "idle".to_owned(),
+            job: job.clone(),
+            provider: provider.clone(),
+            extend: false,
+        };
         let started = Instant::now();
         let id = submit(&gateway, submission).await?.job();
         while parts.ledger.pages_after(id, 0, 1).await?.is_empty() {

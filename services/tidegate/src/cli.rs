@@ -94,6 +94,9 @@ pub(crate) enum Command {
     Resume(JobOf),
     /// Makes the failed and cancelled calls of a gateway's job again, and nothing else.
     Retry(JobOf),
+    /// Lists and forgets how far jobs have seen what they ask for: what `--extend` goes on from.
+    #[command(subcommand)]
+    Since(Since),
     /// Keeps provider files at a gateway.
     #[command(subcommand)]
     Providers(Providers),
@@ -146,6 +149,10 @@ pub(crate) struct Run {
     /// Starts anew instead of going on with the job in the state file.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Runs the job again once it is done, takes only what is new since then (`since` in the provider file), and appends it
+    /// to the output.
+    #[arg(long, conflicts_with = "fresh")]
+    pub(crate) extend: bool,
     #[command(flatten)]
     pub(crate) calls: Calls,
     /// Most requests on the wire at once [default: the job's `max_in_flight`, else 32].
@@ -658,6 +665,9 @@ pub(crate) struct Submit {
     /// The same key with the same job is the same submission, however often it is sent: for cron, and for retries.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+    /// Takes only what is new since the last job of this name (`since` in the provider file).
+    #[arg(long)]
+    pub(crate) extend: bool,
     /// Waits until the job is finished; a failed job exits with 1.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -695,6 +705,53 @@ pub(crate) struct Jobs {
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Since {
+    /// Lists the highest value that each fetch has seen: the next run takes what is above it.
+    List(ListMarks),
+    /// Forgets them, so that the next run reads everything again.
+    Reset(ResetMarks),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListMarks {
+    /// Of jobs of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    /// Of this step.
+    #[arg(long)]
+    pub(crate) step: Option<String>,
+    /// The state file; without it, those of a gateway.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Those after these: what ended the page before.
+    #[arg(long, value_name = "NEXT")]
+    pub(crate) after: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) limit: u32,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetMarks {
+    /// Of jobs of this name.
+    #[arg(value_name = "NAME")]
+    pub(crate) job: String,
+    /// Only of this step.
+    #[arg(long)]
+    pub(crate) step: Option<String>,
+    /// The state file; without it, those of a gateway.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) gateway: Gateway,
 }

@@ -1,5 +1,6 @@
 //! `tidegate`: the command line, and the whole ring in one process.
 
+mod appended;
 mod cli;
 mod client;
 mod command;

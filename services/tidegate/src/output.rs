@@ -2,7 +2,8 @@
 //!
 //! What is written is always whole: files appear under their name when the job has ended; until then they stand beside
 //! it as `.part`. What is no plain file (a pipe, a device) is written where it is. Nothing remembers how far a file was
-//! written: one that was not finished is written anew, which costs little, and so every item comes out exactly once.
+//! written: one that was not finished is written anew, which costs little, and so every item comes out exactly once. Only
+//! what is appended to is copied first ([`crate::appended`]).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_answer::Seen;
-use tidegate_formats::{Encoder, LeftOut, Origin};
+use tidegate_formats::{Encoder, Format, LeftOut, Origin};
 use tidegate_ledger::{LedgerError, PageRow};
 use tidegate_provider::Spec;
 
@@ -32,6 +33,14 @@ pub(crate) enum OutputError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// It is appended to, and its format has an end or a head.
+    #[error("can't append to {path}: expected ndjson, found {format}; name another file, or run without --extend")]
+    Append {
+        /// Which.
+        path: String,
+        /// How it is written.
+        format: &'static str,
     },
     /// A page does not unpack.
     #[error("can't read a stored page")]
@@ -76,6 +85,8 @@ enum Target {
 pub(crate) struct Outlet {
     sink: Sink,
     encoder: Encoder,
+    /// It has the items of the run whose pages come, or is not for them.
+    skips: bool,
 }
 
 /// One place that is written to.
@@ -86,21 +97,35 @@ pub(crate) struct Sink {
     out: Box<dyn Write + Send>,
 }
 
+/// The plain files that an output is written to.
+pub(crate) fn plain_files(output: &Output, spec: &Spec) -> Vec<PathBuf> {
+    let Some(path) = output.output.as_ref().filter(|path| path.as_os_str() != "-") else { return Vec::new() };
+    let files = if is_folder(path) { outlets_of(output, spec, path) } else { vec![(String::new(), path.clone())] };
+    files.into_iter().filter_map(|(_, path)| plain(&path)).collect()
+}
+
+/// The steps of a folder's files, with their files.
+fn outlets_of(output: &Output, spec: &Spec, folder: &Path) -> Vec<(String, PathBuf)> {
+    let format = output.format.unwrap_or_default();
+    let wanted = |step: &&str| output.steps.is_empty() || output.steps.iter().any(|only| only == step);
+    let steps = spec.steps().iter().map(tidegate_provider::Step::id).filter(wanted);
+    steps.map(|step| (step.to_owned(), folder.join(format!("{step}.{}", format.name())))).collect()
+}
+
 impl Writer {
     /// Opens the output, so that one that can't be written is known before anything is called. `None`: there is none.
     pub(crate) fn open(output: &Output, spec: Arc<Spec>) -> Result<Option<Self>, OutputError> {
         let Some(path) = &output.output else { return Ok(None) };
-        let outlet =
-            |sink, format| Outlet { sink, encoder: Encoder::new(format, output.columns.clone(), output.with_origin) };
+        let outlet = |sink, format| Outlet {
+            sink,
+            encoder: Encoder::new(format, output.columns.clone(), output.with_origin),
+            skips: false,
+        };
         let target = if is_folder(path) {
             std::fs::create_dir_all(path).map_err(|source| write_error(path, source))?;
             let format = output.format.unwrap_or_default();
-            let wanted = |step: &&str| output.steps.is_empty() || output.steps.iter().any(|only| only == step);
-            let steps = spec.steps().iter().map(tidegate_provider::Step::id).filter(wanted);
-            let outlets = steps.map(|step| {
-                let sink = Sink::file(&path.join(format!("{step}.{}", format.name())))?;
-                Ok((step.to_owned(), outlet(sink, format)))
-            });
+            let outlets = outlets_of(output, &spec, path).into_iter();
+            let outlets = outlets.map(|(step, path)| Ok((step, outlet(Sink::file(&path)?, format))));
             Target::Folder(path.clone(), outlets.collect::<Result<_, OutputError>>()?)
         } else {
             Target::One(outlet(Sink::open(path)?, output.format_of(path)))
@@ -108,6 +133,26 @@ impl Writer {
         let only = output.steps.iter().cloned().collect();
         let (seen, written) = (Seen::new(KEYS_MAX), Written::default());
         Ok(Some(Self { spec, target, only, seen, written }))
+    }
+
+    /// Appends to what stands in its files already.
+    pub(crate) fn append(&mut self) -> Result<(), OutputError> {
+        self.outlets().try_for_each(|outlet| {
+            let Some(path) = outlet.sink.path.clone().filter(|path| path.exists()) else { return Ok(()) };
+            let is_empty = std::fs::metadata(&path).map_or(true, |found| found.len() == 0);
+            if !is_empty && outlet.encoder.format() != Format::Ndjson {
+                let (path, format) = (outlet.sink.name.clone(), outlet.encoder.format().name());
+                return Err(OutputError::Append { path, format });
+            }
+            let copied = File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut outlet.sink.out));
+            copied.map(drop).map_err(|source| outlet.sink.error(source))
+        })
+    }
+
+    /// From now on pages of another run come, which these of its plain files have already; what is no plain file has them
+    /// if `elsewhere` says so.
+    pub(crate) fn next_run(&mut self, has: impl Fn(&Path) -> bool, elsewhere: bool) {
+        self.outlets().for_each(|outlet| outlet.skips = outlet.sink.path.as_deref().map_or(elsewhere, &has));
     }
 
     /// Writes the items of a page.
@@ -128,6 +173,9 @@ impl Writer {
                 }
             },
         };
+        if outlet.skips {
+            return Ok(());
+        }
         if reader.is_none() && outlet.encoder.copies_lines() {
             self.written.items += u64::from(page.items);
             return outlet.sink.write(&[&lines]);
@@ -170,7 +218,7 @@ impl Outlet {
     /// Opens one, a file or `-`.
     pub(crate) fn open(output: &Output, path: &Path) -> Result<Self, OutputError> {
         let encoder = Encoder::new(output.format_of(path), output.columns.clone(), output.with_origin);
-        Ok(Self { sink: Sink::open(path)?, encoder })
+        Ok(Self { sink: Sink::open(path)?, encoder, skips: false })
     }
 
     /// Writes a line that says itself where its item is from, if the output was told so.
@@ -217,14 +265,15 @@ impl Sink {
 
     fn file(path: &Path) -> Result<Self, OutputError> {
         let name = path.display().to_string();
-        // A link stays what it is: `/dev/stdout` is one.
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let is_plain = std::fs::metadata(&path).map_or(true, |found| found.is_file());
+        let plain = plain(path);
         // A folder in its place can't be opened, which is known now and not when all is fetched.
-        let opened = if is_plain { File::create(part(&path)) } else { File::options().write(true).open(&path) };
+        let opened = match &plain {
+            Some(path) => File::create(part(path)),
+            None => File::options().write(true).open(path),
+        };
         let file = opened.map_err(|source| OutputError::Write { path: name.clone(), source })?;
         let out = Box::new(BufWriter::with_capacity(BUFFER_BYTES, file));
-        Ok(Self { name, path: is_plain.then_some(path), out })
+        Ok(Self { name, path: plain, out })
     }
 
     pub(crate) fn write(&mut self, pieces: &[&[u8]]) -> Result<(), OutputError> {
@@ -264,7 +313,15 @@ impl Drop for Sink {
     }
 }
 
-fn part(path: &Path) -> PathBuf {
+/// Where a plain file stands or will stand; `None` where something else does. A link stays what it is: `/dev/stdout` is one.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| absolute());
+    std::fs::metadata(&path).map_or(true, |found| found.is_file()).then_some(path)
+}
+
+/// Where a plain file stands until it is whole.
+pub(crate) fn part(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     name.into()

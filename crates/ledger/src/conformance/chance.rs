@@ -173,6 +173,7 @@ impl Script {
             params: fetch.params.clone(),
             pointer,
             ordinal: 0,
+            since: None,
             attempt: 0,
             requests: 0,
             failing_since_ms: None,

@@ -85,6 +85,7 @@ pub async fn a_released_call_says_all_that_an_executor_needs(ledger: &dyn Ledger
         params,
         pointer,
         ordinal: 4,
+        since: None,
         attempt: 0,
         requests: 0,
         failing_since_ms: None,

@@ -116,6 +116,7 @@ pub(super) fn new_job(name: &str) -> NewJob {
         lane: Lane::Normal,
         idempotency: None,
         bounds: Bounds::default(),
+        extend: false,
     }
 }
 
@@ -123,7 +124,17 @@ pub(super) fn new_job(name: &str) -> NewJob {
 pub(super) fn fetch(job: JobId, parent: Option<FetchId>, step: &str, n: i64, pages: Vec<NewPages>) -> NewFetch {
     let params: Params = [("n", n)].into_iter().collect();
     let fetch = FetchId::derive(job, parent, step, &params);
-    NewFetch { fetch, parent, step: step.into(), params, pages, failure: None, tolerated: false, after: Vec::new() }
+    NewFetch {
+        fetch,
+        parent,
+        step: step.into(),
+        params,
+        pages,
+        failure: None,
+        tolerated: false,
+        after: Vec::new(),
+        mark: None,
+    }
 }
 
 /// The same fetch, which can't begin.
@@ -193,5 +204,5 @@ fn page_of(plan: &Plan) -> Option<NewPage> {
     let fingerprint = Fingerprint(i64::from_be_bytes(*bytes));
     let facts = PageFacts { items, total: None, next: None, has_more: None, fingerprint, ..PageFacts::default() };
     let lines = Packed::pack(&b"{}\n".repeat(items as usize)).expect("packs");
-    Some(NewPage { call: ended.call, fetch: ended.fetch, job: plan.job, step: "any".into(), facts, lines })
+    Some(NewPage { call: ended.call, fetch: ended.fetch, job: plan.job, step: "any".into(), facts, top: None, lines })
 }

@@ -28,7 +28,7 @@ fn page(job: JobId, name: &str, n: u64, fingerprint: i64, items: u32) -> NewPage
     };
     let lines = Packed::pack(format!("{{\"page\":{n}}}\n").repeat(items as usize).as_bytes()).expect("packs");
     let call = CallId::derive(fetch, &PagePointer::Number { page: n, size: 10 });
-    NewPage { call, fetch, job, step: name.into(), facts, lines }
+    NewPage { call, fetch, job, step: name.into(), facts, top: None, lines }
 }
 
 async fn put(ledger: &dyn Ledger, pages: &[NewPage]) -> Vec<PageFacts> {

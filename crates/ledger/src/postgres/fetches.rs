@@ -41,15 +41,19 @@ async fn insert_chunk(
     let failed: Vec<i64> = fetches.iter().map(|(_, fetch)| i64::from(fetch.failure.is_some())).collect();
     let spoiled: Vec<i64> =
         fetches.iter().map(|(_, fetch)| i64::from(fetch.failure.is_some() && !fetch.tolerated)).collect();
+    let marks: Vec<Option<Uuid>> = fetches.iter().map(|(_, fetch)| fetch.mark.map(Uuid::from)).collect();
     let inserted = sqlx::query_scalar!(
         "/* plan_fetches */
         INSERT INTO fetches (id, job_id, parent_id, step, params, calls_planned, calls_open, calls_failed, fetch_end,
-            created_at_ms, finished_at_ms, spoiled)
+            created_at_ms, finished_at_ms, spoiled, mark_id, since)
         SELECT new.id, new.job_id, new.parent_id, new.step, new.params, new.open + new.failed, new.open, new.failed,
             CASE WHEN new.failed > 0 THEN $9 END, $8::bigint, CASE WHEN new.open = 0 THEN $8::bigint END,
-            new.spoiled
-        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $10::bigint[])
-            WITH ORDINALITY AS new (id, job_id, parent_id, step, params, open, failed, spoiled, place)
+            new.spoiled, new.mark_id,
+            (SELECT marks.value FROM jobs JOIN marks ON marks.tenant = jobs.tenant AND marks.job_name = jobs.name
+                AND marks.id = new.mark_id WHERE jobs.id = new.job_id AND jobs.extend)
+        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $10::bigint[],
+                $11::uuid[])
+            WITH ORDINALITY AS new (id, job_id, parent_id, step, params, open, failed, spoiled, mark_id, place)
         ORDER BY new.place ON CONFLICT (id) DO NOTHING RETURNING id",
         &ids,
         &jobs,
@@ -61,6 +65,7 @@ async fn insert_chunk(
         now_ms,
         NOT_BEGUN,
         &spoiled,
+        &marks as _,
     );
     new.extend(inserted.fetch_all(tx).await?.into_iter().map(FetchId::from));
     Ok(())

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use tidegate_contracts::{JobId, Lane};
 use uuid::Uuid;
 
+use super::marks;
 use super::rows::{count, lane, shown, small};
 use crate::tally::Tally;
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow, Windows};
@@ -62,6 +63,7 @@ struct Row {
     provider: String,
     lane: String,
     state: String,
+    extend: bool,
     reason: Option<String>,
     submitted_at_ms: i64,
     started_at_ms: Option<i64>,
@@ -88,7 +90,7 @@ macro_rules! select_jobs {
         sqlx::query_as!(
             Row,
             "/* jobs */
-            SELECT id, tenant, name, provider, lane, state, reason, submitted_at_ms, started_at_ms, finished_at_ms,
+            SELECT id, tenant, name, provider, lane, state, extend, reason, submitted_at_ms, started_at_ms, finished_at_ms,
                 paused_at_ms, pruned_at_ms, calls_planned, calls_open, calls_released, calls_held, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
                 calls_cancelled, fetches_planned, fetches_open, items, requests
             FROM jobs " + $which,
@@ -108,6 +110,16 @@ pub(super) async fn by_fingerprint(
 ) -> Result<Option<JobRow>, LedgerError> {
     let newest = select_jobs!("WHERE fingerprint = $1 ORDER BY seq DESC LIMIT 1", fingerprint);
     newest.fetch_optional(connection).await?.map(read).transpose()
+}
+
+pub(super) async fn runs(connection: &mut PgConnection, fingerprint: &str) -> Result<Vec<JobRow>, LedgerError> {
+    let runs = select_jobs!(
+        "WHERE fingerprint = $1 AND seq >= coalesce(
+            (SELECT max(whole.seq) FROM jobs AS whole WHERE whole.fingerprint = $1 AND NOT whole.extend), 0)
+        ORDER BY seq",
+        fingerprint
+    );
+    runs.fetch_all(connection).await?.into_iter().map(read).collect()
 }
 
 pub(super) async fn filtered(connection: &mut PgConnection, filter: &JobFilter) -> Result<Vec<JobRow>, LedgerError> {
@@ -135,6 +147,7 @@ fn read(row: Row) -> Result<JobRow, LedgerError> {
         provider: row.provider,
         lane: lane(&row.lane)?,
         state: JobState::from_name(&row.state).ok_or_else(|| LedgerError::corrupt("a job's state", &row.state))?,
+        extend: row.extend,
         reason: row.reason,
         submitted_at_ms: row.submitted_at_ms,
         started_at_ms: row.started_at_ms,
@@ -333,7 +346,9 @@ pub(super) async fn add(
         &each(|delta| delta.held),
         &each(|delta| delta.begun),
     );
-    Ok(finished.fetch_all(tx).await?.into_iter().map(JobId::from).collect())
+    let finished: Vec<JobId> = finished.fetch_all(&mut *tx).await?.into_iter().map(JobId::from).collect();
+    marks::advance(tx, &finished, now_ms).await?;
+    Ok(finished)
 }
 
 /// Locks jobs that are not stopped, and whose time is over, but for those that somebody else has locked, who sees it too or

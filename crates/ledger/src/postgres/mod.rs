@@ -12,6 +12,7 @@ mod connect;
 mod fetches;
 mod jobs;
 mod lend;
+mod marks;
 mod notices;
 mod out;
 mod pages;
@@ -33,9 +34,9 @@ use sqlx::PgPool;
 use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 
 use crate::{
-    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
-    Submitted, Swept, Waiting, Windows,
+    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, MarkFilter,
+    MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows,
+    SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 pub use config::PostgresConfig;
 use lend::{in_transaction, on_connection};
@@ -133,6 +134,10 @@ impl Ledger for PostgresLedger {
 
     async fn job_like(&self, fingerprint: &str) -> Result<Option<JobRow>, LedgerError> {
         on_connection!(self, connection => jobs::by_fingerprint(connection, fingerprint))
+    }
+
+    async fn runs(&self, fingerprint: &str) -> Result<Vec<JobRow>, LedgerError> {
+        on_connection!(self, connection => jobs::runs(connection, fingerprint))
     }
 
     async fn spec(&self, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
@@ -241,6 +246,14 @@ impl Ledger for PostgresLedger {
 
     async fn pace(&self, job: JobId, pages: u32) -> Result<Option<Pace>, LedgerError> {
         on_connection!(self, connection => out::pace(connection, job, pages))
+    }
+
+    async fn marks(&self, filter: &MarkFilter) -> Result<Vec<MarkRow>, LedgerError> {
+        on_connection!(self, connection => marks::filtered(connection, filter))
+    }
+
+    async fn reset_marks(&self, filter: &MarkFilter) -> Result<u64, LedgerError> {
+        on_connection!(self, connection => marks::reset(connection, filter))
     }
 
     async fn prunable(&self, filter: &PruneFilter) -> Result<Vec<Prunable>, LedgerError> {

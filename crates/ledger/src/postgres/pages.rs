@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
-use tidegate_contracts::{CallId, FetchId, Fingerprint, JobId, PageFacts};
+use tidegate_contracts::{CallId, FetchId, Fingerprint, JobId, Mark, PageFacts};
 use uuid::Uuid;
 
 use super::rows::{json, small, to_json};
@@ -99,16 +99,17 @@ async fn insert(
     let items: Vec<i64> = pages.iter().map(|placed| placed.page.facts.items.into()).collect();
     let fingerprints: Vec<i64> = pages.iter().map(|placed| placed.page.facts.fingerprint.0).collect();
     let facts: Vec<String> = pages.iter().map(|placed| to_json(&placed.page.facts)).collect();
+    let tops: Vec<Option<&str>> = pages.iter().map(|placed| placed.page.top.as_ref().map(Mark::as_str)).collect();
     let lines: Vec<&[u8]> = pages.iter().map(|placed| placed.page.lines.as_bytes()).collect();
     // Rows come as `unnest` gives them; the lock is had before the first of them, and so before its number.
     let rows = sqlx::query!(
         r#"/* put_pages */
         WITH locked AS MATERIALIZED (
             SELECT count(pg_advisory_xact_lock_shared(lock)) FROM unnest($1::bigint[]) AS locks (lock))
-        INSERT INTO pages (call_seq, fetch_seq, job_id, items, fingerprint, facts, stored_at_ms, lines)
-        SELECT new.call_seq, new.fetch_seq, new.job_id, new.items, new.fingerprint, new.facts, $2, new.lines
+        INSERT INTO pages (call_seq, fetch_seq, job_id, items, fingerprint, facts, top, stored_at_ms, lines)
+        SELECT new.call_seq, new.fetch_seq, new.job_id, new.items, new.fingerprint, new.facts, new.top, $2, new.lines
         FROM locked CROSS JOIN LATERAL unnest($3::bigint[], $4::bigint[], $5::uuid[], $6::bigint[], $7::bigint[],
-            $8::text[], $9::bytea[]) AS new (call_seq, fetch_seq, job_id, items, fingerprint, facts, lines)
+            $8::text[], $9::bytea[], $10::text[]) AS new (call_seq, fetch_seq, job_id, items, fingerprint, facts, lines, top)
         ON CONFLICT (call_seq) DO NOTHING
         RETURNING call_seq, seq, items > 0 AND EXISTS (
             SELECT 1 FROM pages AS other WHERE other.fetch_seq = pages.fetch_seq AND other.items > 0
@@ -122,6 +123,7 @@ async fn insert(
         &fingerprints,
         &facts,
         &lines as _,
+        &tops as _,
     );
     let mut rows = rows.fetch_all(connection).await?;
     rows.sort_unstable_by_key(|row| row.seq);

@@ -7,7 +7,7 @@ use tidegate_contracts::{Call, JobId, Lane};
 use uuid::Uuid;
 
 use super::jobs::{self, Head, Stops};
-use super::rows::{json, lane, small};
+use super::rows::{json, lane, mark, small};
 use crate::tally::Tally;
 use crate::{LedgerError, Windows};
 
@@ -44,6 +44,7 @@ struct Row {
     again: bool,
     step: String,
     params: String,
+    since: Option<String>,
 }
 
 /// Releases planned calls of these locked jobs while their windows have room and their bounds allow, and notes that nobody has them yet: the
@@ -83,7 +84,7 @@ pub(super) async fn fill(
         noted AS (
             INSERT INTO releases (calls, released_at_ms)
             SELECT array_agg(id), $4 FROM released HAVING count(*) > 0 RETURNING seq)
-        SELECT released.*, fetches.step, fetches.params, (SELECT seq FROM noted) AS receipt
+        SELECT released.*, fetches.step, fetches.params, fetches.since, (SELECT seq FROM noted) AS receipt
         FROM released JOIN fetches ON fetches.id = released.fetch_id
         ORDER BY released.seq"#,
         &ids,
@@ -108,6 +109,7 @@ pub(super) async fn fill(
             again: row.again,
             step: row.step,
             params: row.params,
+            since: row.since,
         };
         read(call, job, &head.provider, head.lane)
     });
@@ -178,7 +180,7 @@ pub(super) async fn again(
             RETURNING calls.seq, calls.id, calls.job_id, calls.fetch_id, calls.pointer, calls.ordinal, calls.attempt,
                 calls.requests, calls.again, lost.provider, lost.lane,
                 CASE WHEN calls.wait_until_ms > $3 THEN calls.wait_until_ms ELSE 0 END AS due_ms)
-        SELECT released.*, fetches.step, fetches.params FROM released JOIN fetches ON fetches.id = released.fetch_id
+        SELECT released.*, fetches.step, fetches.params, fetches.since FROM released JOIN fetches ON fetches.id = released.fetch_id
         ORDER BY released.seq"#,
         lost_by_ms,
         limit,
@@ -196,6 +198,7 @@ pub(super) async fn again(
             again: row.again,
             step: row.step,
             params: row.params,
+            since: row.since,
         };
         Ok((read(call, row.job_id.into(), &row.provider, lane(&row.lane)?)?, row.due_ms.unwrap_or(0)))
     });
@@ -211,6 +214,7 @@ fn read(row: Row, job: JobId, provider: &str, lane: Lane) -> Result<Call, Ledger
         params: json(&row.params, "parameters")?,
         pointer: json(&row.pointer, "a page pointer")?,
         ordinal: small(row.ordinal, "ordinal")?,
+        since: row.since.map(mark).transpose()?,
         attempt: small(row.attempt, "attempt")?,
         requests: small(row.requests, "requests")?,
         failing_since_ms: None,

@@ -1,6 +1,6 @@
 //! Reading and writing values of columns.
 
-use tidegate_contracts::Lane;
+use tidegate_contracts::{Lane, Mark};
 
 use crate::LedgerError;
 
@@ -16,6 +16,11 @@ pub(super) fn small(value: i64, column: &'static str) -> Result<u32, LedgerError
 
 pub(super) fn lane(name: &str) -> Result<Lane, LedgerError> {
     Lane::ALL.into_iter().find(|lane| lane.name() == name).ok_or_else(|| LedgerError::corrupt("a lane", name))
+}
+
+/// A value that tells what is new.
+pub(super) fn mark(text: String) -> Result<Mark, LedgerError> {
+    text.try_into().map_err(|error| LedgerError::corrupt("a mark", error))
 }
 
 /// JSON as it was stored.

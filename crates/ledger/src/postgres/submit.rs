@@ -16,9 +16,9 @@ pub(super) async fn submit(connection: &mut PgConnection, job: &NewJob, now_ms: 
         "/* submit_job */
         WITH new_job AS (
             INSERT INTO jobs (id, tenant, name, fingerprint, provider, lane, state, submitted_at_ms, idempotency_key, body_hash,
-                notify, deadline_ms, deadline_at_ms, max_calls, calls_left)
+                notify, deadline_ms, deadline_at_ms, max_calls, calls_left, extend)
             VALUES ($1, $2, $3, $4, $5, $6, 'submitted', $7, $8, $9, $11, $12::bigint, $7 + $12::bigint, $13::bigint,
-                $13::bigint)
+                $13::bigint, $14)
             ON CONFLICT DO NOTHING RETURNING id)
         INSERT INTO specs (job_id, spec) SELECT id, $10 FROM new_job",
         Uuid::from(job.id),
@@ -34,6 +34,7 @@ pub(super) async fn submit(connection: &mut PgConnection, job: &NewJob, now_ms: 
         notices::wanted(&job.spec) as _,
         job.bounds.deadline_ms as _,
         job.bounds.max_calls as _,
+        job.extend,
     )
     .execute(&mut *connection)
     .await?;

@@ -33,15 +33,18 @@ pub(super) async fn insert(
                 u8::from(fetch.failure.is_some()),
                 fetch.failure.as_ref().map(|_| NOT_BEGUN),
                 u8::from(fetch.failure.is_some() && !fetch.tolerated),
+                fetch.mark.map(|mark| mark.hex()),
             ])
         })
         .collect();
     let sql = "/* plan_fetches */
         INSERT INTO fetches (id, job_id, parent_id, step, params, calls_planned, calls_open, calls_failed,
-            fetch_end, created_at_ms, finished_at_ms, spoiled)
+            fetch_end, created_at_ms, finished_at_ms, spoiled, mark_id, since)
         SELECT unhex(value ->> 0), ?2, unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4 + value ->> 5,
-            value ->> 4, value ->> 5, value ->> 6, ?3, iif(value ->> 4 = 0, ?3, NULL), value ->> 7
-        FROM json_each(?1) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id";
+            value ->> 4, value ->> 5, value ->> 6, ?3, iif(value ->> 4 = 0, ?3, NULL), value ->> 7, unhex(value ->> 8),
+            (SELECT marks.value FROM jobs JOIN marks ON marks.tenant = jobs.tenant AND marks.job_name = jobs.name
+                AND marks.id = unhex(new.value ->> 8) WHERE jobs.id = ?2 AND jobs.extend)
+        FROM json_each(?1) AS new WHERE true ON CONFLICT (id) DO NOTHING RETURNING id";
     let rows = sqlx::query(sql)
         .bind(serde_json::Value::from(rows).to_string())
         .bind(&job.as_bytes()[..])

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use tidegate_contracts::{JobId, Lane};
 
+use super::marks;
 use super::rows::{count, job_id, small};
 use crate::tally::{Tally, with_id};
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow};
@@ -89,6 +90,14 @@ pub(super) async fn by_fingerprint(
 ) -> Result<Option<JobRow>, LedgerError> {
     let sql = "/* job_like */ SELECT * FROM jobs WHERE fingerprint = ?1 ORDER BY seq DESC LIMIT 1";
     sqlx::query(sql).bind(fingerprint).fetch_optional(connection).await?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn runs(connection: &mut SqliteConnection, fingerprint: &str) -> Result<Vec<JobRow>, LedgerError> {
+    let sql = "/* runs */
+        SELECT * FROM jobs WHERE fingerprint = ?1 AND seq >= coalesce(
+            (SELECT max(seq) FROM jobs WHERE fingerprint = ?1 AND extend = 0), 0)
+        ORDER BY seq";
+    sqlx::query(sql).bind(fingerprint).fetch_all(connection).await?.iter().map(read).collect()
 }
 
 pub(super) async fn spec(connection: &mut SqliteConnection, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
@@ -187,13 +196,15 @@ pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -
                 value ->> 'items' AS items, value ->> 'requests' AS requests FROM json_each(?1)) AS more
         WHERE jobs.id = more.id
         RETURNING jobs.id AS id, jobs.finished_at_ms AS finished_at_ms";
-    let rows = sqlx::query(sql).bind(serde_json::Value::from(rows).to_string()).bind(now_ms).fetch_all(tx).await?;
+    let rows =
+        sqlx::query(sql).bind(serde_json::Value::from(rows).to_string()).bind(now_ms).fetch_all(&mut *tx).await?;
     let mut finished = Vec::new();
     for row in &rows {
         if row.try_get::<Option<i64>, _>("finished_at_ms")?.is_some() {
             finished.push(job_id(row, "id")?);
         }
     }
+    marks::advance(tx, &finished, now_ms).await?;
     Ok(finished)
 }
 
@@ -229,6 +240,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, LedgerError> {
         provider: row.try_get("provider")?,
         lane: lane(row.try_get("lane")?)?,
         state: JobState::from_name(state).ok_or_else(|| LedgerError::corrupt("a job's state", state))?,
+        extend: row.try_get("extend")?,
         reason: row.try_get("reason")?,
         submitted_at_ms: row.try_get("submitted_at_ms")?,
         started_at_ms: row.try_get("started_at_ms")?,

@@ -10,6 +10,7 @@ mod calls;
 mod commit;
 mod fetches;
 mod jobs;
+mod marks;
 mod notices;
 mod out;
 mod pages;
@@ -34,9 +35,9 @@ use sqlx::{Connection, Sqlite, Transaction};
 use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 
 use crate::{
-    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, NewJob,
-    NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows, SpecRow, StepRow,
-    Submitted, Swept, Waiting, Windows,
+    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, MarkFilter,
+    MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows,
+    SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -184,6 +185,11 @@ impl Ledger for SqliteLedger {
         jobs::by_fingerprint(&mut connection, fingerprint).await
     }
 
+    async fn runs(&self, fingerprint: &str) -> Result<Vec<JobRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        jobs::runs(&mut connection, fingerprint).await
+    }
+
     async fn spec(&self, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         jobs::spec(&mut connection, id).await
@@ -313,6 +319,18 @@ impl Ledger for SqliteLedger {
     async fn pace(&self, job: JobId, pages: u32) -> Result<Option<Pace>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
         out::pace(&mut connection, job, pages).await
+    }
+
+    async fn marks(&self, filter: &MarkFilter) -> Result<Vec<MarkRow>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        marks::filtered(&mut connection, filter).await
+    }
+
+    async fn reset_marks(&self, filter: &MarkFilter) -> Result<u64, LedgerError> {
+        let mut tx = self.begin().await?;
+        let reset = marks::reset(&mut tx, filter).await?;
+        tx.commit().await?;
+        Ok(reset)
     }
 
     async fn prunable(&self, filter: &PruneFilter) -> Result<Vec<Prunable>, LedgerError> {

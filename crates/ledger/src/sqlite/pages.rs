@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
-use tidegate_contracts::{CallId, JobId, PageFacts};
+use tidegate_contracts::{CallId, JobId, Mark, PageFacts};
 
 use super::rows::{call_id, fetch_id, small};
 use crate::{LedgerError, NewPage, Packed, PageRow};
@@ -41,17 +41,18 @@ async fn insert(
     repeated: &mut HashMap<CallId, bool>,
 ) -> Result<(), LedgerError> {
     let mut sql =
-        QueryBuilder::<Sqlite>::new("/* put_pages */ WITH new (call_id, items, fingerprint, facts, lines) AS (");
+        QueryBuilder::<Sqlite>::new("/* put_pages */ WITH new (call_id, items, fingerprint, facts, top, lines) AS (");
     sql.push_values(pages, |mut row, page| {
         row.push_bind(&page.call.as_bytes()[..])
             .push_bind(page.facts.items)
             .push_bind(page.facts.fingerprint.0)
             .push_bind(sqlx::types::Json(&page.facts))
+            .push_bind(page.top.as_ref().map(Mark::as_str))
             .push_bind(page.lines.as_bytes());
     });
     sql.push(
-        ") INSERT INTO pages (call_seq, fetch_seq, job_seq, items, fingerprint, facts, stored_at_ms, lines)
-          SELECT calls.seq, fetches.seq, jobs.seq, new.items, new.fingerprint, new.facts, ",
+        ") INSERT INTO pages (call_seq, fetch_seq, job_seq, items, fingerprint, facts, top, stored_at_ms, lines)
+          SELECT calls.seq, fetches.seq, jobs.seq, new.items, new.fingerprint, new.facts, new.top, ",
     )
     .push_bind(now_ms)
     .push(

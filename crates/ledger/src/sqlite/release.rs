@@ -9,7 +9,7 @@ use sqlx::{Row, SqliteConnection};
 use tidegate_contracts::{Call, JobId, Lane, PagePointer, Params, Wait};
 
 use super::jobs::{self, Head, lane};
-use super::rows::{call_id, fetch_id, job_id, small};
+use super::rows::{call_id, fetch_id, job_id, mark, small};
 use crate::tally::Tally;
 use crate::{LedgerError, Windows};
 
@@ -26,7 +26,8 @@ pub(super) async fn fill(
         WHERE seq IN (SELECT seq FROM calls WHERE job_id = ?1 AND state = 'planned' AND held = 0 ORDER BY seq LIMIT ?2)
         RETURNING seq, id, fetch_id, pointer, ordinal, attempt, requests, again,
             (SELECT step FROM fetches WHERE fetches.id = calls.fetch_id) AS step,
-            (SELECT params FROM fetches WHERE fetches.id = calls.fetch_id) AS params";
+            (SELECT params FROM fetches WHERE fetches.id = calls.fetch_id) AS params,
+            (SELECT since FROM fetches WHERE fetches.id = calls.fetch_id) AS since";
     let lost_at_ms = now_ms + windows.lease_ms;
     let mut released = Vec::new();
     for (job, head) in heads.iter().filter(|(_, head)| head.may_release(now_ms)) {
@@ -78,7 +79,7 @@ pub(super) async fn again(
 ) -> Result<Vec<(Call, i64)>, LedgerError> {
     let sql = "/* lost_calls */
         SELECT calls.seq, calls.id, calls.job_id, calls.fetch_id, calls.pointer, calls.ordinal, calls.attempt,
-            calls.requests, 1 AS again, calls.wait, fetches.step, fetches.params, jobs.provider, jobs.lane
+            calls.requests, 1 AS again, calls.wait, fetches.step, fetches.params, fetches.since, jobs.provider, jobs.lane
         FROM jobs CROSS JOIN calls ON calls.job_id = jobs.id JOIN fetches ON fetches.id = calls.fetch_id
         WHERE jobs.finished_at_ms IS NULL AND calls.state = 'released' AND calls.lost_at_ms <= ?1 ORDER BY calls.seq";
     let rows = sqlx::query(sql).bind(if everything { i64::MAX } else { now_ms }).fetch_all(&mut *tx).await?;
@@ -110,6 +111,7 @@ fn read(row: &SqliteRow, job: JobId, provider: &str, lane: Lane) -> Result<Call,
         params: params.0,
         pointer: pointer.0,
         ordinal: small(row, "ordinal")?,
+        since: row.try_get::<Option<String>, _>("since")?.map(mark).transpose()?,
         attempt: small(row, "attempt")?,
         requests: small(row, "requests")?,
         failing_since_ms: None,

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use tidegate_contracts::{CallId, FetchId, JobId};
+use tidegate_contracts::{CallId, FetchId, JobId, Mark, MarkId};
 
 use crate::LedgerError;
 
@@ -18,6 +18,12 @@ macro_rules! read_id {
 read_id!(job_id, JobId, "a job id");
 read_id!(fetch_id, FetchId, "a fetch id");
 read_id!(call_id, CallId, "a call id");
+read_id!(mark_id, MarkId, "a mark's id");
+
+/// A value that tells what is new.
+pub(super) fn mark(text: String) -> Result<Mark, LedgerError> {
+    text.try_into().map_err(|error| LedgerError::corrupt("a mark", error))
+}
 
 /// A counter; the schema keeps them from being negative.
 pub(super) fn count(row: &SqliteRow, column: &str) -> Result<u64, LedgerError> {

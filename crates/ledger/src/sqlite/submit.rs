@@ -8,8 +8,8 @@ use crate::{LedgerError, NewJob, Submitted, notices};
 pub(super) async fn submit(tx: &mut SqliteConnection, job: &NewJob, now_ms: i64) -> Result<Submitted, LedgerError> {
     let sql = "/* submit_job */
         INSERT INTO jobs (id, tenant, name, fingerprint, spec, provider, lane, state, submitted_at_ms, idempotency_key,
-            body_hash, notify, deadline_ms, deadline_at_ms, max_calls, calls_left)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'submitted', ?8, ?9, ?10, ?11, ?12, ?8 + ?12, ?13, ?13)
+            body_hash, notify, deadline_ms, deadline_at_ms, max_calls, calls_left, extend)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'submitted', ?8, ?9, ?10, ?11, ?12, ?8 + ?12, ?13, ?13, ?14)
         ON CONFLICT DO NOTHING";
     let inserted = sqlx::query(sql)
         .bind(&job.id.as_bytes()[..])
@@ -25,6 +25,7 @@ pub(super) async fn submit(tx: &mut SqliteConnection, job: &NewJob, now_ms: i64)
         .bind(notices::wanted(&job.spec))
         .bind(job.bounds.deadline_ms)
         .bind(job.bounds.max_calls)
+        .bind(job.extend)
         .execute(&mut *tx)
         .await?;
     if inserted.rows_affected() > 0 {

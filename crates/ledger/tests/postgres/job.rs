@@ -24,6 +24,7 @@ pub(crate) fn new_job() -> NewJob {
         lane: Lane::Normal,
         idempotency: None,
         bounds: Bounds::default(),
+        extend: false,
     }
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn first_plan(job: JobId, pages: u64) -> Plan {
         failure: None,
         tolerated: false,
         after: Vec::new(),
+        mark: None,
     };
     Plan { fetches: vec![fetch], ..empty(job) }
 }
@@ -90,5 +92,5 @@ pub(crate) fn page_number(job: JobId, n: u64) -> NewPage {
     };
     let lines = Packed::pack(format!("{n}\n").as_bytes()).expect("packs");
     let call = CallId::derive(fetch, &PagePointer::Number { page: n, size: 1 });
-    NewPage { call, fetch, job, step: "roots".into(), facts, lines }
+    NewPage { call, fetch, job, step: "roots".into(), facts, top: None, lines }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tidegate_answer::{ErrorRule, Expected, JsonPath, Pages, Statuses};
+use tidegate_answer::{ErrorRule, Expected, JsonPath, Pages, Since, Statuses};
 use tidegate_contracts::Primitive;
 
 use super::Timeouts;
@@ -48,6 +48,9 @@ pub struct Endpoint {
     /// How it pages; without, one request is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<Pages>,
+    /// What is new since earlier runs; without, every run reads all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
     /// Deadlines of these requests, before the provider's own.
     #[serde(default, skip_serializing_if = "Timeouts::is_empty")]
     pub timeouts: Timeouts,

@@ -185,6 +185,7 @@ impl World {
             failure: None,
             tolerated: false,
             after: Vec::new(),
+            mark: None,
         };
         self.commit(Plan { fetches: vec![root], ..empty(job) }).await.released
     }
@@ -196,7 +197,15 @@ impl World {
         let fingerprint = Fingerprint(i64::from_be_bytes(*bytes));
         let facts = PageFacts { items, total: None, next: None, has_more: None, fingerprint, ..PageFacts::default() };
         let lines = Packed::pack(lines.as_bytes()).unwrap();
-        let page = NewPage { call: call.call, fetch: call.fetch, job: call.job, step: call.step.clone(), facts, lines };
+        let page = NewPage {
+            call: call.call,
+            fetch: call.fetch,
+            job: call.job,
+            step: call.step.clone(),
+            facts,
+            top: None,
+            lines,
+        };
         self.ledger.put_pages(&[page], NOW).await.unwrap();
         self.end(call, End::Succeeded { items }).await
     }

@@ -17,7 +17,8 @@ use crate::{files, say};
 pub(crate) async fn submit(args: Submit) -> anyhow::Result<Exit> {
     let client = super::connect(&args.gateway)?;
     let file = file(&args)?;
-    let submitted = client.submit(&file, args.idempotency_key.as_deref()).await?;
+    let key = args.idempotency_key.as_deref();
+    let submitted = if args.extend { client.extend(&file, key).await? } else { client.submit(&file, key).await? };
     let job = submitted.id;
     if !args.wait {
         say::answer(&if args.json { serde_json::to_string(&submitted)? } else { job.to_string() });

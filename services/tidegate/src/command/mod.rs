@@ -11,6 +11,7 @@ mod provider;
 mod prune;
 mod run;
 mod simulate;
+mod since;
 mod status;
 mod tree;
 
@@ -94,6 +95,7 @@ async fn run_async(cli: Cli) -> anyhow::Result<Exit> {
         Command::Pause(job) => client::pause(job).await,
         Command::Resume(job) => client::resume(job).await,
         Command::Retry(job) => client::retry(job).await,
+        Command::Since(command) => since::since(command).await,
         Command::Providers(command) => client::providers(command).await,
         Command::Credentials(command) => client::credentials(command).await,
         Command::Limits(command) => client::limits(command).await,

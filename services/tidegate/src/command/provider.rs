@@ -105,6 +105,7 @@ pub(crate) fn first_call(spec: &Spec, step: &Step, params: &Params) -> Call {
         params: params.clone(),
         pointer,
         ordinal: 0,
+        since: None,
         attempt: 0,
         requests: 0,
         failing_since_ms: None,

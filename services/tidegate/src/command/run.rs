@@ -1,5 +1,6 @@
 //! `tidegate run`: a job from submit to done, in this process.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -17,9 +18,9 @@ use tokio::sync::Notify;
 use crate::cli::{Run, SyncMode};
 use crate::exit::Exit;
 use crate::live::{Live, Now};
-use crate::output::{OutputError, Writer, Written, told};
+use crate::output::{OutputError, Writer, Written, plain_files, told};
 use crate::report::{FAILURES_SHOWN, Report, RunFigures};
-use crate::{files, say};
+use crate::{appended, files, say};
 use tidegate::embedded::{Parts, Ring, Settings, State};
 
 const MAX_IN_FLIGHT: u16 = 32;
@@ -46,9 +47,9 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         SyncMode::Normal => Sync::Normal,
     };
     let state = State::open(&args.state.clone().unwrap_or_else(|| files::default_state(&args.job)), sync).await?;
-    // After the state is ours: another process that runs the same job may be writing to the same output.
-    let writer = Writer::open(&args.output, Arc::clone(&spec))?;
     let parts = Parts::new(&state).await?;
+    // After the state is ours: another process that runs the same job may be writing to the same output.
+    let outlets = Outlets::open(&parts, &args, &spec).await?;
     let shutdown = Shutdown::on_signals()?;
     let submission = Submission {
         tenant: DEFAULT_TENANT.to_owned(),
@@ -56,6 +57,7 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         job: job_file.clone(),
         provider: provider_file.clone(),
         idempotency: None,
+        extend: args.extend,
     };
     let known = if args.fresh { None } else { resume(&parts, &spec, &args).await? };
     let settings = Settings {
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         Some(job) => (job.id, job.counts.items),
         None => (submit_new(&parts, submission).await?, 0),
     };
-    let followed = follow(&parts, job, writer, Live::new(args.quiet, items_before), &shutdown).await;
+    let followed = follow(&parts, job, outlets, Live::new(args.quiet, items_before), &shutdown).await;
     if !shutdown.is_requested() {
         tell(&parts, job).await?;
     }
@@ -97,6 +99,10 @@ async fn resume(parts: &Parts, spec: &Spec, args: &Run) -> anyhow::Result<Option
     let known = parts.ledger.job_like(spec.fingerprint()).await?;
     // One whose pages were pruned has nothing to go on with.
     let Some(job) = known.filter(|job| job.pruned_at_ms.is_none()) else { return Ok(None) };
+    // What it could not fetch keeps its mark, and is new to the next one.
+    if args.extend && job.state.is_final() {
+        return Ok(None);
+    }
     let id = job.id;
     if job.state != JobState::Succeeded {
         // What can't be read now can't be worked on either: nobody would ever end the job.
@@ -148,11 +154,11 @@ async fn tell(parts: &Parts, job: JobId) -> anyhow::Result<()> {
 async fn follow(
     parts: &Parts,
     job: JobId,
-    writer: Option<Writer>,
+    outlets: Option<Outlets>,
     mut live: Live,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<Written>> {
-    let exporter = writer.map(|writer| Exporter { parts: parts.clone(), job, writer, seq: 0 });
+    let exporter = outlets.map(|outlets| Exporter { parts: parts.clone(), job, outlets, seq: 0 });
     let ended = Arc::new(Notify::new());
     let exporting = exporter.map(|exporter| tokio::spawn(exporter.follow(shutdown.clone(), Arc::clone(&ended))));
     let mut events = parts.bus.consume(&tidegate_contracts::topology::Queue::Events, 0).await?;
@@ -200,16 +206,73 @@ async fn show(parts: &Parts, row: &JobRow, live: &mut Live) -> anyhow::Result<()
     Ok(())
 }
 
+/// Where items go, and what is there already.
+struct Outlets {
+    writer: Writer,
+    fingerprint: String,
+    /// Plain files.
+    files: Vec<PathBuf>,
+    /// Of each, if they are appended to: the first run whose items are not in it, by its place; `None`: the newest.
+    first: Option<Vec<Option<usize>>>,
+}
+
+impl Outlets {
+    async fn open(parts: &Parts, args: &Run, spec: &Arc<Spec>) -> anyhow::Result<Option<Self>> {
+        let (files, fingerprint) = (plain_files(&args.output, spec), spec.fingerprint().to_owned());
+        let first = if args.extend {
+            let runs = parts.ledger.runs(&fingerprint).await?;
+            Some(appended::first_runs(&*parts.ledger, &files, &runs, (parts.clock)()).await?)
+        } else {
+            None
+        };
+        let Some(mut writer) = Writer::open(&args.output, Arc::clone(spec))? else { return Ok(None) };
+        if args.extend {
+            writer.append()?;
+        }
+        Ok(Some(Self { writer, fingerprint, files, first }))
+    }
+
+    /// The pages that come are of the run at this place.
+    fn next_run(&mut self, place: usize, is_newest: bool) {
+        let Self { writer, files, first, .. } = self;
+        let has = |path: &Path| {
+            let first = files.iter().position(|file| file == path).zip(first.as_ref()).map(|(file, first)| first[file]);
+            match first {
+                // It is written anew.
+                None => false,
+                Some(None) => !is_newest,
+                Some(Some(first)) => place < first,
+            }
+        };
+        writer.next_run(has, first.is_some() && !is_newest);
+    }
+}
+
 /// Writes pages as they are stored.
 struct Exporter {
     parts: Parts,
     job: JobId,
-    writer: Writer,
+    outlets: Outlets,
     seq: i64,
 }
 
 impl Exporter {
+    /// The job's items, after those of the runs that it goes on from.
     async fn follow(mut self, shutdown: Shutdown, ended: Arc<Notify>) -> anyhow::Result<Written> {
+        let newest = self.job;
+        let runs = self.parts.ledger.runs(&self.outlets.fingerprint).await?;
+        let before: Vec<JobId> = runs.iter().map(|run| run.id).take_while(|run| *run != newest).collect();
+        for (place, run) in before.iter().enumerate() {
+            self.outlets.next_run(place, false);
+            (self.job, self.seq) = (*run, 0);
+            self.write_new().await?;
+        }
+        self.outlets.next_run(before.len(), true);
+        (self.job, self.seq) = (newest, 0);
+        self.follow_newest(shutdown, ended).await
+    }
+
+    async fn follow_newest(mut self, shutdown: Shutdown, ended: Arc<Notify>) -> anyhow::Result<Written> {
         loop {
             // Looked at before the pages: what was stored by then is read below.
             let job = self.parts.ledger.job(self.job).await?.context("the job is not in the ledger")?;
@@ -219,7 +282,7 @@ impl Exporter {
                 return Err(error);
             }
             if job.state.is_final() {
-                return Ok(self.writer.finish()?);
+                return self.finish().await;
             }
             if interrupted {
                 return Ok(Written::default());
@@ -232,18 +295,26 @@ impl Exporter {
         }
     }
 
+    async fn finish(self) -> anyhow::Result<Written> {
+        let Self { parts, job, outlets: Outlets { writer, files, .. }, .. } = self;
+        appended::begin(&*parts.ledger, &files, job, (parts.clock)()).await?;
+        let written = writer.finish()?;
+        appended::end(&*parts.ledger, &files, job, (parts.clock)()).await?;
+        Ok(written)
+    }
+
     async fn write_new(&mut self) -> anyhow::Result<()> {
         loop {
             let pages = self.parts.ledger.pages_after(self.job, self.seq, PAGES_READ).await?;
             let Some(last) = pages.last() else { break };
             self.seq = last.seq;
             let full = pages.len() == PAGES_READ as usize;
-            tokio::task::block_in_place(|| pages.iter().try_for_each(|page| self.writer.page(page)))?;
+            tokio::task::block_in_place(|| pages.iter().try_for_each(|page| self.outlets.writer.page(page)))?;
             if !full {
                 break;
             }
         }
-        Ok(self.writer.flush()?)
+        Ok(self.outlets.writer.flush()?)
     }
 }
 
