@@ -27,6 +27,22 @@ async fn a_provider_is_stored_by_name_and_used_by_name() {
 }
 
 #[tokio::test]
+async fn a_stored_provider_goes_before_the_pack_of_its_name() {
+    let (served, simulator) = Served::before(&third_party(5, 0), "").await;
+    let own = served.world.read("sim.yaml").replace("provider: sim", "provider: hackernews");
+    served.world.write("hackernews.yaml", &own);
+    assert_eq!(served.says(&["providers", "put", "hackernews.yaml"]).await, "hackernews: version 1");
+    std::fs::remove_file(served.world.path("hackernews.yaml")).unwrap();
+    served.world.write(JOB, &format!("provider: hackernews\n{STEPS}"));
+    let job = served.run(&["submit", JOB, "--wait", "--json"]).await.expect(0).json();
+    assert_same(ids(&served.items(job["id"].as_str().unwrap()).await), everything(&simulator));
+    assert_eq!(served.says(&["providers", "delete", "hackernews"]).await, "");
+    let of_pack = served.run(&["submit", JOB]).await.expect(1);
+    assert!(of_pack.stderr.contains("expected one of item, stories, user"), "{}", of_pack.stderr);
+    served.finish().await;
+}
+
+#[tokio::test]
 async fn a_credential_goes_in_by_standard_input_and_is_never_seen_again() {
     let spec = third_party(5, 0).token(TOKEN);
     let (served, simulator) = Served::before(&spec, "auth: { bearer: \"{{ credential.token }}\" }").await;
