@@ -28,6 +28,8 @@ struct Receiver {
     _connection: Connection,
     channel: Channel,
     queue: String,
+    /// One for all pages: what a consumer that is dropped was sent is lost with it.
+    deliveries: Option<Consumer>,
     pages: BTreeMap<String, Page>,
     /// Pages that came again.
     again: usize,
@@ -49,7 +51,7 @@ impl Receiver {
         let bind =
             channel.queue_bind(queue.as_str().into(), exchange.into(), key.into(), QueueBindOptions::default(), none);
         bind.await.expect("bound");
-        Self { _connection: connection, channel, queue, pages: BTreeMap::new(), again: 0 }
+        Self { _connection: connection, channel, queue, deliveries: None, pages: BTreeMap::new(), again: 0 }
     }
 
     async fn consume(&self) -> Consumer {
@@ -59,7 +61,11 @@ impl Receiver {
 
     /// Takes pages until there are `count` different ones.
     async fn take(&mut self, count: usize) {
-        let (mut deliveries, started) = (self.consume().await, Instant::now());
+        let mut deliveries = match self.deliveries.take() {
+            Some(deliveries) => deliveries,
+            None => self.consume().await,
+        };
+        let started = Instant::now();
         while self.pages.len() < count {
             let next = tokio::time::timeout(DEADLINE.saturating_sub(started.elapsed()), deliveries.next()).await;
             let next = next.unwrap_or_else(|_| panic!("{} of {count} pages came", self.pages.len()));
@@ -85,6 +91,7 @@ impl Receiver {
                 None => _ = self.pages.insert(id, page),
             }
         }
+        self.deliveries = Some(deliveries);
     }
 
     /// All items of all pages.
