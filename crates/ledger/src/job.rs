@@ -133,6 +133,8 @@ pub struct JobFilter {
     pub provider: Option<String>,
     /// Of exactly this name.
     pub name: Option<String>,
+    /// Whose name has this in it; of a to z, in capitals or not. Reads all that the rest leaves.
+    pub search: Option<String>,
     /// Those older than this one: the last of the page before. Older than one that is unknown is nothing.
     pub before: Option<JobId>,
     /// At most so many.

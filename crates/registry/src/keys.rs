@@ -66,13 +66,23 @@ impl Keys {
         if !matches(&key, &row) {
             return Err(Refusal::Unknown.into());
         }
-        if row.revoked_at_ms.is_some() {
-            return Err(Refusal::Revoked.into());
-        }
-        if row.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms) {
-            return Err(Refusal::Expired.into());
-        }
-        Ok(row)
+        taken(row, now_ms)
+    }
+
+    /// The key of this id, for those who have shown its secret before, as far as it is still taken.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub async fn still(&self, id: &str, now_ms: i64) -> Result<Arc<KeyRow>, VerifyError> {
+        let row = match self.kept(id, now_ms) {
+            Some(row) => row,
+            None => {
+                let row = Arc::new(self.registry.key(id).await?.ok_or(Refusal::Unknown)?);
+                self.keep(&row, now_ms);
+                row
+            }
+        };
+        taken(row, now_ms)
     }
 
     /// Asks the registry about this key again when it comes next.
@@ -88,13 +98,17 @@ impl Keys {
             if let Err(error) = self.registry.key_used(key.id(), now_ms).await {
                 tracing::warn!(key.id = key.id(), error = &error as &dyn std::error::Error, "can't note a key's use");
             }
-            let mut kept = self.lock();
-            if kept.len() >= KEYS_KEPT_MAX {
-                kept.clear();
-            }
-            kept.insert(key.id().to_owned(), (Arc::clone(&row), now_ms));
+            self.keep(&row, now_ms);
         }
         Ok(Some(row))
+    }
+
+    fn keep(&self, row: &Arc<KeyRow>, now_ms: i64) {
+        let mut kept = self.lock();
+        if kept.len() >= KEYS_KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(row.id.clone(), (Arc::clone(row), now_ms));
     }
 
     fn kept(&self, id: &str, now_ms: i64) -> Option<Arc<KeyRow>> {
@@ -107,6 +121,17 @@ impl Keys {
         // A panic while holding it can only have left the map as it was.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The key, unless it was revoked or has expired.
+fn taken(row: Arc<KeyRow>, now_ms: i64) -> Result<Arc<KeyRow>, VerifyError> {
+    if row.revoked_at_ms.is_some() {
+        return Err(Refusal::Revoked.into());
+    }
+    if row.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms) {
+        return Err(Refusal::Expired.into());
+    }
+    Ok(row)
 }
 
 /// In a time that does not tell how much of it is right.

@@ -22,6 +22,7 @@ mod sealing;
 mod sqlite;
 mod statement;
 mod tenant;
+mod token;
 mod vault;
 
 use async_trait::async_trait;

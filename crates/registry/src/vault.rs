@@ -71,6 +71,12 @@ impl Vault {
         Self { registry, keys }
     }
 
+    /// What it seals and opens with.
+    #[must_use]
+    pub fn sealing_keys(&self) -> &SealingKeys {
+        &self.keys
+    }
+
     /// Stores a credential under its name and answers with its version.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What all requests share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tidegate_daemon::Shutdown;
 use tidegate_progress::Looker;
@@ -24,6 +25,8 @@ pub(crate) struct App {
     /// Submissions with an idempotency key that are being taken.
     pub(crate) taking: OneAtATime,
     pub(crate) rates: Rates,
+    pub(crate) logins: Rates,
+    pub(crate) local_pass_used: AtomicBool,
     pub(crate) provider_names: ProviderNames,
     pub(crate) watchers: Quota,
     pub(crate) item_streams: Quota,
@@ -39,6 +42,8 @@ impl App {
             looker: Looker::default(),
             taking: OneAtATime::default(),
             rates: Rates::new(config.jobs_per_minute),
+            logins: Rates::new(config.logins_per_minute),
+            local_pass_used: AtomicBool::new(false),
             provider_names: ProviderNames::new(config.provider_names_max),
             watchers: Quota::new(config.watchers_max),
             item_streams: Quota::new(config.item_streams_max),

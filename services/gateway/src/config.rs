@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::page::LocalPass;
+
 /// How the gateway works. Every field is a bound on what clients can take; the defaults suit one process of a cluster.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,6 +20,14 @@ pub struct Config {
     pub connections_max: usize,
     /// Jobs that a key may submit in a minute, in each gateway; above it the answer is 429. Default 120.
     pub jobs_per_minute: u32,
+    /// Logins to the page with a key in a minute, in each gateway; above it the answer is 429. Default 20.
+    pub logins_per_minute: u32,
+    /// For how long a session of the page lasts that is not used. Default 1 h.
+    pub session_idle: Duration,
+    /// For how long a session of the page lasts at most. Default 12 h.
+    pub session_max: Duration,
+    /// A way into the page without a key, once; only for a gateway that listens on loopback. Default none.
+    pub local_pass: Option<LocalPass>,
     /// Jobs of a tenant that may be unfinished; above it the answer is 429. Of many submitted at once a few may come in
     /// above it. Default 1,000.
     pub open_jobs_max: u32,
@@ -49,6 +59,10 @@ impl Default for Config {
             request_timeout: Duration::from_secs(30),
             connections_max: 2_048,
             jobs_per_minute: 120,
+            logins_per_minute: 20,
+            session_idle: Duration::from_secs(3_600),
+            session_max: Duration::from_secs(12 * 3_600),
+            local_pass: None,
             open_jobs_max: 1_000,
             provider_names_max: 100,
             watchers_max: 50,

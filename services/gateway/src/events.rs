@@ -12,10 +12,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{Stream, unfold};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{Stream, iter, unfold};
 use tidegate_contracts::JobId;
 use tidegate_ledger::JobRow;
-use tidegate_registry::Scope;
+use tidegate_registry::{KeyRow, Scope};
 
 use crate::app::{App, Caller};
 use crate::hub::Watcher;
@@ -55,8 +57,33 @@ async fn watch(
     OwnJob(job): OwnJob,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let (shared, gap) = (Arc::clone(&app), app.config.events_gap);
+    let tell: Tell = Box::new(move |row| {
+        let app = Arc::clone(&shared);
+        Box::pin(async move {
+            let look = app.looker.look(&*app.deps.ledger, &row, app.now_ms()).await.ok()?;
+            let waiting = look.waiting.into_iter().map(view::Wait::from).collect();
+            let told = view::Event { job: row.into(), progress: look.estimate, waiting };
+            Some(vec![Event::default().event("job").json_data(told).ok()?])
+        })
+    });
+    stream(app, &caller, &job, &headers, gap, tell)
+}
+
+/// What is told of a job's state, without ids; `None` when it can't be known.
+pub(crate) type Tell = Box<dyn Fn(JobRow) -> BoxFuture<'static, Option<Vec<Event>>> + Send + Sync>;
+
+/// A stream that tells of each state of a job that was not seen, `gap` apart at least.
+pub(crate) fn stream(
+    app: Arc<App>,
+    caller: &KeyRow,
+    job: &JobRow,
+    headers: &HeaderMap,
+    gap: Duration,
+    tell: Tell,
+) -> Result<Response, Problem> {
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    if job.state.is_final() && id(&job) == seen {
+    if job.state.is_final() && id(job) == seen {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let place = app.watchers.take(caller.tenant.as_str()).ok_or_else(|| {
@@ -66,14 +93,16 @@ async fn watch(
     let keep_alive = KeepAlive::new().interval(app.config.keep_alive);
     // Watched from before the first look, so that nothing comes between.
     let watcher = app.hub.watch(job.id);
-    let stream = Watch { job: job.id, app, watcher, seen, ended: false, _place: place };
-    Ok(Sse::new(events(stream)).keep_alive(keep_alive).into_response())
+    let watch = Watch { job: job.id, app, watcher, gap, tell, seen, ended: false, _place: place };
+    Ok(Sse::new(events(watch)).keep_alive(keep_alive).into_response())
 }
 
 struct Watch {
     app: Arc<App>,
     job: JobId,
     watcher: Watcher,
+    gap: Duration,
+    tell: Tell,
     /// Id of the last event.
     seen: String,
     ended: bool,
@@ -81,16 +110,17 @@ struct Watch {
 }
 
 fn events(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold(watch, |mut watch| async move {
-        let event = watch.next().await?;
-        Some((Ok(event), watch))
-    })
+    let states = unfold(watch, |mut watch| async move {
+        let events = watch.next().await?;
+        Some((iter(events.into_iter().map(Ok)), watch))
+    });
+    states.flatten()
 }
 
 impl Watch {
-    /// The next state that was not seen; `None` after the last one, when the gateway stops, and when the ledger fails
-    /// (then the watcher comes back).
-    async fn next(&mut self) -> Option<Event> {
+    /// What is told of the next state that was not seen; `None` after the last one, when the gateway stops, and when the
+    /// ledger fails (then the watcher comes back).
+    async fn next(&mut self) -> Option<Vec<Event>> {
         loop {
             if self.ended || self.app.shutdown.is_requested() {
                 return None;
@@ -105,16 +135,14 @@ impl Watch {
             let id = id(&row);
             if id != self.seen {
                 self.ended = row.state.is_final();
-                let look = self.app.looker.look(&*self.app.deps.ledger, &row, self.app.now_ms()).await.ok()?;
-                let waiting = look.waiting.into_iter().map(view::Wait::from).collect();
-                let event = Event::default().event("job").id(id.as_str()).retry(RETRY);
+                let told = (self.tell)(row).await?;
                 self.seen = id;
-                return event.json_data(view::Event { job: row.into(), progress: look.estimate, waiting }).ok();
+                return Some(told.into_iter().map(|event| event.id(self.seen.as_str()).retry(RETRY)).collect());
             }
             tokio::select! {
                 () = self.app.shutdown.requested() => return None,
                 // What happens in the gap is told as one.
-                () = self.watcher.news() => tokio::time::sleep(self.app.config.events_gap).await,
+                () = self.watcher.news() => tokio::time::sleep(self.gap).await,
                 // An event may get lost; the ledger has it all.
                 () = tokio::time::sleep(self.app.config.keep_alive) => {}
             }

@@ -35,7 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn of_job(State(app): State<Arc<App>>, OwnJob(job): OwnJob) -> Result<Json<Explanation>, Problem> {
+pub(crate) async fn of_job(State(app): State<Arc<App>>, OwnJob(job): OwnJob) -> Result<Json<Explanation>, Problem> {
     let now_ms = app.now_ms();
     let out = app.deps.ledger.out(job.id, None, now_ms).await?;
     Ok(Json(explain(&job, &out, now_ms)))

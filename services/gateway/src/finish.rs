@@ -67,7 +67,7 @@ async fn write(mut response: Response, trace_id: &str) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
-        None if (status.is_client_error() || status.is_server_error()) && !is_json(response.headers()) => {
+        None if (status.is_client_error() || status.is_server_error()) && !is_written(response.headers()) => {
             let body = std::mem::replace(response.body_mut(), Body::empty());
             let reason = to_bytes(body, REASON_MAX_BYTES).await.unwrap_or_default();
             of_framework(status, &String::from_utf8_lossy(&reason))
@@ -90,8 +90,10 @@ async fn write(mut response: Response, trace_id: &str) -> Response {
     response
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+/// It is written as it should be: JSON of a handler's, or a page.
+fn is_written(headers: &HeaderMap) -> bool {
+    let is = |kind: &HeaderValue, media: &[u8]| kind.as_bytes().starts_with(media);
+    headers.get(CONTENT_TYPE).is_some_and(|kind| is(kind, b"application/json") || is(kind, b"text/html"))
 }
 
 fn of_framework(status: StatusCode, reason: &str) -> Problem {

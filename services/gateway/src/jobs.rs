@@ -30,6 +30,11 @@ pub(crate) fn routes() -> Vec<Route> {
         Parameter { name: "state", kind: "string", description: "In one of these states, separated by commas." },
         Parameter { name: "provider", kind: "string", description: "Of this provider." },
         Parameter { name: "name", kind: "string", description: "Of exactly this name." },
+        Parameter {
+            name: "search",
+            kind: "string",
+            description: "Whose name has this in it; of a to z, in capitals or not.",
+        },
         Parameter { name: "after", kind: "string", description: "`next` of the page before." },
         LIMIT,
     ];
@@ -49,17 +54,19 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Which jobs are wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    state: Option<String>,
-    provider: Option<String>,
-    name: Option<String>,
-    after: Option<String>,
-    limit: Option<u32>,
+pub(crate) struct Wanted {
+    pub(crate) state: Option<String>,
+    pub(crate) provider: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) search: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<u32>,
 }
 
-async fn list(
+pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Query(wanted): Query<Wanted>,
@@ -70,6 +77,7 @@ async fn list(
         states: states(wanted.state.as_deref().unwrap_or_default())?,
         provider: wanted.provider,
         name: wanted.name,
+        search: wanted.search.filter(|search| !search.is_empty()),
         before: wanted.after.as_deref().map(cursor).transpose()?,
         // One more tells whether there is a next page.
         limit: limit + 1,
@@ -79,7 +87,7 @@ async fn list(
     Ok(Json(view::JobList { jobs: rows.into_iter().map(view::Job::from).collect(), next }))
 }
 
-async fn show(State(app): State<Arc<App>>, OwnJob(row): OwnJob) -> Result<Json<view::JobDetail>, Problem> {
+pub(crate) async fn show(State(app): State<Arc<App>>, OwnJob(row): OwnJob) -> Result<Json<view::JobDetail>, Problem> {
     let (id, ledger) = (row.id, &app.deps.ledger);
     let look = app.looker.look(&**ledger, &row, app.now_ms()).await?;
     let failures = ledger.failures(id, FAILURES_SHOWN).await?.into_iter().map(view::Failure::from).collect();

@@ -1,4 +1,4 @@
-//! The gateway: where jobs come in, and the HTTP API to everything a tenant has.
+//! The gateway: where jobs come in, the HTTP API to everything a tenant has, and the web page over it.
 //!
 //! [`start`] serves the API; [`submit`] is what it does with a job, and what the command line uses as it is. Each route
 //! stands in a table with its scope and its description (`route.rs`), from which both the router and the OpenAPI document
@@ -31,6 +31,7 @@ mod keys;
 mod limits;
 mod metrics;
 mod openapi;
+mod page;
 mod pages;
 mod plan;
 mod post_job;
@@ -54,5 +55,6 @@ pub use budgets::{Budgets, BudgetsError, HttpBudgets, HttpBudgetsConfig};
 pub use config::Config;
 pub use economy::{Economy, economy};
 pub use openapi::document as openapi_document;
+pub use page::LocalPass;
 pub use start::{Deps, start};
 pub use submit::{Intake, Submission, SubmitError, Taken, submit};

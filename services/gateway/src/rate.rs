@@ -1,4 +1,4 @@
-//! How often a key may submit.
+//! How often a key may do something, such as submit.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

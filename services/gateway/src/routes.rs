@@ -11,8 +11,8 @@ use crate::finish::finish;
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::{
-    credentials, docs, events, explain, health, items, jobs, keys, limits, pages, plan, post_job, providers, since,
-    stop, tree,
+    credentials, docs, events, explain, health, items, jobs, keys, limits, page, pages, plan, post_job, providers,
+    since, stop, tree,
 };
 
 /// All routes, in the order of the document.
@@ -46,6 +46,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         let gate = Gate { app: Arc::clone(app), scope: route.scope, path: RoutePath(route.path) };
         router.route(route.path, route.handler.route_layer(from_fn_with_state(gate, enter)))
     });
+    let router = router.merge(page::router(app));
     let nothing = || async { Problem::not_found("address; /docs lists what there is") };
     // What the framework answers for a method that is not there is made a problem like everything else.
     router.fallback(nothing).layer(from_fn_with_state(Arc::clone(app), finish)).with_state(Arc::clone(app))

@@ -59,7 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// Idempotent by job: what is stopped stays so.
-async fn cancel(
+pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     OwnJob(job): OwnJob,
@@ -82,7 +82,7 @@ async fn cancel(
 }
 
 /// Idempotent by job: what is paused stays so.
-async fn pause(
+pub(crate) async fn pause(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     OwnJob(job): OwnJob,
@@ -99,7 +99,7 @@ async fn pause(
 }
 
 /// Idempotent by job: one that is not paused goes on as it does.
-async fn resume(
+pub(crate) async fn resume(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     OwnJob(job): OwnJob,
@@ -131,7 +131,7 @@ async fn tell(app: &App, event: Event) {
 }
 
 /// Idempotent by the job's state: once it runs again, it is not finished.
-async fn retry_failed(
+pub(crate) async fn retry_failed(
     State(app): State<Arc<App>>,
     OwnJob(job): OwnJob,
 ) -> Result<(StatusCode, Json<Retried>), Problem> {

@@ -40,16 +40,17 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-#[derive(Deserialize)]
+/// Which level of a tree is wanted, and which page of it.
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Level {
-    parent: Option<String>,
-    step: Option<String>,
-    after: Option<String>,
-    limit: Option<u32>,
+pub(crate) struct Level {
+    pub(crate) parent: Option<String>,
+    pub(crate) step: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<u32>,
 }
 
-async fn fetches(
+pub(crate) async fn fetches(
     State(app): State<Arc<App>>,
     OwnJob(job): OwnJob,
     Query(level): Query<Level>,

@@ -93,6 +93,10 @@ pub async fn jobs_are_found_by_what_they_are(ledger: &dyn Ledger) {
     assert_eq!(found(JobFilter { states, ..all.clone() }).await, [4, 3, 2, 1, 0]);
     assert_eq!(found(JobFilter { provider: Some("github".into()), ..all.clone() }).await, [1]);
     assert_eq!(found(JobFilter { name: Some("one".into()), ..of_a.clone() }).await, [3, 0]);
+    let search = |text: &str| JobFilter { search: Some(text.into()), ..of_a.clone() };
+    assert_eq!(found(search("T")).await, [4, 1]);
+    assert_eq!(found(search("nE")).await, [3, 0]);
+    assert_eq!(found(search("%")).await, [0; 0], "no pattern");
     assert_eq!(found(JobFilter { before: Some(jobs[3].id), limit: 1, ..of_a.clone() }).await, [1]);
     assert_eq!(found(JobFilter { before: Some(jobs[1].id), limit: 9, ..of_a.clone() }).await, [0]);
     assert_eq!(found(JobFilter { before: Some(JobId::new()), ..of_a }).await, [0; 0]);

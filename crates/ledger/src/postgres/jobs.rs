@@ -128,13 +128,15 @@ pub(super) async fn filtered(connection: &mut PgConnection, filter: &JobFilter) 
         "WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR provider = $2) AND ($3::text IS NULL OR name = $3)
             AND (cardinality($4::text[]) = 0 OR state = ANY($4))
             AND ($5::uuid IS NULL OR seq < (SELECT before.seq FROM jobs AS before WHERE before.id = $5))
+            AND ($7::text IS NULL OR position(lower($7 COLLATE \"C\") IN lower(name COLLATE \"C\")) > 0)
         ORDER BY seq DESC LIMIT $6",
         filter.tenant.as_ref() as _,
         filter.provider.as_ref() as _,
         filter.name.as_ref() as _,
         &states,
         filter.before.map(Uuid::from) as _,
-        i64::from(filter.limit)
+        i64::from(filter.limit),
+        filter.search.as_ref() as _
     );
     rows.fetch_all(connection).await?.into_iter().map(read).collect()
 }

@@ -58,6 +58,9 @@ pub(super) async fn filtered(
             sql.push(format_args!(" AND {column} = ")).push_bind(wanted);
         }
     }
+    if let Some(search) = &filter.search {
+        sql.push(" AND instr(lower(name), lower(").push_bind(search).push(")) > 0");
+    }
     if !filter.states.is_empty() {
         let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
         sql.push(" AND state IN (SELECT value FROM json_each(").push_bind(json!(states).to_string()).push("))");

@@ -10,6 +10,7 @@ mod explain;
 mod items;
 mod jobs;
 mod limits;
+mod page;
 mod resources;
 mod secrets;
 mod service;

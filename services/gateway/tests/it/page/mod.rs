@@ -1,0 +1,5 @@
+//! The web page over HTTP, without a browser.
+
+mod browser;
+mod jobs;
+mod sessions;
