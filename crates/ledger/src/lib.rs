@@ -11,8 +11,10 @@
 //!   last fetch it waits for;
 //! * everything is keyed by deterministic ids: committing a plan or storing a page twice changes nothing.
 
+mod audit;
 pub mod conformance;
 mod error;
+mod head;
 mod job;
 mod marks;
 mod notices;
@@ -41,7 +43,7 @@ pub use postgres::{PostgresConfig, PostgresLedger};
 pub use prune::{PRUNE_ROWS, Prunable, PruneFilter, PrunePart, Pruned, PrunedRows, prune};
 pub use sqlite::{SqliteLedger, Sync};
 pub use submit::{Bounds, DEFAULT_TENANT, Idempotency, NewJob, Submitted};
-pub use tree::{FailedCall, FetchFilter, FetchRow};
+pub use tree::{FailedCall, FailedFilter, FetchFilter, FetchRow};
 pub use window::{OpenLane, Windows};
 
 /// Jobs, trees and pages.
@@ -125,10 +127,8 @@ pub trait Ledger: Send + std::marker::Sync {
     /// groups first, at most `limit`.
     async fn failures(&self, job: JobId, limit: u32) -> Result<Vec<FailureGroup>, LedgerError>;
 
-    /// Failed and skipped calls planned after `after` (the last of the page before; after one that is unknown comes
-    /// nothing), in the order of planning, at most `limit`.
-    async fn failed_calls(&self, job: JobId, after: Option<CallId>, limit: u32)
-    -> Result<Vec<FailedCall>, LedgerError>;
+    /// Failed and skipped calls of a job, in the order of planning.
+    async fn failed_calls(&self, job: JobId, filter: &FailedFilter) -> Result<Vec<FailedCall>, LedgerError>;
 
     /// Fetches of a job, in the order of planning.
     async fn fetches(&self, job: JobId, filter: &FetchFilter) -> Result<Vec<FetchRow>, LedgerError>;

@@ -12,9 +12,9 @@ use tidegate_daemon::{Flag, Status};
 use tokio::time::Instant;
 
 use crate::{
-    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, MarkFilter,
-    MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows,
-    SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    Committed, FailedCall, FailedFilter, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError,
+    MarkFilter, MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart,
+    PrunedRows, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 /// The first pause before asking again; doubles with each further one.
@@ -100,7 +100,7 @@ ask_patiently! {
     page_lines(job: JobId, call: CallId) -> Option<Packed>;
     pages_after(job: JobId, seq: i64, limit: u32) -> Vec<PageRow>;
     failures(job: JobId, limit: u32) -> Vec<FailureGroup>;
-    failed_calls(job: JobId, after: Option<CallId>, limit: u32) -> Vec<FailedCall>;
+    failed_calls(job: JobId, filter: &FailedFilter) -> Vec<FailedCall>;
     fetches(job: JobId, filter: &FetchFilter) -> Vec<FetchRow>;
     steps(job: JobId) -> Vec<StepRow>;
     waiting(job: JobId, now_ms: i64) -> Vec<Waiting>;

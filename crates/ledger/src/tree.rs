@@ -16,6 +16,21 @@ pub struct FetchFilter {
     pub limit: u32,
 }
 
+/// Which failed and skipped calls of a job.
+#[derive(Debug, Clone, Default)]
+pub struct FailedFilter {
+    /// Of this fetch only, without those below it.
+    pub fetch: Option<FetchId>,
+    /// Of this step only.
+    pub step: Option<String>,
+    /// Of this failure class only.
+    pub class: Option<String>,
+    /// Those planned after this one: the last of the page before. After one that is unknown comes nothing.
+    pub after: Option<CallId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// A fetch. `calls_planned = calls_open + calls_succeeded + calls_skipped + calls_failed + calls_cancelled`, always.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FetchRow {

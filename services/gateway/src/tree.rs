@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
-use tidegate_ledger::FetchFilter;
+use tidegate_contracts::FetchId;
+use tidegate_ledger::{FailedFilter, FetchFilter};
 use tidegate_registry::Scope;
 
 use crate::app::App;
@@ -22,8 +23,13 @@ pub(crate) fn routes() -> Vec<Route> {
         Parameter { name: "after", kind: "string", description: "`next` of the page before." },
         LIMIT,
     ];
-    const FAILURES: &[Parameter] =
-        &[Parameter { name: "after", kind: "string", description: "`next` of the page before." }, LIMIT];
+    const FAILURES: &[Parameter] = &[
+        Parameter { name: "fetch", kind: "string", description: "Of this fetch, without those below it." },
+        Parameter { name: "step", kind: "string", description: "Of this step." },
+        Parameter { name: "class", kind: "string", description: "Of this failure class." },
+        Parameter { name: "after", kind: "string", description: "`next` of the page before." },
+        LIMIT,
+    ];
     vec![
         Route::get("/v1/jobs/{id}/tree", fetches)
             .needs(Scope::Read)
@@ -57,9 +63,8 @@ pub(crate) async fn fetches(
 ) -> Result<Json<view::FetchList>, Problem> {
     has_tree(&job)?;
     let limit = page_size(level.limit)?;
-    let parent = level.parent.map(|parent| parent.parse()).transpose();
     let filter = FetchFilter {
-        parent: parent.map_err(|_| Problem::field("parent", "expected the id of a fetch"))?,
+        parent: fetch_id("parent", level.parent)?,
         step: level.step,
         after: level.after.as_deref().map(cursor).transpose()?,
         limit: limit + 1,
@@ -71,7 +76,10 @@ pub(crate) async fn fetches(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Page {
+struct Failures {
+    fetch: Option<String>,
+    step: Option<String>,
+    class: Option<String>,
     after: Option<String>,
     limit: Option<u32>,
 }
@@ -79,12 +87,22 @@ struct Page {
 async fn failures(
     State(app): State<Arc<App>>,
     OwnJob(job): OwnJob,
-    Query(page): Query<Page>,
+    Query(wanted): Query<Failures>,
 ) -> Result<Json<view::FailedCallList>, Problem> {
     has_tree(&job)?;
-    let limit = page_size(page.limit)?;
-    let after = page.after.as_deref().map(cursor).transpose()?;
-    let mut calls = app.deps.ledger.failed_calls(job.id, after, limit + 1).await?;
+    let limit = page_size(wanted.limit)?;
+    let filter = FailedFilter {
+        fetch: fetch_id("fetch", wanted.fetch)?,
+        step: wanted.step,
+        class: wanted.class,
+        after: wanted.after.as_deref().map(cursor).transpose()?,
+        limit: limit + 1,
+    };
+    let mut calls = app.deps.ledger.failed_calls(job.id, &filter).await?;
     let next = next_page(&mut calls, limit, |call| call.call.to_string());
     Ok(Json(view::FailedCallList { calls: calls.into_iter().map(view::Failed::from).collect(), next }))
+}
+
+fn fetch_id(field: &'static str, id: Option<String>) -> Result<Option<FetchId>, Problem> {
+    id.map(|id| id.parse()).transpose().map_err(|_| Problem::field(field, "expected the id of a fetch"))
 }

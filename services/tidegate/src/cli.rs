@@ -392,12 +392,18 @@ pub(crate) struct Tree {
     /// The fetches below this one; the roots unless said.
     #[arg(long, value_name = "FETCH", conflicts_with = "failed")]
     pub(crate) parent: Option<FetchId>,
-    /// Only fetches of this step.
-    #[arg(long, conflicts_with = "failed")]
+    /// Only fetches, or calls, of this step.
+    #[arg(long)]
     pub(crate) step: Option<String>,
     /// Failed and skipped calls instead of fetches, each with its class, attempts and what the provider said.
     #[arg(long)]
     pub(crate) failed: bool,
+    /// Only failed calls of this fetch, without those below it.
+    #[arg(long, value_name = "FETCH", requires = "failed")]
+    pub(crate) fetch: Option<FetchId>,
+    /// Only failed calls of this class: `permission`, `not_found`, …
+    #[arg(long, requires = "failed")]
+    pub(crate) class: Option<String>,
     /// Those after this one: the last of the page before.
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<String>,

@@ -3,7 +3,7 @@
 use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, Params};
 
 use super::scene::{NOW, new_job};
-use crate::{FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, OpenLane, Submitted};
+use crate::{FailedFilter, FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, OpenLane, Submitted};
 
 /// The first submission of an id stays.
 pub async fn a_job_is_submitted_once(ledger: &dyn Ledger) {
@@ -34,7 +34,13 @@ pub async fn what_is_unknown_is_none(ledger: &dyn Ledger) {
     assert!(ledger.page_lines(job, call).await.expect("reads").is_none());
     assert!(ledger.pages_after(job, 0, 10).await.expect("reads").is_empty());
     assert!(ledger.failures(job, 10).await.expect("reads").is_empty());
-    assert!(ledger.failed_calls(job, None, 10).await.expect("reads").is_empty());
+    assert!(
+        ledger
+            .failed_calls(job, &FailedFilter { limit: 10, ..FailedFilter::default() })
+            .await
+            .expect("reads")
+            .is_empty()
+    );
     assert!(ledger.fetches(job, &FetchFilter { limit: 10, ..FetchFilter::default() }).await.expect("reads").is_empty());
     assert!(ledger.lanes_open().await.expect("reads").is_empty());
     assert_eq!(ledger.stopped(&[job]).await.expect("reads"), [job]);

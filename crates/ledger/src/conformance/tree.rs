@@ -3,7 +3,7 @@
 use tidegate_contracts::{CallId, End, FetchEnd, FetchId, Params, Plan};
 
 use super::scene::{ITEMS, NOW, Scene, deferred, end, failed, fetch, first, offsets, ok, skipped, unbegun};
-use crate::{FailedCall, FetchFilter, FetchRow, Ledger};
+use crate::{FailedCall, FailedFilter, FetchFilter, FetchRow, Ledger};
 
 /// A level of the tree in the order of planning, as far as one asks.
 pub async fn fetches_are_shown_level_by_level(ledger: &dyn Ledger) {
@@ -69,7 +69,8 @@ pub async fn failed_calls_are_shown_one_by_one(ledger: &dyn Ledger) {
     let (other, _, others) = Scene::with_root(ledger, vec![first()]).await;
     other.commit(&[failed(&others[0], false)]).await;
 
-    let shown = async |after, limit| ledger.failed_calls(scene.job, after, limit).await.expect("reads");
+    let found = async |filter: FailedFilter| ledger.failed_calls(scene.job, &filter).await.expect("reads");
+    let shown = async |after, limit| found(FailedFilter { after, limit, ..FailedFilter::default() }).await;
     let all = shown(None, 10).await;
     let expected = FailedCall {
         call: calls[2].call,
@@ -92,4 +93,13 @@ pub async fn failed_calls_are_shown_one_by_one(ledger: &dyn Ledger) {
     assert_eq!(shown(Some(all[2].call), 10).await, []);
     let unknown = CallId::derive(root, &tidegate_contracts::PagePointer::First);
     assert_eq!(shown(Some(unknown), 10).await, []);
+
+    let any = FailedFilter { limit: 10, ..FailedFilter::default() };
+    let of_root = FailedFilter { fetch: Some(root), ..any.clone() };
+    assert_eq!(found(of_root.clone()).await, all[..2]);
+    assert_eq!(found(FailedFilter { after: Some(all[0].call), limit: 1, ..of_root.clone() }).await, all[1..2]);
+    assert_eq!(found(FailedFilter { step: Some("children".into()), ..any.clone() }).await, all[2..]);
+    assert_eq!(found(FailedFilter { class: Some("invalid".into()), ..of_root.clone() }).await, all[..1]);
+    assert_eq!(found(FailedFilter { step: Some("children".into()), ..of_root }).await, []);
+    assert_eq!(found(FailedFilter { fetch: Some(others[0].fetch), ..any }).await, [], "another job's fetch");
 }

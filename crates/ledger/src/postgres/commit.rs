@@ -6,16 +6,16 @@
 //! finish. Two more for new fetches that wait for others; in jobs where some wait, one for each such level, and two where
 //! some wait no more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::PgConnection;
 use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, Plan, Wait};
 use uuid::Uuid;
 
 use super::calls::{CALLS_PER_STATEMENT, NewCall};
-use super::jobs::{Head, Stop, Stops};
+use super::jobs::{Stop, Stops};
 use super::{barriers, calls, fetches, jobs, pause, release, report, steps, stop};
-use crate::submit::{exhausted, overdue};
+use crate::head::{Heads, start_and_stop, stop_exhausted, waiting};
 use crate::tally::{Tally, is_held};
 use crate::{Committed, LedgerError, Windows};
 
@@ -34,12 +34,14 @@ pub(super) async fn commit(
     let held: Vec<_> = begun.iter().copied().filter(|(_, fetch)| is_held(fetch)).collect();
     let free = if held.is_empty() { Vec::new() } else { barriers::plan(tx, &held).await? };
     report::leave_out(tx, &effective).await?;
-    let (mut stops, stopped) = start_and_stop(&effective, &mut heads, &mut tally, now_ms);
-    stop::give_up_planned(tx, &stopped, &mut tally, now_ms).await?;
+    let (mut failing, stopped) = start_and_stop(&effective, &mut heads, &mut tally, now_ms);
+    stop::give_up_planned(tx, &Vec::from_iter(stopped), &mut tally, now_ms).await?;
     let waiting = waiting(&heads, &tally);
     fetches::add(tx, &mut tally, free, &waiting, now_ms).await?;
-    let exhausted = stop_exhausted(&mut heads, &mut tally, &mut stops);
-    stop::give_up_planned(tx, &exhausted, &mut tally, now_ms).await?;
+    let exhausted = stop_exhausted(&mut heads, &mut tally);
+    stop::give_up_planned(tx, &Vec::from_iter(exhausted.keys().copied()), &mut tally, now_ms).await?;
+    failing.extend(exhausted);
+    let stops: Stops = failing.into_iter().map(|(job, reason)| (job, Stop { state: "failed", reason })).collect();
     fetches::add(tx, &mut tally, Vec::new(), &HashSet::new(), now_ms).await?;
     steps::add(tx, &tally).await?;
     let (released, receipt) = release::fill(tx, &heads, &mut tally, windows, now_ms).await?;
@@ -53,7 +55,7 @@ pub(super) async fn commit(
 async fn end_calls<'a>(
     tx: &mut PgConnection,
     plans: &'a [Plan],
-    heads: &BTreeMap<JobId, Head>,
+    heads: &Heads,
     tally: &mut Tally,
     windows: &Windows,
     now_ms: i64,
@@ -98,7 +100,7 @@ async fn end_calls<'a>(
 async fn take_back<'a>(
     tx: &mut PgConnection,
     returned: HashMap<CallId, &'a Plan>,
-    heads: &BTreeMap<JobId, Head>,
+    heads: &Heads,
     tally: &mut Tally,
 ) -> Result<Vec<&'a Plan>, LedgerError> {
     let back: Vec<_> = returned.values().filter_map(|plan| Some((plan.job, plan.ended.as_ref()?))).collect();
@@ -192,52 +194,4 @@ fn count_planned(calls: &[NewCall], mut new: HashSet<CallId>, tally: &mut Tally)
             tally.fetch(call.fetch).end_paging(FetchEnd::RepeatedPointer);
         }
     }
-}
-
-/// A job starts with its first plan. Of a stopped job nothing new goes out: what was planned for it is given up, so
-/// that trying again finds it. Returns the jobs that stop here, and all that are stopped.
-fn start_and_stop(
-    plans: &[&Plan],
-    heads: &mut BTreeMap<JobId, Head>,
-    tally: &mut Tally,
-    now_ms: i64,
-) -> (Stops, Vec<JobId>) {
-    let (mut stop_here, mut stopped) = (Stops::new(), BTreeSet::new());
-    for plan in plans {
-        let Some(head) = heads.get_mut(&plan.job) else { continue };
-        // Named, so that it starts, and finishes though it has nothing to do.
-        tally.job(plan.job);
-        head.submitted = false;
-        let overdue = head.bounds.deadline_ms.filter(|_| head.is_overdue(now_ms)).map(overdue);
-        if let Some(reason) = plan.fail_job.clone().or(overdue).filter(|_| !head.stopped) {
-            head.stopped = true;
-            stop_here.insert(plan.job, Stop { state: "failed", reason });
-        }
-        if head.stopped {
-            stopped.insert(plan.job);
-        }
-    }
-    (stop_here, stopped.into_iter().collect())
-}
-
-/// Jobs some of whose calls are held.
-fn waiting(heads: &BTreeMap<JobId, Head>, tally: &Tally) -> HashSet<JobId> {
-    let more = |job: &JobId| tally.jobs.get(job).map_or(0, |delta| delta.held);
-    heads.iter().filter(|(job, head)| head.held + more(job) > 0).map(|(job, _)| *job).collect()
-}
-
-/// Stops jobs that have made all calls they may, once none is out any more, if there are more to make. Returns them.
-fn stop_exhausted(heads: &mut BTreeMap<JobId, Head>, tally: &mut Tally, stops: &mut Stops) -> Vec<JobId> {
-    let mut stopped = Vec::new();
-    for (job, head) in heads.iter_mut().filter(|(_, head)| !head.stopped && head.left.is_some()) {
-        let delta = tally.job(*job);
-        let (out, open) = (head.released + delta.released, head.open + delta.open);
-        if out == 0 && open > 0 && head.left == Some(delta.begun) {
-            head.stopped = true;
-            let reason = exhausted(head.bounds.max_calls.unwrap_or_default());
-            stops.insert(*job, Stop { state: "failed", reason });
-            stopped.push(*job);
-        }
-    }
-    stopped
 }

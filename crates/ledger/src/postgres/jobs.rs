@@ -1,6 +1,6 @@
 //! Statements about jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use tidegate_contracts::{JobId, Lane};
@@ -8,42 +8,12 @@ use uuid::Uuid;
 
 use super::marks;
 use super::rows::{count, lane, shown, small};
+use crate::head::{Head, Heads};
 use crate::tally::Tally;
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow, Windows};
 
 /// Longest reason kept, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
-
-/// What a transaction needs to know of a job.
-#[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) provider: String,
-    pub(super) lane: Lane,
-    pub(super) submitted: bool,
-    /// No new call may go out, nor later unless the job is tried again.
-    pub(super) stopped: bool,
-    /// No new call may go out until the job is resumed.
-    pub(super) paused: bool,
-    pub(super) open: i64,
-    pub(super) released: i64,
-    pub(super) held: i64,
-    pub(super) bounds: Bounds,
-    pub(super) deadline_at_ms: Option<i64>,
-    /// Calls that may still be released.
-    pub(super) left: Option<i64>,
-}
-
-impl Head {
-    /// Its time is over.
-    pub(super) fn is_overdue(&self, now_ms: i64) -> bool {
-        self.deadline_at_ms.is_some_and(|deadline_at_ms| deadline_at_ms <= now_ms)
-    }
-
-    /// Planned calls may go out.
-    pub(super) fn may_release(&self, now_ms: i64) -> bool {
-        !self.submitted && !self.stopped && !self.paused && !self.is_overdue(now_ms)
-    }
-}
 
 /// That no new call of a job may go out: as what it will end, and why.
 #[derive(Debug, Clone)]
@@ -215,7 +185,7 @@ pub(super) async fn lanes_open(connection: &mut PgConnection) -> Result<Vec<Open
 
 /// Heads of those of these jobs that exist, locked until the end of the transaction, always in the same order: two
 /// transactions of the same jobs take turns. Not against readers, nor against rows that refer to them.
-pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap<JobId, Head>, LedgerError> {
+pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Heads, LedgerError> {
     let rows = sqlx::query!(
         r#"/* lock_jobs */
         SELECT id, provider, lane, state = 'submitted' AS "submitted!",
@@ -245,10 +215,7 @@ pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap
 
 /// Locks jobs that have planned calls and room in their windows, but for those that somebody else has locked, who fills
 /// them.
-pub(super) async fn lock_stalled(
-    tx: &mut PgConnection,
-    windows: &Windows,
-) -> Result<BTreeMap<JobId, Head>, LedgerError> {
+pub(super) async fn lock_stalled(tx: &mut PgConnection, windows: &Windows) -> Result<Heads, LedgerError> {
     let lanes = Lane::ALL.map(|lane| lane.name().to_owned());
     let rooms = Lane::ALL.map(|lane| i64::from(windows.most(lane)));
     let rows = sqlx::query!(

@@ -34,9 +34,9 @@ use sqlx::PgPool;
 use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 
 use crate::{
-    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, MarkFilter,
-    MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows,
-    SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    Committed, FailedCall, FailedFilter, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError,
+    MarkFilter, MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart,
+    PrunedRows, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 pub use config::PostgresConfig;
 use lend::{in_transaction, on_connection};
@@ -215,13 +215,8 @@ impl Ledger for PostgresLedger {
         on_connection!(self, connection => report::failures(connection, job, limit))
     }
 
-    async fn failed_calls(
-        &self,
-        job: JobId,
-        after: Option<CallId>,
-        limit: u32,
-    ) -> Result<Vec<FailedCall>, LedgerError> {
-        on_connection!(self, connection => tree::failed_calls(connection, job, after, limit))
+    async fn failed_calls(&self, job: JobId, filter: &FailedFilter) -> Result<Vec<FailedCall>, LedgerError> {
+        on_connection!(self, connection => tree::failed_calls(connection, job, filter))
     }
 
     async fn fetches(&self, job: JobId, filter: &FetchFilter) -> Result<Vec<FetchRow>, LedgerError> {

@@ -1,13 +1,12 @@
 //! Releasing calls into the windows, and again when they were lost.
 
-use std::collections::BTreeMap;
-
 use sqlx::PgConnection;
 use tidegate_contracts::{Call, JobId, Lane};
 use uuid::Uuid;
 
-use super::jobs::{self, Head, Stops};
+use super::jobs::{self, Stops};
 use super::rows::{json, lane, mark, small};
+use crate::head::Heads;
 use crate::tally::Tally;
 use crate::{LedgerError, Windows};
 
@@ -51,7 +50,7 @@ struct Row {
 /// receipt strikes the note out ([`published`]).
 pub(super) async fn fill(
     tx: &mut PgConnection,
-    heads: &BTreeMap<JobId, Head>,
+    heads: &Heads,
     tally: &mut Tally,
     windows: &Windows,
     now_ms: i64,

@@ -1,11 +1,11 @@
 //! Statements that show the tree, page by page.
 
 use sqlx::PgConnection;
-use tidegate_contracts::{CallId, FetchId, JobId};
+use tidegate_contracts::{FetchId, JobId};
 use uuid::Uuid;
 
 use super::rows::{count, json, small};
-use crate::{FailedCall, FetchFilter, FetchRow, LedgerError};
+use crate::{FailedCall, FailedFilter, FetchFilter, FetchRow, LedgerError};
 
 /// A row of fetches, as it is shown.
 struct Row {
@@ -94,8 +94,7 @@ fn read_fetch(row: Row) -> Result<FetchRow, LedgerError> {
 pub(super) async fn failed_calls(
     connection: &mut PgConnection,
     job: JobId,
-    after: Option<CallId>,
-    limit: u32,
+    filter: &FailedFilter,
 ) -> Result<Vec<FailedCall>, LedgerError> {
     let rows = sqlx::query!(
         r#"/* failed_calls */
@@ -103,11 +102,16 @@ pub(super) async fn failed_calls(
             calls.status, coalesce(calls.message, '') AS "message!", calls.attempt
         FROM calls JOIN fetches ON fetches.id = calls.fetch_id
         WHERE calls.job_id = $1 AND calls.state IN ('skipped', 'failed')
-            AND ($2::uuid IS NULL OR calls.seq > (SELECT after.seq FROM calls AS after WHERE after.id = $2))
-        ORDER BY calls.seq LIMIT $3"#,
+            AND ($2::uuid IS NULL OR calls.fetch_id = $2) AND ($3::text IS NULL OR fetches.step = $3)
+            AND ($4::text IS NULL OR calls.class = $4)
+            AND ($5::uuid IS NULL OR calls.seq > (SELECT after.seq FROM calls AS after WHERE after.id = $5))
+        ORDER BY calls.seq LIMIT $6"#,
         Uuid::from(job),
-        after.map(Uuid::from) as _,
-        i64::from(limit),
+        filter.fetch.map(Uuid::from) as _,
+        filter.step.as_ref() as _,
+        filter.class.as_ref() as _,
+        filter.after.map(Uuid::from) as _,
+        i64::from(filter.limit),
     );
     let rows = rows.fetch_all(connection).await?.into_iter().map(|row| {
         Ok(FailedCall {

@@ -1,13 +1,12 @@
 //! Committing plans: end calls, plan what follows, roll the counts up, release, finish.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use sqlx::SqliteConnection;
 use tidegate_contracts::{CallEnd, CallId, End, FetchEnd, FetchId, JobId, NewFetch, NewPages, Plan};
 
-use super::jobs::Head;
 use super::{barriers, calls, fetches, jobs, pause, release, report, steps, stop};
-use crate::submit::{exhausted, overdue};
+use crate::head::{Failing, Heads, start_and_stop, stop_exhausted, waiting};
 use crate::tally::{Open, Tally, is_held};
 use crate::{Committed, LedgerError, Windows};
 
@@ -23,14 +22,20 @@ pub(super) async fn commit(
     plan_pages(tx, &effective, &mut tally).await?;
     let free = plan_fetches(tx, &effective, &mut tally, now_ms).await?;
     report::leave_out(tx, &effective).await?;
-    let mut stopped = start_and_stop(tx, &effective, &mut heads, &mut tally, now_ms).await?;
+    let (mut failing, stopped) = start_and_stop(&effective, &mut heads, &mut tally, now_ms);
+    give_up_planned(tx, stopped, &mut tally, now_ms).await?;
     let waiting = waiting(&heads, &tally);
     fetches::add(tx, &mut tally, free, &waiting, now_ms).await?;
-    stopped.extend(stop_exhausted(tx, &mut heads, &mut tally, now_ms).await?);
+    let exhausted = stop_exhausted(&mut heads, &mut tally);
+    give_up_planned(tx, exhausted.keys().copied(), &mut tally, now_ms).await?;
+    fetches::add(tx, &mut tally, Vec::new(), &HashSet::new(), now_ms).await?;
+    failing.extend(exhausted);
+    stop_failing(tx, &failing).await?;
     steps::add(tx, &tally).await?;
     let released = release::fill(tx, &heads, &mut tally, windows, now_ms).await?;
     let finished = jobs::add(tx, &tally, now_ms).await?;
-    Ok(Committed { released, receipt: None, progressed: heads.into_keys().collect(), stopped, finished })
+    let (progressed, stopped) = (heads.into_keys().collect(), failing.into_keys().collect());
+    Ok(Committed { released, receipt: None, progressed, stopped, finished })
 }
 
 /// Ends the calls of the plans that are still open. Returns the plans that take effect: those whose call this commit
@@ -38,7 +43,7 @@ pub(super) async fn commit(
 async fn end_calls<'a>(
     tx: &mut SqliteConnection,
     plans: &'a [Plan],
-    heads: &BTreeMap<JobId, Head>,
+    heads: &Heads,
     tally: &mut Tally,
     windows: &Windows,
     now_ms: i64,
@@ -89,7 +94,7 @@ async fn take_back<'a>(
     tx: &mut SqliteConnection,
     returned: Vec<&'a Plan>,
     open: &mut HashMap<CallId, Open>,
-    heads: &BTreeMap<JobId, Head>,
+    heads: &Heads,
     tally: &mut Tally,
 ) -> Result<Vec<&'a Plan>, LedgerError> {
     let (mut back, mut of_stopped) = (Vec::new(), Vec::new());
@@ -178,61 +183,22 @@ fn first_pages(fetch: &NewFetch) -> impl Iterator<Item = calls::NewCall> + Send 
     fetch.pages.iter().flat_map(NewPages::pointers).map(move |(pointer, ordinal)| (id, pointer, ordinal, held))
 }
 
-/// A job starts with its first plan. Of a stopped job nothing new goes out: what was planned for it is given up, so
-/// that trying again finds it. Returns the jobs that stop here.
-async fn start_and_stop(
+/// Stops jobs as failed.
+async fn stop_failing(tx: &mut SqliteConnection, failing: &Failing) -> Result<(), LedgerError> {
+    for (job, reason) in failing {
+        jobs::stop(tx, *job, "failed", reason).await?;
+    }
+    Ok(())
+}
+
+async fn give_up_planned(
     tx: &mut SqliteConnection,
-    plans: &[&Plan],
-    heads: &mut BTreeMap<JobId, Head>,
+    stopped: impl IntoIterator<Item = JobId>,
     tally: &mut Tally,
     now_ms: i64,
-) -> Result<Vec<JobId>, LedgerError> {
-    let (mut stop_here, mut stopped) = (Vec::new(), BTreeSet::new());
-    for plan in plans {
-        let Some(head) = heads.get_mut(&plan.job) else { continue };
-        // Named, so that it starts, and finishes, though it has nothing to do.
-        tally.job(plan.job);
-        head.submitted = false;
-        let overdue = head.bounds.deadline_ms.filter(|_| head.is_overdue(now_ms)).map(overdue);
-        if let Some(reason) = plan.fail_job.clone().or(overdue).filter(|_| !head.stopped) {
-            jobs::stop(tx, plan.job, "failed", &reason).await?;
-            head.stopped = true;
-            stop_here.push(plan.job);
-        }
-        if head.stopped {
-            stopped.insert(plan.job);
-        }
-    }
+) -> Result<(), LedgerError> {
     for job in stopped {
         stop::give_up_planned(tx, job, tally, now_ms).await?;
     }
-    Ok(stop_here)
-}
-
-/// Jobs some of whose calls are held.
-fn waiting(heads: &BTreeMap<JobId, Head>, tally: &Tally) -> HashSet<JobId> {
-    let more = |job: &JobId| tally.jobs.get(job).map_or(0, |delta| delta.held);
-    heads.iter().filter(|(job, head)| head.held + more(job) > 0).map(|(job, _)| *job).collect()
-}
-
-/// Stops jobs that have made all calls they may, once none is out any more, if there are more to make. Returns them.
-async fn stop_exhausted(
-    tx: &mut SqliteConnection,
-    heads: &mut BTreeMap<JobId, Head>,
-    tally: &mut Tally,
-    now_ms: i64,
-) -> Result<Vec<JobId>, LedgerError> {
-    let mut stopped = Vec::new();
-    for (job, head) in heads.iter_mut().filter(|(_, head)| !head.stopped && head.left.is_some()) {
-        let delta = tally.job(*job);
-        let (out, open) = (head.released + delta.released, head.open + delta.open);
-        if out == 0 && open > 0 && head.left == Some(delta.begun) {
-            jobs::stop(tx, *job, "failed", &exhausted(head.bounds.max_calls.unwrap_or_default())).await?;
-            head.stopped = true;
-            stop::give_up_planned(tx, *job, tally, now_ms).await?;
-            stopped.push(*job);
-        }
-    }
-    fetches::add(tx, tally, Vec::new(), &HashSet::new(), now_ms).await?;
-    Ok(stopped)
+    Ok(())
 }

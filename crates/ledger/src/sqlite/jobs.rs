@@ -1,6 +1,6 @@
 //! Statements about jobs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -9,39 +9,9 @@ use tidegate_contracts::{JobId, Lane};
 
 use super::marks;
 use super::rows::{count, job_id, small};
+use crate::head::{Head, Heads};
 use crate::tally::{Tally, with_id};
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow};
-
-/// What a transaction needs to know of a job.
-#[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) provider: String,
-    pub(super) lane: Lane,
-    pub(super) submitted: bool,
-    /// No new call may go out, nor later unless the job is tried again.
-    pub(super) stopped: bool,
-    /// No new call may go out until the job is resumed.
-    pub(super) paused: bool,
-    pub(super) open: i64,
-    pub(super) released: i64,
-    pub(super) held: i64,
-    pub(super) bounds: Bounds,
-    pub(super) deadline_at_ms: Option<i64>,
-    /// Calls that may still be released.
-    pub(super) left: Option<i64>,
-}
-
-impl Head {
-    /// Its time is over.
-    pub(super) fn is_overdue(&self, now_ms: i64) -> bool {
-        self.deadline_at_ms.is_some_and(|deadline_at_ms| deadline_at_ms <= now_ms)
-    }
-
-    /// Planned calls may go out.
-    pub(super) fn may_release(&self, now_ms: i64) -> bool {
-        !self.submitted && !self.stopped && !self.paused && !self.is_overdue(now_ms)
-    }
-}
 
 pub(super) async fn by_id(connection: &mut SqliteConnection, id: JobId) -> Result<Option<JobRow>, LedgerError> {
     let sql = "/* job */ SELECT * FROM jobs WHERE id = ?1";
@@ -129,10 +99,7 @@ pub(super) async fn stopped(connection: &mut SqliteConnection, jobs: &[JobId]) -
 }
 
 /// Heads of those of these jobs that exist.
-pub(super) async fn heads(
-    tx: &mut SqliteConnection,
-    ids: BTreeSet<JobId>,
-) -> Result<BTreeMap<JobId, Head>, LedgerError> {
+pub(super) async fn heads(tx: &mut SqliteConnection, ids: BTreeSet<JobId>) -> Result<Heads, LedgerError> {
     let ids: Vec<String> = ids.iter().map(JobId::hex).collect();
     let sql = "/* job_heads */
         SELECT id, provider, lane, state = 'submitted' AS submitted, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped,

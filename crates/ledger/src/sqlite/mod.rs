@@ -35,9 +35,9 @@ use sqlx::{Connection, Sqlite, Transaction};
 use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 
 use crate::{
-    Committed, FailedCall, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError, MarkFilter,
-    MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart, PrunedRows,
-    SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    Committed, FailedCall, FailedFilter, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError,
+    MarkFilter, MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart,
+    PrunedRows, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -280,14 +280,9 @@ impl Ledger for SqliteLedger {
         report::failures(&mut connection, job, limit).await
     }
 
-    async fn failed_calls(
-        &self,
-        job: JobId,
-        after: Option<CallId>,
-        limit: u32,
-    ) -> Result<Vec<FailedCall>, LedgerError> {
+    async fn failed_calls(&self, job: JobId, filter: &FailedFilter) -> Result<Vec<FailedCall>, LedgerError> {
         let mut connection = self.readers.acquire().await?;
-        tree::failed_calls(&mut connection, job, after, limit).await
+        tree::failed_calls(&mut connection, job, filter).await
     }
 
     async fn fetches(&self, job: JobId, filter: &FetchFilter) -> Result<Vec<FetchRow>, LedgerError> {

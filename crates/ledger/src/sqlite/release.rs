@@ -1,22 +1,21 @@
 //! Releasing calls into the windows, and again when they were lost.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
 use sqlx::{Row, SqliteConnection};
 use tidegate_contracts::{Call, JobId, Lane, PagePointer, Params, Wait};
 
-use super::jobs::{self, Head, lane};
+use super::jobs::{self, lane};
 use super::rows::{call_id, fetch_id, job_id, mark, small};
+use crate::head::Heads;
 use crate::tally::Tally;
 use crate::{LedgerError, Windows};
 
 /// Releases planned calls of these jobs while their windows have room and their bounds allow.
 pub(super) async fn fill(
     tx: &mut SqliteConnection,
-    heads: &BTreeMap<JobId, Head>,
+    heads: &Heads,
     tally: &mut Tally,
     windows: &Windows,
     now_ms: i64,

@@ -3,10 +3,10 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
-use tidegate_contracts::{CallId, FetchId, JobId, PagePointer};
+use tidegate_contracts::{FetchId, JobId, PagePointer};
 
 use super::rows::{call_id, count, fetch_id, small};
-use crate::{FailedCall, FetchFilter, FetchRow, LedgerError};
+use crate::{FailedCall, FailedFilter, FetchFilter, FetchRow, LedgerError};
 
 pub(super) async fn fetches(
     connection: &mut SqliteConnection,
@@ -63,24 +63,31 @@ fn read_fetch(row: &SqliteRow) -> Result<FetchRow, LedgerError> {
 pub(super) async fn failed_calls(
     connection: &mut SqliteConnection,
     job: JobId,
-    after: Option<CallId>,
-    limit: u32,
+    filter: &FailedFilter,
 ) -> Result<Vec<FailedCall>, LedgerError> {
-    let sql = "/* failed_calls */
+    let mut sql = QueryBuilder::<Sqlite>::new(
+        "/* failed_calls */
         SELECT calls.id, calls.fetch_id, fetches.step, fetches.params, calls.pointer, calls.state, calls.class,
             calls.status, coalesce(calls.message, '') AS message, calls.attempt
         FROM calls JOIN fetches ON fetches.id = calls.fetch_id
         -- As its index says it.
-        WHERE calls.job_id = ?1 AND calls.state IN ('skipped', 'failed', 'cancelled') AND calls.state <> 'cancelled'
-            AND calls.seq > iif(?2 IS NULL, 0, (SELECT seq FROM calls WHERE id = ?2))
-        ORDER BY calls.seq LIMIT ?3";
-    let rows = sqlx::query(sql)
-        .bind(&job.as_bytes()[..])
-        .bind(after.as_ref().map(|after| &after.as_bytes()[..]))
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(read_call).collect()
+        WHERE calls.state IN ('skipped', 'failed', 'cancelled') AND calls.state <> 'cancelled' AND calls.job_id = ",
+    );
+    sql.push_bind(&job.as_bytes()[..]);
+    if let Some(fetch) = &filter.fetch {
+        sql.push(" AND calls.fetch_id = ").push_bind(&fetch.as_bytes()[..]);
+    }
+    if let Some(step) = &filter.step {
+        sql.push(" AND fetches.step = ").push_bind(step);
+    }
+    if let Some(class) = &filter.class {
+        sql.push(" AND calls.class = ").push_bind(class);
+    }
+    if let Some(after) = &filter.after {
+        sql.push(" AND calls.seq > (SELECT seq FROM calls WHERE id = ").push_bind(&after.as_bytes()[..]).push(")");
+    }
+    sql.push(" ORDER BY calls.seq LIMIT ").push_bind(filter.limit);
+    sql.build().fetch_all(connection).await?.iter().map(read_call).collect()
 }
 
 fn read_call(row: &SqliteRow) -> Result<FailedCall, LedgerError> {

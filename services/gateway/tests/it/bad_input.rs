@@ -147,9 +147,15 @@ async fn parameters_that_are_none_are_refused() {
     for query in ["limit=x", "limit=-1", "unknown=1"] {
         assert_eq!(world.get(&format!("/v1/jobs?{query}")).await.problem(400), "malformed", "{query}");
     }
-    for path in
-        ["tree?parent=x", "tree?after=job_0", "failures?after=x", "items?after=x", "items?pages=0", "items?pages=101"]
-    {
+    for path in [
+        "tree?parent=x",
+        "tree?after=job_0",
+        "failures?after=x",
+        "failures?fetch=call_0",
+        "items?after=x",
+        "items?pages=0",
+        "items?pages=101",
+    ] {
         assert_eq!(world.get(&format!("/v1/jobs/{job}/{path}")).await.problem(422), "invalid", "{path}");
     }
     for id in ["x", "job_", "job_00000000000000000000000000000000", "%ff", &"j".repeat(3_000)] {

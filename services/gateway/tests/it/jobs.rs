@@ -185,4 +185,11 @@ async fn a_job_shows_its_steps_and_what_failed_and_its_tree() {
         }
     }
     assert_eq!(pages, ["page 2", "page 3"]);
+    let root = root["id"].as_str().unwrap();
+    for (query, calls) in
+        [(format!("fetch={root}"), 2), (format!("fetch={root}&class=quota_exhausted"), 0), ("step=others".into(), 0)]
+    {
+        let found = world.get(&format!("/v1/jobs/{job}/failures?{query}")).await.json();
+        assert_eq!(found["calls"].as_array().unwrap().len(), calls, "{query}");
+    }
 }

@@ -11,6 +11,8 @@ pub(crate) async fn tree(job: JobId, args: Tree) -> anyhow::Result<Exit> {
     let client = super::connect(&args.gateway)?;
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.parent.map(|parent| ("parent", parent.to_string())));
+    query.extend(args.fetch.map(|fetch| ("fetch", fetch.to_string())));
+    query.extend(args.class.clone().map(|class| ("class", class)));
     query.extend(args.step.clone().map(|step| ("step", step)));
     query.extend(args.after.clone().map(|after| ("after", after)));
     let next = if args.failed {

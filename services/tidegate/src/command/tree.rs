@@ -1,7 +1,7 @@
 //! `tidegate tree`: a job of a state file, level by level.
 
 use tidegate_client::{Failed, Fetch};
-use tidegate_ledger::{FailedCall, FetchFilter, FetchRow, Ledger as _};
+use tidegate_ledger::{FailedCall, FailedFilter, FetchFilter, FetchRow, Ledger as _};
 
 use super::items::{find_job, open};
 use crate::cli::Tree;
@@ -17,7 +17,14 @@ pub(crate) async fn tree(args: Tree) -> anyhow::Result<Exit> {
         return Err(FilesError::one(format!("the tree of {} was deleted by `tidegate prune`", job.id)).into());
     }
     if args.failed {
-        let calls = ledger.failed_calls(job.id, after(&args)?, args.limit).await?;
+        let filter = FailedFilter {
+            fetch: args.fetch,
+            step: args.step.clone(),
+            class: args.class.clone(),
+            after: after(&args)?,
+            limit: args.limit,
+        };
+        let calls = ledger.failed_calls(job.id, &filter).await?;
         for call in calls.into_iter().map(shown_call) {
             say::answer(&if args.json { serde_json::to_string(&call)? } else { failed_line(&call) });
         }
