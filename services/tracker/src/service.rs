@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 /// Unacknowledged plans in hand, for each partition.
 const PREFETCH: u16 = 512;
 
-/// Between two looks how many jobs share, where plans come.
+/// Between two looks how many jobs share, where plans come and no job begins.
 const SHARE_EVERY: Duration = Duration::from_secs(1);
 
 /// How the tracker works.
@@ -77,7 +77,10 @@ async fn run(deps: Deps, windows: Windows, queue: Queue, shutdown: Shutdown) -> 
         for sender in batch.iter().filter_map(|delivery| delivery.envelope.traceparent.as_deref()) {
             span_link(&span, sender);
         }
-        let windows = shares.now(&deps).await?;
+        let begins = batch
+            .iter()
+            .any(|delivery| matches!(&delivery.envelope.message, Message::Plan(plan) if plan.ended.is_none()));
+        let windows = shares.now(&deps, begins).await?;
         handle_plans(&deps, windows, &metrics, batch).instrument(span).await?;
     }
 }
@@ -90,8 +93,9 @@ struct Shares {
 }
 
 impl Shares {
-    async fn now(&mut self, deps: &Deps) -> anyhow::Result<&Windows> {
-        if self.at.is_none_or(|at| at.elapsed() >= SHARE_EVERY) {
+    /// Shared anew by the time, and when jobs begin: those that come within a second would have whole windows otherwise.
+    async fn now(&mut self, deps: &Deps, begins: bool) -> anyhow::Result<&Windows> {
+        if begins || self.at.is_none_or(|at| at.elapsed() >= SHARE_EVERY) {
             let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
             self.shared = self.windows.shared_by(lanes);
             self.at = Some(Instant::now());
