@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::client::fixture::{Served, third_party};
 use crate::world::{JOB, STATE, World, until};
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ENDPOINTS: &str = r#"
 retry: { attempts: 1 }
 endpoints:
@@ -26,18 +26,18 @@ const STEPS: &str = "steps: [ { id: users, call: users } ]\n";
 
 /// A webhook that came.
 #[derive(Debug, Clone)]
-struct Told {
-    id: String,
-    signed: bool,
-    body: Value,
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) signed: bool,
+    pub(crate) body: Value,
     /// What it was answered.
-    status: u16,
+    pub(crate) status: u16,
 }
 
 /// Who is told. It answers as it was set to.
-struct Receiver {
-    url: String,
-    status: Arc<AtomicU16>,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    pub(crate) status: Arc<AtomicU16>,
     told: Arc<Mutex<Vec<Told>>>,
     accepting: JoinHandle<()>,
 }
@@ -50,7 +50,7 @@ impl Drop for Receiver {
 
 impl Receiver {
     /// Answers `first` to the first, and then 204, until it is told otherwise.
-    async fn start(first: u16, then: u16) -> Self {
+    pub(crate) async fn start(first: u16, then: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook?key=CANARY", listener.local_addr().unwrap());
         let (status, told) = (Arc::new(AtomicU16::new(then)), Arc::<Mutex<Vec<Told>>>::default());
@@ -68,11 +68,11 @@ impl Receiver {
         Self { url, status, told, accepting }
     }
 
-    fn told(&self) -> Vec<Told> {
+    pub(crate) fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap().clone()
     }
 
-    fn job(&self, with: &str) -> String {
+    pub(crate) fn job(&self, with: &str) -> String {
         format!("provider: ./sim.yaml\nnotify: {{ url: \"{}\"{with} }}\n{STEPS}", self.url)
     }
 }

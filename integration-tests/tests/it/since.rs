@@ -12,7 +12,7 @@ use crate::client::fixture::Served;
 use crate::world::{JOB, OUT, STATE, World, assert_same, until};
 
 /// The newest posts come first, by cursors; events come oldest first, and only those above `since_id` if it is sent.
-const PROVIDER: &str = r#"
+pub(crate) const PROVIDER: &str = r#"
 retry: { attempts: 1 }
 endpoints:
   users: { get: /users, items: "$.items[*]" }
@@ -31,31 +31,31 @@ endpoints:
 
 const POSTS: &str = "steps:\n  - { id: posts, call: posts, with: { id: 1 } }\n";
 const EVENTS: &str = "steps:\n  - { id: events, call: events }\n";
-const NESTED: &str = r#"
+pub(crate) const NESTED: &str = r#"
 steps:
   - { id: users, call: users }
   - { id: posts, call: posts, for_each: users, with: { id: "{{ item.id }}" } }
 "#;
 
 /// A third party whose lists grow.
-struct Growing {
-    address: String,
+pub(crate) struct Growing {
+    pub(crate) address: String,
     lists: Arc<Mutex<Lists>>,
 }
 
 #[derive(Default)]
-struct Lists {
+pub(crate) struct Lists {
     /// How many items there are, by path: those with the numbers from 1 on.
     items: BTreeMap<String, u64>,
     /// What was asked for.
-    asked: Vec<String>,
+    pub(crate) asked: Vec<String>,
     /// Paths that are refused.
     broken: Vec<String>,
-    latency: Duration,
+    pub(crate) latency: Duration,
 }
 
 impl Growing {
-    async fn start(items: &[(&str, u64)]) -> Self {
+    pub(crate) async fn start(items: &[(&str, u64)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let items = items.iter().map(|(path, items)| ((*path).to_owned(), *items)).collect();
@@ -69,16 +69,16 @@ impl Growing {
         Self { address, lists }
     }
 
-    fn set(&self, path: &str, items: u64) {
+    pub(crate) fn set(&self, path: &str, items: u64) {
         self.lists.lock().unwrap().items.insert(path.to_owned(), items);
     }
 
     /// What was asked for since this was asked before.
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.lists.lock().unwrap().asked)
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Lists) -> T) -> T {
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Lists) -> T) -> T {
         change(&mut self.lists.lock().unwrap())
     }
 }
@@ -137,6 +137,20 @@ fn page(target: &str, lists: &mut Lists) -> (&'static str, String) {
 
 fn numbers(range: std::ops::RangeInclusive<u64>) -> Vec<String> {
     range.map(|id| id.to_string()).collect()
+}
+
+/// Posts 1 to so many, of each user.
+pub(crate) fn posts(counts: [u64; 3]) -> Vec<String> {
+    let of = |(user, count): (u64, u64)| (1..=count).map(move |id| format!("{user} {id}"));
+    (1..).zip(counts).flat_map(of).collect()
+}
+
+/// Each post's user and number.
+pub(crate) fn names(items: &[serde_json::Value]) -> Vec<String> {
+    let of = |item: &serde_json::Value| {
+        Some(format!("{} {}", item["of"].as_str()?.split('/').nth(2)?, item["id"].as_str()?))
+    };
+    items.iter().filter_map(of).collect()
 }
 
 async fn marks(world: &World) -> Vec<(String, String)> {
@@ -230,16 +244,7 @@ async fn each_fetch_of_a_step_has_a_mark_of_its_own_and_one_that_failed_keeps_it
     let party =
         Growing::start(&[("/users", 3), ("/users/1/posts", 7), ("/users/2/posts", 4), ("/users/3/posts", 2)]).await;
     let world = World::with(&party.address, PROVIDER, NESTED);
-    let posts = |counts: [u64; 3]| -> Vec<String> {
-        let of = |(user, count): (u64, u64)| (1..=count).map(move |id| format!("{user} {id}"));
-        (1..).zip(counts).flat_map(of).collect()
-    };
-    let found = |world: &World| -> Vec<String> {
-        let of = |item: &serde_json::Value| {
-            Some(format!("{} {}", item["of"].as_str()?.split('/').nth(2)?, item["id"].as_str()?))
-        };
-        world.items(OUT).iter().filter_map(of).collect()
-    };
+    let found = |world: &World| names(&world.items(OUT));
     world.job(&["--extend", "--step", "posts"]).await.expect(0);
     assert_same(found(&world), posts([7, 4, 2]));
     for (path, items) in [("/users/1/posts", 9), ("/users/2/posts", 6)] {
