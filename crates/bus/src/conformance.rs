@@ -155,15 +155,25 @@ impl Conformance {
         drop(self.next(&mut consumer).await);
         settled(self.next(&mut consumer).await.reject("no such job").await);
         assert_eq!(number(&*self.next(&mut consumer).await), 1, "what was rejected must not come again");
-        let letters = self.until("the dead letter is listed", async || match bus.dead().await {
-            Ok(letters) => (!letters.is_empty()).then_some(letters),
-            Err(error) => panic!("listing dead letters: {error}"),
+        let letters = self.until("the dead letter is listed", async || match bus.dead(10).await {
+            Ok(taken) => (!taken.letters.is_empty()).then_some(taken),
+            Err(error) => panic!("taking dead letters: {error}"),
         });
-        let letters = letters.await;
-        let [letter] = letters.as_slice() else { panic!("one dead letter expected: {letters:?}") };
+        let taken = letters.await;
+        let [letter] = taken.letters.as_slice() else { panic!("one dead letter expected: {taken:?}") };
+        let dead_id = letter.id();
         let id = letter.envelope.as_ref().map(|envelope| envelope.id.as_u128());
         assert_eq!((id, letter.redelivered), (Some(0), 1));
         assert_eq!((&letter.queue, letter.reason.as_str()), (&Queue::Outcomes, "no such job"));
+        drop(taken);
+        let again = self.until("what was dropped is there again", async || match bus.dead(10).await {
+            Ok(taken) => (!taken.letters.is_empty()).then_some(taken),
+            Err(error) => panic!("taking dead letters: {error}"),
+        });
+        let again = again.await;
+        assert_eq!(again.letters[0].id(), dead_id, "the same letter has the same id");
+        settled(again.ack().await);
+        assert!(bus.dead(10).await.is_ok_and(|left| left.letters.is_empty()), "acknowledged, it is gone");
     }
 
     /// # Panics

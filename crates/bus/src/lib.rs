@@ -8,17 +8,17 @@
 //! *To add another bus*: implement [`Bus`], [`Consumer`] and [`Settle`], and run [`conformance`] over it.
 
 pub mod conformance;
+mod dead;
 mod delivery;
 mod error;
 mod inprocess;
 mod rabbitmq;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Envelope, PushedPage};
 
+pub use dead::{DeadLetter, DeadLetters, Forget};
 pub use delivery::{Delivery, Parcel, Settle, Tag, ack_all, or_redelivered};
 pub use error::BusError;
 pub use inprocess::{InProcess, InProcessConfig, QUEUES_MAX};
@@ -72,11 +72,12 @@ pub trait Bus: Send + Sync {
     /// [`BusError::Closed`], [`BusError::Broker`].
     async fn depth(&self, queue: &Queue) -> Result<QueueDepth, BusError>;
 
-    /// Messages that were rejected, oldest first; at most [`DEAD_MAX`].
+    /// Takes messages that were rejected, oldest first, of at most `max` (0 is taken for 1) of the carrier's messages. They
+    /// stay where they are until they are acknowledged.
     ///
     /// # Errors
     /// [`BusError::Broker`].
-    async fn dead(&self) -> Result<Vec<DeadLetter>, BusError>;
+    async fn dead(&self, max: usize) -> Result<DeadLetters, BusError>;
 
     /// Ends the bus: consumers end, nothing more is taken. Deliveries that are out may still be settled.
     async fn close(&self);
@@ -103,19 +104,4 @@ pub struct QueueDepth {
     pub unacked: usize,
     /// Parked until due.
     pub delayed: usize,
-}
-
-/// A message that was rejected.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The queue it was delivered from.
-    pub queue: Queue,
-    /// The message; `None` when the bytes that came are none, or of a newer build. They are kept with the broker.
-    pub envelope: Option<Arc<Envelope>>,
-    /// How often it had come back before.
-    pub redelivered: u32,
-    /// Why, as given; at most [`tidegate_contracts::Failure::MESSAGE_MAX_CHARS`] characters.
-    pub reason: String,
-    /// Unix time in milliseconds.
-    pub died_at_ms: i64,
 }

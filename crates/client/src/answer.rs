@@ -300,6 +300,29 @@ pub struct BudgetPage {
     pub next: Option<String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadPage {
+    pub dead: Vec<Dead>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dead {
+    pub id: String,
+    pub queue: String,
+    pub kind: Option<String>,
+    pub job: Option<String>,
+    pub reason: String,
+    pub redelivered: u32,
+    pub died_at_ms: i64,
+    pub kept_at_ms: i64,
+    pub bytes: u64,
+    pub replayed_at_ms: Option<i64>,
+    /// What it says; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Value>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     pub ready: bool,

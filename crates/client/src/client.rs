@@ -12,8 +12,8 @@ use tidegate_limits::{Override, OverrideKind};
 use url::Url;
 
 use crate::answer::{
-    BudgetPage, Credential, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey, MarkPage,
-    MarksReset, Provider, Ready, Retried, StoredCredential, Submitted,
+    BudgetPage, Credential, Dead, DeadPage, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey,
+    MarkPage, MarksReset, Provider, Ready, Retried, StoredCredential, Submitted,
 };
 use crate::error::{ClientError, Problem};
 use crate::events::Events;
@@ -65,6 +65,19 @@ pub struct BudgetQuery {
     pub blocked: bool,
     /// `next` of the page before.
     pub after: Option<String>,
+}
+
+/// Which dead letters to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeadQuery {
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// Of this job.
+    pub job: Option<String>,
+    /// `next` of the page before.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
 }
 
 impl Client {
@@ -360,6 +373,42 @@ impl Client {
         });
         let pairs: Vec<_> = [("key", key.to_owned())].into_iter().chain(does).collect();
         self.send(self.ask_with(Method::DELETE, &["v1", "limits", "overrides"], &pairs)).await.map(drop)
+    }
+
+    /// A page of dead letters, newest first. Only for the tenant that runs the deployment.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn dead_letters(&self, query: &DeadQuery) -> Result<DeadPage, ClientError> {
+        let DeadQuery { queue, job, after, limit } = query.clone();
+        let limit = limit.map(|limit| limit.to_string());
+        let pairs = [("queue", queue), ("job", job), ("after", after), ("limit", limit)];
+        let pairs: Vec<_> = pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.answer(self.ask_with(Method::GET, &["v1", "dead"], &pairs)).await
+    }
+
+    /// A dead letter, with what it says.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn dead_letter(&self, id: &str) -> Result<Dead, ClientError> {
+        self.answer(self.ask(Method::GET, &["v1", "dead", id])).await
+    }
+
+    /// Sends a dead letter again, to the queue it died in.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn replay_dead(&self, id: &str) -> Result<Dead, ClientError> {
+        self.answer(self.ask(Method::POST, &["v1", "dead", id, "replay"])).await
+    }
+
+    /// Drops a dead letter.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drop_dead(&self, id: &str) -> Result<(), ClientError> {
+        self.send(self.ask(Method::DELETE, &["v1", "dead", id])).await.map(drop)
     }
 
     /// Whether the gateway is ready; one that is not is no error.

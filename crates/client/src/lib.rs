@@ -11,11 +11,11 @@ mod events;
 mod items;
 
 pub use answer::{
-    BudgetPage, Check, Counts, Credential, Economy, Explanation, Failed, FailedPage, Failure, Fetch, FetchPage, Guard,
-    Job, JobDetail, JobEvent, JobPage, Key, MadeKey, Mark, MarkPage, MarksReset, Progress, Provider, Ready, Reason,
-    Retried, Step, StoredCredential, Submitted, Wait,
+    BudgetPage, Check, Counts, Credential, Dead, DeadPage, Economy, Explanation, Failed, FailedPage, Failure, Fetch,
+    FetchPage, Guard, Job, JobDetail, JobEvent, JobPage, Key, MadeKey, Mark, MarkPage, MarksReset, Progress, Provider,
+    Ready, Reason, Retried, Step, StoredCredential, Submitted, Wait,
 };
-pub use client::{BudgetQuery, Client, JobQuery};
+pub use client::{BudgetQuery, Client, DeadQuery, JobQuery};
 pub use error::{ClientError, FieldProblem, Problem};
 pub use events::Events;
 pub use items::{ItemQuery, Items};

@@ -1,4 +1,4 @@
-//! Ids of jobs, fetches and calls.
+//! Ids of jobs, fetches, calls, marks and dead letters.
 //!
 //! A job id is random (UUIDv7). Fetch and call ids are **deterministic** (UUIDv5): whatever happens
 //! twice has the same id and collapses on a primary key.
@@ -110,6 +110,10 @@ id!(
     /// A mark: how far runs of a job have seen what one fetch asks for.
     MarkId, "mark");
 
+id!(
+    /// A dead letter: one message that could not be handled, at one time.
+    DeadId, "dead");
+
 impl JobId {
     /// A new id; the only random one.
     #[must_use]
@@ -154,6 +158,15 @@ impl MarkId {
     pub fn derive(asked: &str) -> Self {
         // Named by nothing above it: the ledger keeps marks by tenant and job name besides.
         Self(Uuid::new_v5(&Uuid::nil(), asked.as_bytes()))
+    }
+}
+
+impl DeadId {
+    /// The id of the message, or of the bytes that are none, that died in `queue` then (Unix ms).
+    #[must_use]
+    pub fn derive(queue: &str, message: &[u8], died_at_ms: i64) -> Self {
+        let place = Uuid::new_v5(&Uuid::nil(), format!("{queue}\n{died_at_ms}").as_bytes());
+        Self(Uuid::new_v5(&place, message))
     }
 }
 

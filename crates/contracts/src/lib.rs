@@ -24,7 +24,7 @@ pub mod topology;
 pub use batch::{BATCH_TYPE, BATCH_VERSION, Batch, ENVELOPE_TYPE};
 pub use class::Class;
 pub use fetch::FetchEnd;
-pub use id::{CallId, FetchId, JobId, MarkId, ParseIdError};
+pub use id::{CallId, DeadId, FetchId, JobId, MarkId, ParseIdError};
 pub use lane::Lane;
 pub use mark::{Mark, MarkError, MarkKind};
 pub use message::{Call, Envelope, Event, JobSubmitted, Message, MessageError, VERSION};

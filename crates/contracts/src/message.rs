@@ -109,6 +109,47 @@ pub enum Message {
     Event(Event),
 }
 
+impl Event {
+    /// The job it speaks of.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::JobProgressed { job }
+            | Self::JobStopped { job }
+            | Self::JobPaused { job }
+            | Self::JobResumed { job }
+            | Self::JobFinished { job }
+            | Self::CallWaiting { job, .. } => *job,
+        }
+    }
+}
+
+impl Message {
+    /// The kind, as it travels.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::JobSubmitted(_) => "job_submitted",
+            Self::Outcome(_) => "outcome",
+            Self::Plan(_) => "plan",
+            Self::Call(_) => "call",
+            Self::Event(_) => "event",
+        }
+    }
+
+    /// The job it speaks of.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        match self {
+            Self::JobSubmitted(submitted) => submitted.job,
+            Self::Outcome(outcome) => outcome.call().job,
+            Self::Plan(plan) => plan.job,
+            Self::Call(call) => call.job,
+            Self::Event(event) => event.job(),
+        }
+    }
+}
+
 /// A message with what every message has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {

@@ -118,7 +118,7 @@ pub const QUEUES: &[QueueRow] = &[
     QueueRow {
         name: "tidegate.dead.1",
         key: "#",
-        to: "people, by the gateway",
+        to: "tracker, which keeps them for people",
         arguments: "x-queue-type=quorum, x-delivery-limit=1000000000, x-max-length=10000, x-overflow=drop-head",
     },
 ];

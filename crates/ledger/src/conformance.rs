@@ -23,6 +23,7 @@ mod barriers;
 mod bounds;
 mod chance;
 mod children;
+mod dead;
 mod ends;
 mod finish;
 mod jobs;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 pub use barriers::*;
 pub use bounds::*;
 pub use children::*;
+pub use dead::*;
 pub use ends::*;
 pub use finish::*;
 pub use jobs::*;
@@ -194,6 +196,18 @@ macro_rules! notice_checks {
         $with! {
             a_finished_job_is_told_of_until_it_is_taken
             each_finishing_of_a_job_is_told_of
+        }
+    };
+}
+
+/// The same for checks of a ledger that keeps dead letters too ([`DeadLetters`](crate::DeadLetters)).
+#[macro_export]
+macro_rules! dead_checks {
+    ($with:ident) => {
+        $with! {
+            a_dead_letter_is_kept_once_and_listed
+            a_dead_letter_is_replayed_and_dropped
+            dead_letters_are_bounded
         }
     };
 }

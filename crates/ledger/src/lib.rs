@@ -13,6 +13,7 @@
 
 mod audit;
 pub mod conformance;
+mod dead;
 mod error;
 mod head;
 mod job;
@@ -31,6 +32,7 @@ mod window;
 use async_trait::async_trait;
 use tidegate_contracts::{Call, CallId, FetchId, JobId, Mark, PageFacts, Plan};
 
+pub use dead::{DEAD_BODY_MAX_BYTES, DeadBounds, DeadFilter, DeadLetters, DeadRow, NewDead};
 pub use error::LedgerError;
 pub use job::{
     FailureGroup, JobCounts, JobFilter, JobRow, JobState, OutCall, OutGroup, Pace, SpecRow, StepRow, Waiting,

@@ -31,14 +31,8 @@ impl Hub {
 
     /// Something happened.
     pub(crate) fn tell(&self, event: &Event) {
-        let (Event::JobProgressed { job }
-        | Event::JobStopped { job }
-        | Event::JobPaused { job }
-        | Event::JobResumed { job }
-        | Event::JobFinished { job }
-        | Event::CallWaiting { job, .. }) = event;
         let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(news) = jobs.get(job) {
+        if let Some(news) = jobs.get(&event.job()) {
             news.send_replace(matches!(event, Event::JobFinished { .. }));
         }
     }

@@ -17,6 +17,7 @@ mod body;
 mod budgets;
 mod config;
 mod credentials;
+mod dead;
 mod docs;
 mod economy;
 mod events;

@@ -131,7 +131,8 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn runs_deployment(app: &App, caller: &KeyRow) -> bool {
+/// Whether the caller is of the tenant that runs the deployment.
+pub(crate) fn runs_deployment(app: &App, caller: &KeyRow) -> bool {
     caller.tenant.as_str() == app.config.operator
 }
 

@@ -11,8 +11,8 @@ use crate::finish::finish;
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::{
-    credentials, docs, events, explain, health, items, jobs, keys, limits, page, pages, plan, post_job, providers,
-    since, stop, tree,
+    credentials, dead, docs, events, explain, health, items, jobs, keys, limits, page, pages, plan, post_job,
+    providers, since, stop, tree,
 };
 
 /// All routes, in the order of the document.
@@ -32,6 +32,7 @@ pub(crate) fn all() -> Vec<Route> {
         credentials::routes(),
         keys::routes(),
         limits::routes(),
+        dead::routes(),
         health::routes(),
         docs::routes(),
     ]

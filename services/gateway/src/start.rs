@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tidegate_bus::Bus;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Clock, Handle, Health, Shutdown};
-use tidegate_ledger::{Ledger, Notices};
+use tidegate_ledger::{DeadLetters, Ledger, Notices};
 use tidegate_registry::{Registry, Vault};
 use tokio::net::TcpListener;
 
@@ -23,6 +23,8 @@ pub struct Deps {
     pub ledger: Arc<dyn Ledger>,
     /// Who is told of finished jobs.
     pub notices: Arc<dyn Notices>,
+    /// Messages that could not be handled.
+    pub dead: Arc<dyn DeadLetters>,
     /// Tenants, keys, provider files.
     pub registry: Arc<dyn Registry>,
     /// Credentials.

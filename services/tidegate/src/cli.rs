@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use tidegate_contracts::{FetchId, JobId};
+use tidegate_contracts::{DeadId, FetchId, JobId};
 use tidegate_export::{Compression, Form};
 use tidegate_formats::{Columns, Format};
 use url::Url;
@@ -106,6 +106,9 @@ pub(crate) enum Command {
     /// Shows the budgets that a gateway's calls are held to, pauses them, and sets other rates.
     #[command(subcommand)]
     Limits(Limits),
+    /// Lists messages that could not be handled, sends them again, and drops them: for who runs the deployment.
+    #[command(subcommand)]
+    Dead(DeadLetters),
     /// Says what is reachable from here, and what is wrong: the gateway, and the stores that variables name.
     Doctor(Doctor),
     /// Runs a service, or the whole ring with its HTTP interface in one process.
@@ -894,6 +897,44 @@ fn rate(text: &str) -> Result<tidegate_limits::Rate, String> {
     let rate: tidegate_limits::Rate = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     rate.check().map_err(|error| error.to_string())?;
     Ok(rate)
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// Lists them, newest first.
+    List {
+        /// Only those of this queue.
+        #[arg(long)]
+        queue: Option<String>,
+        /// Only those of this job.
+        #[arg(long)]
+        job: Option<JobId>,
+        /// Those after these: what ended the page before.
+        #[arg(long, value_name = "NEXT")]
+        after: Option<DeadId>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+        /// As JSON, one a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+    /// Shows one with what it says, as JSON.
+    Show(DeadLetterOf),
+    /// Sends one again, to the queue it died in.
+    Replay(DeadLetterOf),
+    /// Drops one.
+    Drop(DeadLetterOf),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadLetterOf {
+    /// Its id, as `dead list` shows it.
+    pub(crate) id: DeadId,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use tidegate_bus::{Bus, InProcess, InProcessConfig};
 use tidegate_daemon::{Clock, Handle, Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
 use tidegate_executor::{CourierDeps, Credentials, Gauges, Lanes, Permits, PermitsError};
-use tidegate_ledger::{Ledger, Notices, SqliteLedger, Sync, Windows};
+use tidegate_ledger::{DeadLetters, Ledger, Notices, SqliteLedger, Sync, Windows};
 use tidegate_limits::{Decision, Question, Report};
 use tidegate_specs::Specs;
 
@@ -89,6 +89,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// The same: what is told of finished jobs.
     pub notices: Arc<dyn Notices>,
+    /// The same: messages that could not be handled.
+    pub dead: Arc<dyn DeadLetters>,
     /// In this process.
     pub arbiter: Arc<Arbiter>,
     /// What the executor does right now.
@@ -106,13 +108,14 @@ impl Parts {
         let clock = clock::system();
         let ledger: Arc<dyn Ledger> = Arc::new(state.ledger.clone());
         let notices = Arc::new(state.ledger.clone());
+        let dead = Arc::new(state.ledger.clone());
         let store = MemoryStore::new();
         let arbiter = Arc::new(Arbiter::new(Arc::new(store), Arc::clone(&clock)));
         if let Some(snapshot) = kept_limits(&*ledger).await? {
             arbiter.restore(snapshot).await?;
         }
         let bus = Arc::new(InProcess::new(InProcessConfig::default(), Arc::clone(&clock)));
-        Ok(Self { bus, ledger, notices, arbiter, gauges: Arc::new(Gauges::default()), clock })
+        Ok(Self { bus, ledger, notices, dead, arbiter, gauges: Arc::new(Gauges::default()), clock })
     }
 }
 
@@ -132,7 +135,7 @@ impl Ring {
     /// # Errors
     /// When outgoing calls can't be set up, or the ledger refuses.
     pub async fn start(parts: &Parts, settings: Settings, shutdown: &Shutdown) -> anyhow::Result<Self> {
-        let Parts { bus, ledger, notices, arbiter, gauges, clock } = parts.clone();
+        let Parts { bus, ledger, notices, dead, arbiter, gauges, clock } = parts.clone();
         let config = EgressConfig {
             allow_private: settings.allow_private,
             connect: settings.connect,
@@ -164,8 +167,12 @@ impl Ring {
             egress: "default".to_owned(),
             push_max_bytes: 0,
         };
-        let tracker =
-            tidegate_tracker::Deps { bus: Arc::clone(&bus), ledger: Arc::clone(&ledger), clock: Arc::clone(&clock) };
+        let tracker = tidegate_tracker::Deps {
+            bus: Arc::clone(&bus),
+            ledger: Arc::clone(&ledger),
+            dead,
+            clock: Arc::clone(&clock),
+        };
         // Half as many again as the executor holds, so that it never waits for a commit.
         let windows = Windows::default().at_least(u32::from(config.prefetch()) * 3 / 2);
         let tracker_config = tidegate_tracker::Config { windows: windows.clone(), ..Default::default() };

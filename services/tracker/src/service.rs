@@ -9,7 +9,7 @@ use tidegate_bus::{Bus, Delivery, ack_all, or_redelivered};
 use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
 use tidegate_contracts::{Call, End, Envelope, Event, Message, Plan};
 use tidegate_daemon::{Clock, Handle, Shutdown};
-use tidegate_ledger::{Committed, Ledger, Windows};
+use tidegate_ledger::{Committed, DeadBounds, DeadLetters, Ledger, Windows};
 use tidegate_telemetry::{inject, span_link};
 use tracing::Instrument as _;
 
@@ -30,11 +30,16 @@ pub struct Config {
     pub windows: Windows,
     /// Between two looks for what was lost, in ms.
     pub sweep_every_ms: u64,
+    /// Between two looks for dead letters, in ms.
+    pub dead_every_ms: u64,
+    /// How many dead letters are kept, and how long.
+    pub dead: DeadBounds,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { windows: Windows::default(), sweep_every_ms: 30_000 }
+        let (windows, dead) = (Windows::default(), DeadBounds::default());
+        Self { windows, sweep_every_ms: 30_000, dead_every_ms: 1_000, dead }
     }
 }
 
@@ -45,6 +50,8 @@ pub struct Deps {
     pub bus: Arc<dyn Bus>,
     /// Where plans are committed.
     pub ledger: Arc<dyn Ledger>,
+    /// Where dead letters are kept.
+    pub dead: Arc<dyn DeadLetters>,
     /// Now.
     pub clock: Clock,
 }
@@ -56,6 +63,8 @@ pub fn start(deps: Deps, config: Config, shutdown: &Shutdown) -> Handle {
         let run = run(deps.clone(), config.windows.clone(), Queue::Plans(partition), shutdown.clone());
         handle.spawn(format!("tracker-{partition}"), run);
     }
+    let dead_every = Duration::from_millis(config.dead_every_ms);
+    handle.spawn("dead-letters", crate::dead::keep_on(deps.clone(), dead_every, config.dead, shutdown.clone()));
     handle.spawn("sweeper", sweep_on(deps, config, shutdown.clone()));
     handle
 }

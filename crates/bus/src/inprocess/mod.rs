@@ -22,7 +22,7 @@ use self::consumer::LineConsumer;
 use self::dead::Dead;
 use self::line::Line;
 use self::watcher::Watcher;
-use crate::{Bus, BusError, Consumer, DeadLetter, QueueDepth};
+use crate::{Bus, BusError, Consumer, DeadLetters, QueueDepth};
 
 /// Queues a bus may have: four for each provider, and a few.
 pub const QUEUES_MAX: usize = 10_000;
@@ -147,13 +147,13 @@ impl Bus for InProcess {
 
     async fn depth(&self, queue: &Queue) -> Result<QueueDepth, BusError> {
         Ok(match queue {
-            Queue::Dead => QueueDepth { ready: self.dead.list().len(), ..QueueDepth::default() },
+            Queue::Dead => QueueDepth { ready: self.dead.len(), ..QueueDepth::default() },
             _ => self.existing(queue)?.map(|line| line.depth()).unwrap_or_default(),
         })
     }
 
-    async fn dead(&self) -> Result<Vec<DeadLetter>, BusError> {
-        Ok(self.dead.list())
+    async fn dead(&self, max: usize) -> Result<DeadLetters, BusError> {
+        Ok(self.dead.take(max))
     }
 
     async fn close(&self) {

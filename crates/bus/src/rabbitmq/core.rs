@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_contracts::topology::{MESSAGE_MAX_BYTES, PLAN_PARTITIONS, Queue};
-use tidegate_contracts::{Envelope, Event, Failure, Message, PushedPage};
+use tidegate_contracts::{Envelope, Failure, Message, PushedPage};
 use tidegate_daemon::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -235,14 +235,7 @@ fn letter(queue: &Queue, message: &Envelope) -> Result<Letter, BusError> {
 /// The job of an event, which is its routing key.
 fn event_key(message: &Message) -> String {
     match message {
-        Message::Event(
-            Event::JobProgressed { job }
-            | Event::JobStopped { job }
-            | Event::JobPaused { job }
-            | Event::JobResumed { job }
-            | Event::JobFinished { job }
-            | Event::CallWaiting { job, .. },
-        ) => job.to_string(),
+        Message::Event(event) => event.job().to_string(),
         _ => "other".to_owned(),
     }
 }

@@ -43,7 +43,7 @@ use self::declare::{Need, Step};
 use self::health::Connected;
 use self::link::failed;
 use self::watcher::Watcher;
-use crate::{Bus, BusError, Consumer, DeadLetter, QueueDepth};
+use crate::{Bus, BusError, Consumer, DeadLetters, QueueDepth};
 
 pub use self::config::RabbitConfig;
 
@@ -222,8 +222,8 @@ impl Bus for RabbitMq {
         Ok(QueueDepth { ready: usize::try_from(ready).unwrap_or(usize::MAX), ..QueueDepth::default() })
     }
 
-    async fn dead(&self) -> Result<Vec<DeadLetter>, BusError> {
-        dead::list(&self.core).await
+    async fn dead(&self, max: usize) -> Result<DeadLetters, BusError> {
+        dead::take(&self.core, max).await
     }
 
     async fn close(&self) {

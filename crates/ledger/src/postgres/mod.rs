@@ -9,6 +9,7 @@ mod calls;
 mod commit;
 mod config;
 mod connect;
+mod dead;
 mod fetches;
 mod jobs;
 mod lend;

@@ -8,6 +8,7 @@ mod audit;
 mod barriers;
 mod calls;
 mod commit;
+mod dead;
 mod fetches;
 mod jobs;
 mod marks;

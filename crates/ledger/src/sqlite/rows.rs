@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use tidegate_contracts::{CallId, FetchId, JobId, Mark, MarkId};
+use tidegate_contracts::{CallId, DeadId, FetchId, JobId, Mark, MarkId};
 
 use crate::LedgerError;
 
@@ -19,6 +19,7 @@ read_id!(job_id, JobId, "a job id");
 read_id!(fetch_id, FetchId, "a fetch id");
 read_id!(call_id, CallId, "a call id");
 read_id!(mark_id, MarkId, "a mark's id");
+read_id!(dead_id, DeadId, "a dead letter's id");
 
 /// A value that tells what is new.
 pub(super) fn mark(text: String) -> Result<Mark, LedgerError> {

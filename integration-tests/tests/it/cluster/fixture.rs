@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tidegate_ledger::{JobFilter, Ledger as _, PostgresConfig, PostgresLedger};
+use tidegate_ledger::{DeadFilter, DeadLetters as _, JobFilter, Ledger as _, PostgresConfig, PostgresLedger};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -51,7 +51,7 @@ pub(crate) struct Cluster {
     api_key: String,
     settings: Vec<(&'static str, String)>,
     may_fail_requests: bool,
-    dead: u32,
+    dead: usize,
 }
 
 impl Cluster {
@@ -125,7 +125,7 @@ impl Cluster {
 
     /// There are so many dead letters in the end.
     pub(crate) fn expect_dead(&mut self, count: usize) {
-        self.dead = u32::try_from(count).expect("a few");
+        self.dead = count;
     }
 
     /// `rabbitmqctl ARGS…` on the cluster's broker.
@@ -333,15 +333,17 @@ impl Cluster {
         let listed = self.ctl(&["list_queues", "-p", self.vhost(), "name", "--no-table-headers"]).await;
         let plain = self.addresses.node.plain().map_or_else(|| self.rabbitmq(), str::to_owned);
         let queues = Queues::new(plain, &listed);
-        queues.are_empty(self.dead).await;
+        queues.are_empty().await;
         for Service { kind, process, .. } in self.services.drain(..) {
             let ended = stop(kind, process).await;
             let may_fail = self.may_fail_requests && kind == "gateway";
             assert!(may_fail || !has_errors(&ended), "{kind}: {}", ended.stderr);
         }
         // Nor had they one in hand.
-        queues.are_empty(self.dead).await;
+        queues.are_empty().await;
         let ledger = self.ledger().await;
+        let dead = ledger.dead(&DeadFilter { limit: 1_000, ..DeadFilter::default() }).await.expect("dead letters");
+        assert_eq!(dead.len(), self.dead, "{dead:?}");
         assert_eq!(ledger.audit().await.expect("an audit"), Vec::<String>::new());
         for job in ledger.jobs(&JobFilter::newest(1_000)).await.expect("jobs") {
             assert!(job.counts.balances(), "{:?}", job.counts);

@@ -5,6 +5,7 @@ mod auth;
 mod bad_input;
 mod budgets;
 mod client;
+mod dead;
 mod events;
 mod explain;
 mod items;

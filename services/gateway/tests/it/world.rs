@@ -95,6 +95,7 @@ impl World {
             bus: bus.clone(),
             ledger: ledger.clone(),
             notices: ledger.clone(),
+            dead: ledger.clone(),
             registry: registry.clone(),
             vault,
             budgets,

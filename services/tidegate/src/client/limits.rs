@@ -8,7 +8,7 @@ use super::connect;
 use crate::cli::{Limits, WantedOf};
 use crate::exit::Exit;
 use crate::say;
-use crate::table::{Lean, table};
+use crate::table::{Lean, table, time};
 
 pub(crate) async fn limits(command: Limits) -> anyhow::Result<Exit> {
     match command {
@@ -79,10 +79,4 @@ fn sentence(wanted: &Override) -> String {
     };
     let end = wanted.until_ms.map_or("somebody ends it".to_owned(), time);
     format!("{} {does} until {end}: {}", wanted.key, wanted.reason)
-}
-
-/// A time to the second, UTC.
-fn time(ms: i64) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(ms / 1_000).unwrap_or(0));
-    humantime::format_rfc3339_seconds(at).to_string()
 }

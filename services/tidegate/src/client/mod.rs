@@ -1,5 +1,6 @@
 //! The commands that talk to a gateway.
 
+mod dead;
 mod doctor;
 mod explain;
 mod items;
@@ -19,6 +20,7 @@ use tidegate_contracts::JobId;
 use crate::cli::Gateway;
 use crate::serve::secret;
 
+pub(crate) use dead::dead;
 pub(crate) use doctor::doctor;
 pub(crate) use explain::explain;
 pub(crate) use items::items;

@@ -99,6 +99,7 @@ async fn run_async(cli: Cli) -> anyhow::Result<Exit> {
         Command::Providers(command) => client::providers(command).await,
         Command::Credentials(command) => client::credentials(command).await,
         Command::Limits(command) => client::limits(command).await,
+        Command::Dead(command) => client::dead(command).await,
         Command::Doctor(args) => Box::pin(client::doctor(args)).await,
         Command::Keys(Keys::List(gateway)) => client::list_keys(&gateway).await,
         Command::Keys(Keys::Revoke { id, gateway }) => client::revoke_key(&id, &gateway).await,

@@ -41,6 +41,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         bus: Arc::clone(&parts.bus),
         ledger: Arc::clone(&parts.ledger),
         notices: Arc::clone(&parts.notices),
+        dead: Arc::clone(&parts.dead),
         registry,
         vault,
         budgets: Arc::new(InProcessBudgets(Arc::clone(&parts.arbiter))),

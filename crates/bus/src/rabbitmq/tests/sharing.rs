@@ -63,7 +63,7 @@ async fn a_shared_message_is_settled_part_by_part() {
         }
         assert_eq!(seen, [(1, 2), (4, 0)]);
         taken.remove(0).ack().await.expect("acknowledged after its consumer is gone");
-        let dead = bus.dead().await.expect("listed");
+        let dead = bus.dead(10).await.expect("taken").letters;
         let ids: Vec<_> =
             dead.iter().map(|letter| letter.envelope.as_ref().map(|envelope| envelope.id.as_u128())).collect();
         assert_eq!(ids, [Some(3)]);
