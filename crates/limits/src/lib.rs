@@ -36,6 +36,6 @@ pub use charge::{Charge, Decision, Permit, Question, Refused, Report, Told};
 pub use headers::{HeaderNames, Reading, ResetAs};
 pub use learn::Learn;
 pub use limiter::{Learnt, Limiter, Snapshot, Usage};
-pub use overrides::{Does, Override, OverrideError, OverrideKind, Why};
+pub use overrides::{Does, Override, OverrideError, OverrideKind, Why, targets};
 pub use rate::{Aligned, Rate, RateError};
 pub use terms::Terms;

@@ -40,13 +40,13 @@ pub(crate) struct Stored {
 #[schemars(rename = "Credential")]
 pub(crate) struct Listed {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// From 1, one more with each change.
-    version: i64,
+    pub(crate) version: i64,
     /// Unix ms.
     created_at_ms: i64,
     /// Unix ms.
-    updated_at_ms: i64,
+    pub(crate) updated_at_ms: i64,
 }
 
 impl From<CredentialRow> for Listed {
@@ -60,7 +60,7 @@ impl From<CredentialRow> for Listed {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CredentialList {
     /// By name.
-    credentials: Vec<Listed>,
+    pub(crate) credentials: Vec<Listed>,
 }
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -85,7 +85,10 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<Arc<App>>, Extension(caller): Caller) -> Result<Json<CredentialList>, Problem> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+) -> Result<Json<CredentialList>, Problem> {
     let credentials = app.deps.registry.credentials(&caller.tenant).await?;
     Ok(Json(CredentialList { credentials: credentials.into_iter().map(Listed::from).collect() }))
 }

@@ -90,18 +90,19 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-#[derive(Deserialize)]
+/// Which items are wanted, and how.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    step: Option<String>,
-    after: Option<String>,
-    pages: Option<u32>,
+pub(crate) struct Wanted {
+    pub(crate) step: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) pages: Option<u32>,
     #[serde(default)]
-    origin: bool,
+    pub(crate) origin: bool,
     #[serde(default)]
-    follow: bool,
-    format: Option<String>,
-    columns: Option<String>,
+    pub(crate) follow: bool,
+    pub(crate) format: Option<String>,
+    pub(crate) columns: Option<String>,
 }
 
 impl Wanted {
@@ -129,7 +130,7 @@ impl Wanted {
     }
 }
 
-async fn items(
+pub(crate) async fn items(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     OwnJob(job): OwnJob,

@@ -22,11 +22,11 @@ use crate::route::{Content, Parameter, Route};
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct BudgetList {
     /// By key.
-    budgets: Vec<Usage>,
+    pub(crate) budgets: Vec<Usage>,
     /// What people want of them instead, by key; with each page all of it.
-    overrides: Vec<Override>,
+    pub(crate) overrides: Vec<Override>,
     /// `after` of the next page; none on the last.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -72,18 +72,19 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-#[derive(Deserialize)]
+/// Which budgets are wanted.
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    provider: Option<String>,
-    id: Option<String>,
+pub(crate) struct Wanted {
+    pub(crate) provider: Option<String>,
+    pub(crate) id: Option<String>,
     #[serde(default)]
-    blocked: bool,
-    after: Option<String>,
-    limit: Option<u32>,
+    pub(crate) blocked: bool,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<u32>,
 }
 
-async fn list(
+pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Query(wanted): Query<Wanted>,
@@ -98,7 +99,7 @@ async fn list(
 }
 
 /// Idempotent by key and kind: the last one stands.
-async fn put(
+pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     JsonBody(wanted): JsonBody<Override>,
@@ -118,7 +119,7 @@ async fn put(
 }
 
 /// Idempotent: there is none afterwards.
-async fn delete(
+pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Query(query): Query<DeleteQuery>,
@@ -137,7 +138,7 @@ pub(crate) fn runs_deployment(app: &App, caller: &KeyRow) -> bool {
 }
 
 /// What is shared is nobody's to change but the operator's.
-fn may_change(app: &App, caller: &KeyRow, key: &str) -> Result<(), Problem> {
+pub(crate) fn may_change(app: &App, caller: &KeyRow, key: &str) -> Result<(), Problem> {
     if runs_deployment(app, caller) || is_of_tenant(key, caller.tenant.as_str()) {
         return Ok(());
     }

@@ -25,17 +25,17 @@ use crate::view::raw;
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Provider {
     /// Its name.
-    name: String,
+    pub(crate) name: String,
     /// From 1, one more with each change.
-    version: i64,
+    pub(crate) version: i64,
     /// Unix ms.
     created_at_ms: i64,
     /// Unix ms.
-    updated_at_ms: i64,
+    pub(crate) updated_at_ms: i64,
     /// The file; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<tidegate_provider::ProviderFile>")]
-    file: Option<Box<RawValue>>,
+    pub(crate) file: Option<Box<RawValue>>,
 }
 
 impl From<ProviderInfo> for Provider {
@@ -49,7 +49,7 @@ impl From<ProviderInfo> for Provider {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ProviderList {
     /// By name.
-    providers: Vec<Provider>,
+    pub(crate) providers: Vec<Provider>,
 }
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -80,7 +80,10 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(app): State<Arc<App>>, Extension(caller): Caller) -> Result<Json<ProviderList>, Problem> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Caller,
+) -> Result<Json<ProviderList>, Problem> {
     let providers = app.deps.registry.providers(&caller.tenant).await?;
     Ok(Json(ProviderList { providers: providers.into_iter().map(Provider::from).collect() }))
 }
@@ -111,7 +114,7 @@ async fn put(
     Ok((status, [(LOCATION, format!("/v1/providers/{name}"))], Json(stored)).into_response())
 }
 
-async fn show(
+pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Path(name): Path<String>,

@@ -74,17 +74,18 @@ pub(crate) async fn fetches(
     Ok(Json(view::FetchList { fetches: rows.into_iter().map(view::Fetch::from).collect(), next }))
 }
 
+/// Which failed calls are wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Failures {
-    fetch: Option<String>,
-    step: Option<String>,
-    class: Option<String>,
-    after: Option<String>,
-    limit: Option<u32>,
+pub(crate) struct Failures {
+    pub(crate) fetch: Option<String>,
+    pub(crate) step: Option<String>,
+    pub(crate) class: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<u32>,
 }
 
-async fn failures(
+pub(crate) async fn failures(
     State(app): State<Arc<App>>,
     OwnJob(job): OwnJob,
     Query(wanted): Query<Failures>,

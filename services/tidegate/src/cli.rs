@@ -164,6 +164,10 @@ pub(crate) struct Run {
     /// When a commit is on the disk: `full` survives a loss of power, `normal` survives the death of the process.
     #[arg(long, default_value = "full", value_enum)]
     pub(crate) sync: SyncMode,
+    /// Serves the web page on loopback, at this port or any free one, until Ctrl-C; its address is printed, and lets one in
+    /// once.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub(crate) ui: Option<u16>,
     /// Shows no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,

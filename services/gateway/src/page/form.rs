@@ -22,8 +22,8 @@ pub(super) const CSRF: &str = "csrf";
 /// Fields of a form, as they were sent.
 pub(super) struct Fields(HashMap<String, Zeroizing<String>>);
 
-/// A form that comes from a page of the session.
-pub(super) struct Form;
+/// Fields of a form that comes from a page of the session.
+pub(super) struct Form(pub(super) Fields);
 
 impl Fields {
     /// Reads them from a body.
@@ -60,7 +60,7 @@ impl FromRequest<Arc<App>> for Form {
         let viewer = request.extensions().get::<Viewer>().cloned();
         let fields = Fields::read(request).await?;
         match viewer {
-            Some(viewer) if viewer.session.knows(fields.get(CSRF)) => Ok(Self),
+            Some(viewer) if viewer.session.knows(fields.get(CSRF)) => Ok(Self(fields)),
             _ => Err(foreign()),
         }
     }

@@ -11,7 +11,12 @@ use crate::problem::{Kind, Problem};
 /// htmx evaluates nothing, writes no style, keeps no page and asks nobody else.
 const HTMX: &str = r#"{"allowEval":false,"includeIndicatorStyles":false,"historyCacheSize":0,"selfRequestsOnly":true}"#;
 /// The parts of the page: address and name.
-const PARTS: &[(&str, &str)] = &[("/ui/jobs", "Jobs")];
+const PARTS: &[(&str, &str)] = &[
+    ("/ui/jobs", "Jobs"),
+    ("/ui/limits", "Limits"),
+    ("/ui/providers", "Providers"),
+    ("/ui/credentials", "Credentials"),
+];
 
 /// A page as an answer.
 pub(super) struct Page(pub(super) Markup);

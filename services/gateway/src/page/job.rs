@@ -16,7 +16,7 @@ use super::form::Form;
 use super::frame::{self, Page};
 use super::gate::Viewer;
 use super::text::counted;
-use super::{job_parts as parts, tree};
+use super::{items, job_parts as parts, tree};
 use crate::app::App;
 use crate::events::{self, Tell};
 use crate::explain;
@@ -101,7 +101,10 @@ fn written(viewer: &Viewer, Content { detail, why, tree, now_ms }: &Content) -> 
         (parts::failures(job, &detail.failures))
         (parts::steps(detail))
         @match tree {
-            Some(tree) => (tree::shown(&job.id, tree)),
+            Some(tree) => {
+                (items::links(&job.id))
+                (tree::shown(&job.id, tree))
+            }
             None => p { "Its items and tree were deleted; its counters stay." },
         }
         (parts::notifications(&detail.notifications))

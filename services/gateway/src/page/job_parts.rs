@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use tidegate_progress::{Basis, Explanation, Kind};
 
 use super::frame;
-use super::text::{count, counted, duration, time};
+use super::text::{count, counted, duration, query, time};
 use crate::economy::Economy;
 use crate::view::{Failure, Job, JobDetail, Notification, Step};
 
@@ -180,6 +180,8 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
         th.wide scope="col" { "Step" }
         th.wide scope="col" { "One of them" }
     };
+    let to = format!("/ui/jobs/{}/failures", job.id);
+    let one_by_one = |of: &Failure| format!("{to}?step={}&class={}", query(&of.step), query(&of.class));
     let row = |failure: &Failure| {
         html! { tr {
             td {
@@ -187,7 +189,7 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
                 @if failure.state != "failed" { span.note { " " (failure.state) } }
                 div.message { (failure.message) }
             }
-            td.number { (count(failure.calls)) }
+            td.number { @if failure.state == "cancelled" { (count(failure.calls)) } @else { a href=(one_by_one(failure)) { (count(failure.calls)) } } }
             td.wide { (failure.step) }
             td.wide { code { (failure.example.get()) } }
         } }
@@ -197,7 +199,7 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
             section aria-labelledby="failures" {
                 h2 #failures { "What failed" }
                 (frame::table("Failed calls by error", &head, &html! { @for failure in failures { (row(failure)) } }))
-                p { a href={ "/ui/jobs/" (job.id) "/failures" } { "One by one" } }
+                p { a href=(to) { "One by one" } }
             }
         }
     }

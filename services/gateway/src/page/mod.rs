@@ -11,13 +11,18 @@
 //! *To add a page*: a handler in its subject's file, and a line in that file's `routes`.
 
 mod assets;
+mod failures;
 mod form;
 mod frame;
 mod gate;
+mod items;
 mod job;
 mod job_list;
 mod job_parts;
+mod limit_change;
+mod limits;
 mod login;
+mod resources;
 mod session;
 mod text;
 mod tree;
@@ -46,6 +51,11 @@ fn all() -> Vec<Route> {
         login::routes(),
         job_list::routes(),
         job::routes(),
+        items::routes(),
+        failures::routes(),
+        limits::routes(),
+        limit_change::routes(),
+        resources::routes(),
     ]
     .into_iter()
     .flatten()

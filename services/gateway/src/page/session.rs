@@ -3,11 +3,12 @@
 //! No session is stored: what the cookie seals is the id of the API key that was shown, and every gateway with the same
 //! sealing keys opens it. A session ends when it is not used, when it is old, and when its key is revoked or expires.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::{COOKIE, HeaderValue};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use tidegate_registry::{KeyRow, Scope, Scopes, Tenant, VerifyError};
@@ -31,6 +32,20 @@ pub struct LocalPass {
     pub token: SecretString,
     /// Whose jobs are shown; everything may be done with them.
     pub tenant: Tenant,
+}
+
+impl LocalPass {
+    /// A new one, from the system's randomness.
+    #[must_use]
+    pub fn generate(tenant: Tenant) -> Self {
+        Self { token: nonce().into(), tenant }
+    }
+
+    /// Where it is used, at a gateway that listens on `address`.
+    #[must_use]
+    pub fn address(&self, address: SocketAddr) -> String {
+        format!("http://{address}/ui/enter?token={}", self.token.expose_secret())
+    }
 }
 
 /// A session.

@@ -7,15 +7,15 @@ use tidegate_limits::{Charge, Decision, Question, Rate, Why};
 
 use crate::world::{NOW, World};
 
-const OWN: &str = "{shop}/token/credential=alice,of=a";
-const SHARED: &str = "{shop}/address/egress=default";
+pub(crate) const OWN: &str = "{shop}/token/credential=alice,of=a";
+pub(crate) const SHARED: &str = "{shop}/address/egress=default";
 
 fn charge(key: &str) -> Charge {
     let limit = key.split('/').nth(1).unwrap().to_owned();
     Charge { limit, key: key.to_owned(), rate: Rate::Bucket { calls: 5, restore_per_s: 0.001 }, cost: 1 }
 }
 
-async fn ask(world: &World, key: &str) -> Decision {
+pub(crate) async fn ask(world: &World, key: &str) -> Decision {
     let question = Question { charges: vec![charge(key)] };
     world.arbiter.ask(vec![question]).await.unwrap().remove(0)
 }

@@ -14,6 +14,7 @@ mod simulate;
 mod since;
 mod status;
 mod tree;
+mod ui;
 
 use clap::CommandFactory;
 use tidegate_telemetry::{LogFormat, TelemetryConfig};

@@ -15,6 +15,7 @@ use tidegate_provider::Spec;
 use tidegate_specs::Specs;
 use tokio::sync::Notify;
 
+use super::ui;
 use crate::cli::{Run, SyncMode};
 use crate::exit::Exit;
 use crate::live::{Live, Now};
@@ -68,6 +69,10 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         credentials: Arc::new(FixedCredentials::new(credentials)),
     };
     let ring = Ring::start(&parts, settings, &shutdown).await?;
+    let page = match args.ui {
+        Some(port) => Some(ui::start(&parts, &state.path, port, &shutdown).await?),
+        None => None,
+    };
     let (job, items_before) = match known {
         Some(job) => (job.id, job.counts.items),
         None => (submit_new(&parts, submission).await?, 0),
@@ -76,7 +81,13 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     if !shutdown.is_requested() {
         tell(&parts, job).await?;
     }
+    if page.is_some() && followed.is_ok() && !shutdown.is_requested() {
+        ui::stay(&shutdown).await;
+    }
     let stopped = ring.stop(&shutdown).await;
+    if let Some(page) = page {
+        page.join_within(ui::DRAIN).await?;
+    }
     let written = match followed {
         // A reader that went away (`| head`) has what it wanted.
         Err(error) if error.downcast_ref::<OutputError>().is_some_and(OutputError::is_broken_pipe) => {

@@ -9,7 +9,7 @@ use tidegate_limits::http::{LimitsQuery, LimitsReply};
 use tidegate_limits::{Override, OverrideKind};
 
 /// Asks the arbiter of this process.
-pub(super) struct InProcessBudgets(pub(super) Arc<Arbiter>);
+pub(crate) struct InProcessBudgets(pub(crate) Arc<Arbiter>);
 
 fn unavailable(error: StoreError) -> BudgetsError {
     BudgetsError::Unavailable(error.0)

@@ -5,7 +5,7 @@
 //! when the broker stays lost.
 
 mod arbiter;
-mod budgets;
+pub(crate) mod budgets;
 mod embedded;
 mod executor;
 mod gateway;

@@ -118,7 +118,7 @@ async fn the_job_of_another_tenant_is_not_there() {
     let mut browser = Browser::with_key(&world, &stranger).await;
     let token = super::browser::csrf(&browser.page("/ui/jobs").await);
     assert!(!browser.page("/ui/jobs").await.contains(&job.to_string()));
-    for path in ["", "/live", "/cancel"] {
+    for path in ["", "/live", "/cancel", "/items", "/download", "/failures"] {
         assert_eq!(browser.get(&format!("/ui/jobs/{job}{path}")).await.status, 404, "{path}");
     }
     for action in ["cancel", "pause", "resume", "retry-failed"] {

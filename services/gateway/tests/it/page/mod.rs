@@ -2,4 +2,5 @@
 
 mod browser;
 mod jobs;
+mod looks;
 mod sessions;

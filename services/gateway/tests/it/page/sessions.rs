@@ -121,7 +121,16 @@ async fn every_answer_keeps_scripts_frames_and_other_sites_out() {
     let job = world.submit().await;
     let mut browser = Browser::of(&world).await;
     let job = format!("/ui/jobs/{job}");
-    for path in ["/ui/login", "/ui/jobs", &job, "/ui/jobs/nothing", "/ui/assets/page.css", "/ui/assets/nothing"] {
+    for path in [
+        "/ui/login",
+        "/ui/jobs",
+        &job,
+        "/ui/jobs/nothing",
+        "/ui/limits",
+        "/ui/credentials",
+        "/ui/assets/page.css",
+        "/ui/assets/nothing",
+    ] {
         let got = browser.get(path).await;
         let policy = got.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}: {policy}");

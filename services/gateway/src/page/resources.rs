@@ -1,0 +1,87 @@
+//! What a tenant has beside jobs: provider files, and the names of credentials.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use maud::html;
+use serde_json::Value;
+use tidegate_registry::Scope;
+
+use super::frame::{self, Page};
+use super::gate::Viewer;
+use super::text::time;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::route::Route;
+use crate::{credentials, providers};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/ui/providers", list_providers).needs(Scope::Read),
+        Route::get("/ui/providers/{name}", show_provider).needs(Scope::Read),
+        Route::get("/ui/credentials", list_credentials).needs(Scope::Read),
+    ]
+}
+
+async fn list_providers(State(app): State<Arc<App>>, viewer: Viewer) -> Result<Page, Problem> {
+    let list = providers::list(State(app), viewer.caller()).await?.0;
+    let head = html! {
+        th scope="col" { "Provider" }
+        th.number scope="col" { "Version" }
+        th scope="col" { "Changed" }
+    };
+    let rows = html! {
+        @for provider in &list.providers {
+            tr {
+                td { a href={ "/ui/providers/" (provider.name) } { (provider.name) } }
+                td.number { (provider.version) }
+                td { (time(provider.updated_at_ms)) }
+            }
+        }
+    };
+    let main = html! {
+        h1 { "Providers" }
+        p.note { "Files that are stored. Jobs may also bring their own, or name a pack." }
+        @if list.providers.is_empty() { p { "No provider file is stored." } }
+        @else { (frame::table("Providers", &head, &rows)) }
+    };
+    Ok(frame::page(&viewer, "/ui/providers", "Providers", &main))
+}
+
+async fn show_provider(State(app): State<Arc<App>>, viewer: Viewer, Path(name): Path<String>) -> Result<Page, Problem> {
+    let provider = providers::show(State(app), viewer.caller(), Path(name)).await?.0;
+    let file: Option<Value> = provider.file.and_then(|file| serde_json::from_str(file.get()).ok());
+    let text = file.and_then(|file| serde_json::to_string_pretty(&file).ok()).unwrap_or_default();
+    let main = html! {
+        p { a href="/ui/providers" { "‹ Providers" } }
+        h1 { (provider.name) }
+        p.under { "Version " (provider.version) ", changed " (time(provider.updated_at_ms)) }
+        pre tabindex="0" aria-label="The file" role="region" { (text) }
+    };
+    Ok(frame::page(&viewer, "/ui/providers", &provider.name, &main))
+}
+
+async fn list_credentials(State(app): State<Arc<App>>, viewer: Viewer) -> Result<Page, Problem> {
+    let list = credentials::list(State(app), viewer.caller()).await?.0;
+    let head = html! {
+        th scope="col" { "Credential" }
+        th.number scope="col" { "Version" }
+        th scope="col" { "Changed" }
+    };
+    let rows = html! {
+        @for credential in &list.credentials {
+            tr {
+                td { (credential.name) }
+                td.number { (credential.version) }
+                td { (time(credential.updated_at_ms)) }
+            }
+        }
+    };
+    let main = html! {
+        h1 { "Credentials" }
+        p.note { "Their names alone: what is in them is sealed, and never shown." }
+        @if list.credentials.is_empty() { p { "No credential is stored." } }
+        @else { (frame::table("Credentials", &head, &rows)) }
+    };
+    Ok(frame::page(&viewer, "/ui/credentials", "Credentials", &main))
+}
