@@ -101,6 +101,11 @@ pub enum WaitReason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until_ms: Option<i64>,
     },
+    /// The provider was found ill; single calls try whether it still is.
+    Down {
+        /// Unix time in ms at which it was found so.
+        since_ms: i64,
+    },
 }
 
 impl std::fmt::Display for WaitReason {
@@ -109,6 +114,7 @@ impl std::fmt::Display for WaitReason {
             Self::Limit(limit) => write!(f, "limit {limit}"),
             Self::Backoff(class) => write!(f, "back-off after {class}"),
             Self::Paused { limit, reason, .. } => write!(f, "limit {limit}, which is paused: {reason}"),
+            Self::Down { .. } => f.write_str("the provider, which is down"),
         }
     }
 }

@@ -61,6 +61,7 @@ fn messages() -> Vec<(&'static str, Message)> {
     let reason =
         WaitReason::Paused { limit: "token".into(), reason: "maintenance".into(), until_ms: Some(1_800_000_060_000) };
     let paused = Wait { until_ms: 1_800_000_000_000, reason };
+    let down = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Down { since_ms: 1_799_999_000_000 } };
     let ended = |end| {
         let call = call();
         Some(CallEnd { fetch: call.fetch, call: call.call, attempt: 0, requests: 1, end })
@@ -120,6 +121,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("outcome_failed", Message::Outcome(Outcome::Failed { call: call(), failure: failure() })),
         ("outcome_deferred", Message::Outcome(Outcome::Deferred { call: call(), wait: wait.clone() })),
         ("outcome_paused", Message::Outcome(Outcome::Deferred { call: call(), wait: paused })),
+        ("outcome_down", Message::Outcome(Outcome::Deferred { call: call(), wait: down })),
         ("outcome_cancelled", Message::Outcome(Outcome::Cancelled { call: call() })),
         ("plan_succeeded", Message::Plan(plan(ended(End::Succeeded { items: 100 }), None))),
         (

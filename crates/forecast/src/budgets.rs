@@ -184,6 +184,7 @@ fn allows(rate: &Rate) -> String {
         Rate::Bucket { calls, restore_per_s } => format!("{calls} at once, {restore_per_s} a second"),
         Rate::Concurrency { calls, .. } => format!("{calls} at the same time"),
         Rate::Learn(_) => "what is learnt".to_owned(),
+        Rate::Breaker(_) => "all while it is well".to_owned(),
         Rate::Told {} => "what answers tell".to_owned(),
     }
 }

@@ -24,7 +24,7 @@ pub fn least_time_ms(rate: &Rate, units: u64, latency_ms: u64) -> Option<u64> {
             Some(u64::try_from(us.div_ceil(1_000)).unwrap_or(u64::MAX))
         }
         Terms::Concurrency { calls, .. } => Some(units.div_ceil(calls).saturating_mul(latency_ms)),
-        Terms::Learn(_) | Terms::Told => None,
+        Terms::Learn(_) | Terms::Breaker { .. } | Terms::Told => None,
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
             match limiter.ask(now_ms, &charges) {
                 Decision::Granted(permit) => {
                     granted += 1;
-                    let report = Report { permit, sent: true, answer: None };
+                    let report = Report { permit, sent: true, answer: None, health: None };
                     if is_concurrency {
                         out.push((now_ms + i64::try_from(latency_ms).unwrap(), report));
                     } else {

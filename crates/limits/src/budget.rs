@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
-use crate::charge::{Charge, Report, Told};
+use crate::charge::{Charge, Health, Report, Told};
 use crate::in_flight::{Held, InFlight};
 use crate::learn::Outcome;
-use crate::limiter::Usage;
+use crate::limiter::{Down, Usage};
 use crate::meter::{Heard, Ready, State};
 use crate::rate::Rate;
 
@@ -70,6 +70,11 @@ impl Budget {
     }
 
     pub(crate) fn spend(&mut self, id: u64, cost: u32, now_ms: i64) {
+        if matches!(&self.state, State::Breaker(circuit) if circuit.is_closed()) {
+            // Only its report will count: nothing is kept of the call.
+            self.touched_ms = if self.touched_ms == 0 { now_ms } else { self.touched_ms };
+            return;
+        }
         let cost = self.affordable(cost);
         self.state.meter_mut().spend(&self.in_flight, cost, now_ms);
         self.in_flight.add(Held { id, granted_ms: now_ms, cost });
@@ -84,8 +89,15 @@ impl Budget {
     pub(crate) fn settle(&mut self, settled: &Settled<'_>) {
         let Settled { key, report, next_id, now_ms } = *settled;
         self.advance(now_ms);
-        self.touched_ms = now_ms;
         let held = self.in_flight.take(report.permit.id);
+        if let State::Breaker(circuit) = &mut self.state {
+            circuit.went(held, report.health, now_ms);
+            if matches!(report.health, Some(Health::Ill | Health::Silent)) {
+                self.touched_ms = now_ms;
+            }
+            return;
+        }
+        self.touched_ms = now_ms;
         let meter = self.state.meter_mut();
         match held {
             Some(held) if report.sent => meter.landed(&self.in_flight, held, report.answer.is_some(), now_ms),
@@ -124,6 +136,9 @@ impl Budget {
 
     /// The call of permit `id` was refused because of this limit.
     pub(crate) fn refuse(&mut self, id: u64, next_id: u64, until_ms: Option<i64>, now_ms: i64) {
+        if matches!(self.state, State::Breaker(_)) {
+            return; // A refusal is an answer.
+        }
         if !self.learns() {
             self.block.refuse(id, next_id, until_ms, now_ms);
         } else if let Some(until_ms) = until_ms {
@@ -135,6 +150,16 @@ impl Budget {
     /// Whether its limit is learnt.
     pub(crate) fn learns(&self) -> bool {
         self.state.learns()
+    }
+
+    /// Whether the call that was just granted is a probe whose failure costs no attempt.
+    pub(crate) fn probes_free(&self, now_ms: i64) -> bool {
+        matches!(&self.state, State::Breaker(circuit) if circuit.probes_free(now_ms))
+    }
+
+    /// Since when its provider is ill, where it was found to be.
+    pub(crate) fn down(&self) -> Option<Down> {
+        self.state.meter().down()
     }
 
     /// What people see.
@@ -150,6 +175,7 @@ impl Budget {
             size: meter.size(),
             resets_at_ms: gauge.resets_at_ms,
             learnt: meter.learnt(),
+            down: meter.down(),
             blocked_until_ms: Some(budget.block.until_ms()).filter(|&until_ms| until_ms > now_ms),
         }
     }

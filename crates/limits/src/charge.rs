@@ -74,6 +74,9 @@ pub struct Permit {
     pub id: u64,
     /// Keys of the budgets that were charged.
     pub keys: Vec<String>,
+    /// The provider was found ill, and this call tries whether it still is: if so, that costs the call no attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
 }
 
 /// What became of a permit. Reporting twice does no harm.
@@ -85,6 +88,21 @@ pub struct Report {
     pub sent: bool,
     /// What the answer told; none when no answer came.
     pub answer: Option<Told>,
+    /// What the call says of the provider's health; none where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// What a call says of its provider's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It answers.
+    Well,
+    /// It answers that it can't.
+    Ill,
+    /// It does not answer.
+    Silent,
 }
 
 impl Report {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::charge::{Decision, Question, Report};
-use crate::limiter::{Learnt, Usage};
+use crate::limiter::{Down, Learnt, Usage};
 use crate::overrides::{Override, OverrideKind, targets};
 
 /// `POST` here asks for permits.
@@ -56,7 +56,7 @@ pub struct LimitsQuery {
     /// That this tenant may see: its own, and those that are nobody's and name no parameter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// Blocked by a refusal, or paused.
+    /// Blocked by a refusal, paused, or of a provider that is down.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
     /// After this key.
@@ -120,7 +120,7 @@ impl LimitsQuery {
                 && self.id.as_ref().is_none_or(|id| usage.limit == *id)
                 && self.may_see(&usage.key)
                 && self.after.as_ref().is_none_or(|after| usage.key > *after)
-                && (!self.blocked || usage.blocked_until_ms.is_some() || is_paused(&usage.key))
+                && (!self.blocked || usage.blocked_until_ms.is_some() || usage.down.is_some() || is_paused(&usage.key))
         });
         let max = self.max.unwrap_or(LIMITS_MAX).min(LIMITS_MAX);
         let left_off = limits.len().saturating_sub(max);
@@ -164,6 +164,7 @@ impl LimitsReply {
             resets_at_ms: usage.resets_at_ms.map(ahead),
             blocked_until_ms: usage.blocked_until_ms.map(ahead),
             learnt: usage.learnt.map(|learnt| Learnt { refused_at_ms: learnt.refused_at_ms.map(ahead), ..learnt }),
+            down: usage.down.map(|down| Down { since_ms: ahead(down.since_ms), probe_at_ms: ahead(down.probe_at_ms) }),
             ..usage
         });
         let overrides = self.overrides.into_iter().map(|one| one.by_clock(ahead_ms)).collect();

@@ -12,6 +12,7 @@
 //! `meter.rs`, and an arm in the oracle of `limiter/tests/exactness.rs`.
 
 mod block;
+mod breaker;
 mod bucket;
 mod budget;
 pub mod charge;
@@ -32,10 +33,11 @@ pub mod terms;
 mod usage;
 mod window;
 
-pub use charge::{Charge, Decision, Permit, Question, Refused, Report, Told};
+pub use breaker::Breaker;
+pub use charge::{Charge, Decision, Health, Permit, Question, Refused, Report, Told};
 pub use headers::{HeaderNames, Reading, ResetAs};
 pub use learn::Learn;
-pub use limiter::{Learnt, Limiter, Snapshot, Usage};
+pub use limiter::{Down, Learnt, Limiter, Snapshot, Usage};
 pub use overrides::{Does, Override, OverrideError, OverrideKind, Why, targets};
 pub use rate::{Aligned, Rate, RateError};
 pub use terms::Terms;

@@ -60,6 +60,18 @@ pub struct Usage {
     /// What is known of a limit that is learnt; none of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learnt: Option<Learnt>,
+    /// Since when calls are kept from the provider because it is ill; none while they are not, and of other limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down: Option<Down>,
+}
+
+/// What is known of a provider that is ill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Down {
+    /// Unix time in ms at which it was found so.
+    pub since_ms: i64,
+    /// Unix time in ms at which a single call tries it next; in the past while one is out.
+    pub probe_at_ms: i64,
 }
 
 /// What is known of a limit that nobody told.
@@ -127,7 +139,11 @@ impl Limiter {
                 ready = budget.ready(charge, now_ms);
             }
             let paused_ms = imposed.end_ms().filter(|&end_ms| end_ms > ready.until_ms);
-            let why = paused_ms.and_then(|_| imposed.why());
+            let down = self.budgets.get(&charge.key).and_then(Budget::down);
+            let why = match paused_ms {
+                Some(_) => imposed.why(),
+                None => down.map(|down| Why::Down { since_ms: down.since_ms }),
+            };
             let end_ms = paused_ms.unwrap_or(ready.until_ms);
             ready = ready.and(Ready::at(imposed.back_ms(now_ms).unwrap_or(now_ms)));
             if ready.at_latest_ms <= now_ms {
@@ -146,9 +162,11 @@ impl Limiter {
     fn commit(&mut self, now_ms: i64, charges: &[Charge]) -> Permit {
         let id = self.next_id;
         self.next_id += 1;
+        let mut probe = false;
         for charge in charges {
             if let Some(budget) = self.budgets.get_mut(&charge.key) {
                 budget.spend(id, charge.cost, now_ms);
+                probe = probe || budget.probes_free(now_ms);
             } else {
                 let mut budget = Budget::new(charge);
                 budget.is_overridden = self.overrides.on(&charge.key, now_ms).rate.is_some();
@@ -156,7 +174,7 @@ impl Limiter {
                 self.budgets.insert(charge.key.clone(), budget);
             }
         }
-        Permit { id, keys: charges.iter().map(|charge| charge.key.clone()).collect() }
+        Permit { id, keys: charges.iter().map(|charge| charge.key.clone()).collect(), probe }
     }
 
     /// Takes a permit back, and believes what the answer told.

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::Circuit;
 use crate::bucket::Bucket;
 use crate::concurrency::Concurrency;
 use crate::headers::Reading;
 use crate::in_flight::{Held, InFlight};
 use crate::learn::{Learner, Outcome};
-use crate::limiter::Learnt;
+use crate::limiter::{Down, Learnt};
 use crate::rate::Rate;
 use crate::window::Window;
 
@@ -15,9 +16,9 @@ use crate::window::Window;
 /// headers are shorter. A call in flight for longer is part of what the provider's headers count.
 pub(crate) const LANDS_WITHIN_MS: i64 = 30_000;
 /// How long an unreported call can still be refunded; afterwards nobody will report it.
-const HELD_MS: i64 = 300_000;
+pub(crate) const HELD_MS: i64 = 300_000;
 /// After this time without a call, a budget that is full again is forgotten, with what it was told.
-const IDLE_MS: i64 = 600_000;
+pub(crate) const IDLE_MS: i64 = 600_000;
 
 /// Counts what one limit has granted. All times are Unix ms; `cost` never exceeds [`Meter::size`].
 pub(crate) trait Meter {
@@ -54,6 +55,11 @@ pub(crate) trait Meter {
 
     /// What was learnt, if anything is.
     fn learnt(&self) -> Option<Learnt> {
+        None
+    }
+
+    /// Since when the provider is ill, where it was found to be.
+    fn down(&self) -> Option<Down> {
         None
     }
 
@@ -132,6 +138,7 @@ pub(crate) enum State {
     Bucket(Bucket),
     Concurrency(Concurrency),
     Learn(Box<Learner>),
+    Breaker(Circuit),
 }
 
 impl State {
@@ -141,6 +148,7 @@ impl State {
             Rate::Bucket { calls, restore_per_s } => Self::Bucket(Bucket::new(calls, restore_per_s)),
             Rate::Concurrency { calls, lease } => Self::Concurrency(Concurrency::new(calls, lease)),
             Rate::Learn(ref learn) => Self::Learn(Box::new(Learner::new(learn))),
+            Rate::Breaker(breaker) => Self::Breaker(Circuit::new(breaker)),
             Rate::Told {} => Self::Window(Window::told()),
         }
     }
@@ -151,6 +159,7 @@ impl State {
             (Self::Window(old), Self::Window(new)) => Self::Window(new.counting_on(old)),
             (Self::Bucket(old), Self::Bucket(new)) => Self::Bucket(new.counting_on(old)),
             (Self::Learn(old), Self::Learn(new)) => Self::Learn(Box::new(old.as_ref().clone().under(&new))),
+            (Self::Breaker(old), Self::Breaker(new)) => Self::Breaker(old.under(&new)),
             (_, new) => new,
         }
     }
@@ -161,6 +170,7 @@ impl State {
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
             Self::Learn(learner) => learner.as_ref(),
+            Self::Breaker(circuit) => circuit,
         }
     }
 
@@ -170,6 +180,7 @@ impl State {
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
             Self::Learn(learner) => learner.as_mut(),
+            Self::Breaker(circuit) => circuit,
         }
     }
 
@@ -177,6 +188,7 @@ impl State {
     pub(crate) fn at_rest(self) -> Self {
         match self {
             Self::Learn(learner) => Self::Learn(Box::new(learner.at_rest())),
+            Self::Breaker(circuit) => Self::Breaker(circuit.at_rest()),
             told => told,
         }
     }

@@ -66,6 +66,11 @@ pub enum Why {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until_ms: Option<i64>,
     },
+    /// The provider was found ill, and nobody calls it until a single call went well.
+    Down {
+        /// Unix time in ms at which it was found so.
+        since_ms: i64,
+    },
 }
 
 impl Why {
@@ -76,6 +81,7 @@ impl Why {
             Self::Paused { reason, until_ms } => {
                 Self::Paused { reason, until_ms: until_ms.map(|ms| ms.saturating_add(ahead_ms)) }
             }
+            Self::Down { since_ms } => Self::Down { since_ms: since_ms.saturating_add(ahead_ms) },
         }
     }
 }

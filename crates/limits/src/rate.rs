@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::breaker::Breaker;
 use crate::learn::Learn;
 
 /// The most calls (or units of cost) that a limit may name; more is no limit.
@@ -51,6 +52,8 @@ pub enum Rate {
     },
     /// Nobody tells: learnt from which calls are refused. `{}` for the defaults.
     Learn(Learn),
+    /// No calls while the provider is ill, but single ones that try. `{}` for the defaults.
+    Breaker(Breaker),
     /// No number of our own: unlimited until an answer's headers say otherwise.
     Told {},
 }
@@ -104,6 +107,7 @@ impl Rate {
                 within_duration("concurrency.lease", lease, SHORTEST..=LONGEST)
             }
             Self::Learn(learn) => check_learn(&learn),
+            Self::Breaker(breaker) => check_breaker(&breaker),
             Self::Told {} => Ok(()),
         }
     }
@@ -119,6 +123,19 @@ fn check_learn(learn: &Learn) -> Result<(), RateError> {
     pace("learn.floor_per_s", floor_per_s, SLOWEST_PER_S, cap_per_s, "from 0.0001 to cap_per_s")?;
     pace("learn.start_per_s", start_per_s, floor_per_s, cap_per_s, "from floor_per_s to cap_per_s")?;
     pace("learn.refused_share", refused_share, 0.0001, 0.1, "from 0.0001 to 0.1")
+}
+
+fn check_breaker(breaker: &Breaker) -> Result<(), RateError> {
+    let Breaker { failures, share, first_probe, longest_probe, patience } = *breaker;
+    within("breaker.failures", failures, 0..=1_000_000)?;
+    if !(0.01..=0.99).contains(&share) {
+        return Err(RateError { field: "breaker.share", expected: "from 0.01 to 0.99".to_owned() });
+    }
+    within_duration("breaker.longest_probe", longest_probe, Duration::from_millis(1)..=Duration::from_hours(24))?;
+    if first_probe.is_zero() || first_probe > longest_probe {
+        return Err(RateError { field: "breaker.first_probe", expected: "from 1ms to longest_probe".to_owned() });
+    }
+    within_duration("breaker.patience", patience, Duration::ZERO..=LONGEST)
 }
 
 /// As long as a call may take with all its deadlines, and some.
@@ -164,6 +181,11 @@ mod tests {
             (r#"{"bucket":{"calls":40,"restore_per_s":2}}"#, Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
             (r#"{"concurrency":{"calls":100}}"#, Rate::Concurrency { calls: 100, lease: minutes(5) }),
             (r#"{"told":{}}"#, Rate::Told {}),
+            (r#"{"breaker":{}}"#, Rate::Breaker(Breaker::default())),
+            (
+                r#"{"breaker":{"failures":3,"patience":"0s"}}"#,
+                Rate::Breaker(Breaker { failures: 3, patience: Duration::ZERO, ..Breaker::default() }),
+            ),
             (r#"{"learn":{}}"#, Rate::Learn(Learn::default())),
             (r#"{"learn":{"start_per_s":5}}"#, Rate::Learn(Learn { start_per_s: 5.0, ..Learn::default() })),
         ] {
@@ -204,6 +226,11 @@ mod tests {
             (bucket(f64::NAN), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
             (learn(Learn { cap_per_s: 0.5, ..Learn::default() }), "`learn.start_per_s` must be from floor_per_s to"),
             (learn(Learn { refused_share: f64::NAN, ..Learn::default() }), "`learn.refused_share` must be from 0.0001"),
+            (
+                Rate::Breaker(Breaker { first_probe: day, ..Breaker::default() }),
+                "`breaker.first_probe` must be from 1ms to longest_probe",
+            ),
+            (Rate::Breaker(Breaker { share: 1.0, ..Breaker::default() }), "`breaker.share` must be from 0.01 to 0.99"),
             (Rate::Concurrency { calls: 0, lease: day }, "`concurrency.calls` must be from 1 to 1000000000"),
             (Rate::Concurrency { calls: 1, lease: 400 * day }, "`concurrency.lease` must be from 1ms to 366 days"),
         ] {

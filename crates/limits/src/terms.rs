@@ -1,5 +1,6 @@
 //! A rate in the whole numbers that budgets are kept in, for those who keep them elsewhere.
 
+use crate::breaker::Breaker;
 use crate::bucket::every_us;
 use crate::concurrency::whole_ms;
 use crate::learn::Learn;
@@ -33,6 +34,13 @@ pub enum Terms {
     },
     /// Whatever is learnt.
     Learn(Learn),
+    /// Whether the provider is well.
+    Breaker {
+        /// The options.
+        breaker: Breaker,
+        /// The shortest and the longest time between probes, and how long they are free.
+        probes_ms: [i64; 3],
+    },
     /// Whatever answers say.
     Told,
 }
@@ -53,6 +61,10 @@ impl Rate {
                 Terms::Concurrency { calls: at_least_one(calls), lease_ms: whole_ms(lease) }
             }
             Self::Learn(learn) => Terms::Learn(learn),
+            Self::Breaker(breaker) => {
+                let probes = [breaker.first_probe, breaker.longest_probe, breaker.patience];
+                Terms::Breaker { breaker, probes_ms: probes.map(whole_ms) }
+            }
             Self::Told {} => Terms::Told,
         }
     }

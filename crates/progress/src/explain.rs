@@ -50,6 +50,8 @@ pub enum Kind {
     Limit,
     /// Calls wait since somebody paused a limit of the provider. When they are due, they look whether it still is.
     LimitPaused,
+    /// Calls wait since the provider is down. The first of them that is due tries whether it still is.
+    ProviderDown,
     /// Calls wait since the arbiter can't be asked.
     Arbiter,
     /// Calls wait since the results exchange does not take their pages, which are stored.
@@ -163,6 +165,13 @@ fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
             );
             (Kind::LimitPaused, Some(limit.clone()), words)
         }
+        Some(WaitReason::Down { since_ms }) => {
+            let next =
+                group.first_due_ms.map_or(String::new(), |due_ms| format!(", next probe at {}", clock(due_ms, now_ms)));
+            let since = clock(*since_ms, now_ms);
+            let words = format!("{calls} calls wait since provider {provider} is down since {since}{next}");
+            (Kind::ProviderDown, None, words)
+        }
         Some(WaitReason::Backoff(class)) => {
             (Kind::BackOff, Some(class.to_string()), format!("{calls} calls wait in back-off after {class}"))
         }
@@ -202,7 +211,7 @@ fn said(job: &JobRow, mut reasons: Vec<Reason>, now_ms: i64) -> Explanation {
 
 fn in_words(reason: &Reason, now_ms: i64) -> String {
     match (reason.first_due_ms, reason.last_due_ms) {
-        _ if reason.kind == Kind::LimitPaused => reason.words.clone(),
+        _ if matches!(reason.kind, Kind::LimitPaused | Kind::ProviderDown) => reason.words.clone(),
         (Some(first), Some(last)) if first == last => format!("{} until {}", reason.words, clock(last, now_ms)),
         (Some(first), Some(last)) => {
             format!(
@@ -222,7 +231,9 @@ fn clock(at_ms: i64, now_ms: i64) -> String {
     let of_day = seconds.rem_euclid(86_400);
     let time = format!("{:02}:{:02}:{:02} UTC", of_day / 3_600, of_day / 60 % 60, of_day % 60);
     match days {
-        ..=0 => time,
+        ..=-2 => format!("{time} {} days ago", -days),
+        -1 => format!("{time} yesterday"),
+        0 => time,
         1 => format!("{time} tomorrow"),
         days => format!("{time} in {days} days"),
     }
@@ -287,6 +298,19 @@ mod tests {
         let why = "waiting: 5 calls wait since limit `token` of provider mastodon is paused (maintenance) until";
         assert_eq!(sentence(Some(NOW + 61_000)), format!("{why} 08:01:01 UTC"));
         assert_eq!(sentence(None), format!("{why} somebody resumes it"));
+    }
+
+    #[test]
+    fn a_provider_that_is_down_is_named_with_since_when_and_the_next_probe() {
+        let sentence = |since_ms| {
+            let group = group(Some(WaitReason::Down { since_ms }), 5, Some((NOW + 61_000, NOW + 75_000)));
+            explain(&job(JobState::Running, 5), &[group], NOW).sentence
+        };
+        let words = |since: &str| {
+            format!("waiting: 5 calls wait since provider mastodon is down since {since}, next probe at 08:01:01 UTC")
+        };
+        assert_eq!(sentence(NOW - 3_600_000), words("07:00:00 UTC"));
+        assert_eq!(sentence(NOW - 36_000_000), words("22:00:00 UTC yesterday"));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl StoredLimit {
                 Some(Rate { calls: f64::from(calls), per_ms: per.as_secs_f64() * 1_000.0 })
             }
             LimitRate::Bucket { restore_per_s, .. } => Some(Rate { calls: 1.0, per_ms: 1_000.0 / restore_per_s }),
-            LimitRate::Concurrency { .. } | LimitRate::Learn(_) | LimitRate::Told {} => None,
+            LimitRate::Concurrency { .. } | LimitRate::Learn(_) | LimitRate::Breaker(_) | LimitRate::Told {} => None,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tidegate_contracts::{PagePointer, Params, Primitive};
-use tidegate_limits::{Charge, HeaderNames, Rate};
+use tidegate_contracts::{Class, PagePointer, Params, Primitive};
+use tidegate_limits::{Breaker, Charge, HeaderNames, Health, Rate};
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::reach::{Reach, glob};
@@ -21,6 +21,10 @@ use crate::scope::{CallFacts, Root, Scope};
 
 /// What the limit is called that stands for those nobody declared.
 const TOLD: &str = "told";
+/// What the breaker is called where nobody declared one.
+const BREAKER: &str = "breaker";
+/// Failures that mean that the provider is ill, where a breaker names none.
+const ILL: [Class; 3] = [Class::ProviderDown, Class::Timeout, Class::Transient];
 /// What an expression of a limit may see.
 const ROOTS: &[Root] = &[Root::Call, Root::Params];
 /// Longest value of a factor kept in a key, in bytes; of a longer one the hash is.
@@ -86,6 +90,8 @@ pub struct Caller<'a> {
 pub(crate) struct Limits {
     all: Vec<Arc<Budgeted>>,
     headers: BTreeMap<String, HeaderNames>,
+    /// Failures that mean that the provider is ill.
+    ill: Vec<Class>,
 }
 
 /// One limit.
@@ -108,7 +114,8 @@ enum Price {
 }
 
 impl Limits {
-    /// Reads the provider's limits. Without any that could be told by headers, one is added that is.
+    /// Reads the provider's limits. Without any that could be told by headers, one is added that is; without a breaker,
+    /// one is.
     pub(crate) fn compile(provider: &ProviderFile, compiler: &mut Compiler<'_>) -> Self {
         let name = provider.provider.as_str();
         let mut all = Vec::new();
@@ -122,19 +129,40 @@ impl Limits {
             headers.extend(limit.headers.clone().map(|names| (limit.id.to_string(), names)));
         }
         if headers.is_empty() {
-            let readable =
-                provider.limits.iter().find(|limit| !matches!(limit.rate, Rate::Concurrency { .. } | Rate::Learn(_)));
+            let tells =
+                |limit: &&Limit| !matches!(limit.rate, Rate::Concurrency { .. } | Rate::Learn(_) | Rate::Breaker(_));
+            let readable = provider.limits.iter().find(tells);
             if readable.is_none() {
                 if let Some(index) = provider.limits.iter().position(|limit| limit.id.as_str() == TOLD) {
                     let field = FieldPath::root().key("limits").index(index).key("id");
                     compiler.add(&field, "expected another id; told is the limit that headers speak of");
                 }
-                all.push(Arc::new(Budgeted::told(name)));
+                all.push(Arc::new(Budgeted::added(name, TOLD, Factor::Credential, Rate::Told {})));
             }
             let id = readable.map_or(TOLD.to_owned(), |limit| limit.id.to_string());
             headers.insert(id, HeaderNames::standard());
         }
-        Self { all, headers }
+        let ill = breaker(provider, compiler).unwrap_or_else(|| {
+            let rate = Rate::Breaker(Breaker::default());
+            all.push(Arc::new(Budgeted::added(name, BREAKER, Factor::Egress, rate)));
+            ILL.to_vec()
+        });
+        // One that never opens would only cost time.
+        all.retain(|limit| !matches!(limit.rate, Rate::Breaker(Breaker { failures: 0, .. })));
+        Self { all, headers, ill }
+    }
+
+    /// What a call says of the provider's health that ended so, without an answer where there is no status. None: nothing.
+    pub(crate) fn health(&self, failure: Option<(Class, Option<u16>)>) -> Option<Health> {
+        match failure {
+            Some((Class::Blocked, _)) => None, // Nobody asked the provider.
+            Some((class, status)) if self.ill.contains(&class) => {
+                // A connection that broke had been made.
+                let is_silent = status.is_none() && class != Class::Transient;
+                Some(if is_silent { Health::Silent } else { Health::Ill })
+            }
+            _ => Some(Health::Well),
+        }
     }
 
     /// Those that apply to calls of an endpoint, `when` left aside.
@@ -147,20 +175,45 @@ impl Limits {
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.all.iter().map(|limit| limit.id.as_str())
+        self.all.iter().filter(|limit| limit.counts()).map(|limit| limit.id.as_str())
     }
 }
 
+/// By which failures the declared breaker takes the provider for ill; none without one.
+fn breaker(provider: &ProviderFile, compiler: &mut Compiler<'_>) -> Option<Vec<Class>> {
+    let mut ill = None;
+    for (index, limit) in provider.limits.iter().enumerate() {
+        let at = FieldPath::root().key("limits").index(index);
+        match limit.rate {
+            Rate::Breaker(_) if ill.is_some() => {
+                compiler.add(&at.key("breaker"), "expected one breaker, found a second")
+            }
+            Rate::Breaker(_) if limit.classes.is_empty() => ill = Some(ILL.to_vec()),
+            Rate::Breaker(_) => ill = Some(limit.classes.clone()),
+            _ if limit.classes.is_empty() && limit.id.as_str() != BREAKER => {}
+            _ if limit.classes.is_empty() => {
+                compiler.add(
+                    &at.key("id"),
+                    "expected another id; breaker is the limit that keeps calls from an ill provider",
+                );
+            }
+            _ => compiler.add(&at.key("classes"), "expected none: only a breaker has them"),
+        }
+    }
+    ill
+}
+
 impl Budgeted {
-    fn told(provider: &str) -> Self {
+    /// One that the provider's file does not declare.
+    fn added(provider: &str, id: &str, factor: Factor, rate: Rate) -> Self {
         Self {
-            id: TOLD.to_owned(),
-            prefix: prefix(provider, TOLD),
-            factors: vec![Factor::Credential],
+            id: id.to_owned(),
+            prefix: prefix(provider, id),
+            factors: vec![factor],
             endpoints: Vec::new(),
             when: None,
             cost: Price::Fixed(1),
-            rate: Rate::Told {},
+            rate,
         }
     }
 
@@ -202,6 +255,11 @@ impl Budgeted {
 
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether it limits how many calls there are, and not only when.
+    pub(crate) fn counts(&self) -> bool {
+        !matches!(self.rate, Rate::Breaker(_))
     }
 
     fn applies_to(&self, endpoint: &str) -> bool {
@@ -340,6 +398,56 @@ mod tests {
             (Primitive::Text("3".to_owned()), None),
         ] {
             assert_eq!(whole(&value), cost, "{value:?}");
+        }
+    }
+
+    fn compiled(limits: &str) -> Result<Limits, String> {
+        let text = format!("tidegate: 1\nprovider: a\nbase_url: https://a.example\nlimits: {limits}\n");
+        let problems = |problems: Vec<crate::FileError>| problems[0].to_string();
+        let file = crate::parse_provider(&text, "a.yaml").map_err(problems)?.file;
+        let (declared, config) = (BTreeMap::new(), BTreeMap::new());
+        let mut compiler = Compiler::new(crate::problem::Part::Provider, &declared, &config);
+        let limits = Limits::compile(&file, &mut compiler);
+        match compiler.into_problems().first() {
+            Some(problem) => Err(problem.message.clone()),
+            None => Ok(limits),
+        }
+    }
+
+    #[test]
+    fn every_provider_has_one_breaker_unless_it_never_opens() {
+        let breakers = |limits: &str| {
+            let limits = compiled(limits).unwrap();
+            let keys = limits.all.iter().filter(|limit| !limit.counts()).map(|limit| limit.prefix.clone());
+            keys.collect::<Vec<_>>()
+        };
+        assert_eq!(breakers("[]"), ["{a}/breaker/"]);
+        assert_eq!(breakers("[ { id: health, breaker: { failures: 3 } } ]"), ["{a}/health/"]);
+        assert_eq!(breakers("[ { id: health, breaker: { failures: 0 } } ]"), Vec::<String>::new());
+        for (limits, message) in [
+            ("[ { id: a, breaker: {} }, { id: b, breaker: {} } ]", "expected one breaker, found a second"),
+            ("[ { id: a, told: {}, classes: [timeout] } ]", "expected none: only a breaker has them"),
+            ("[ { id: breaker, told: {} } ]", "expected another id; breaker is the limit that keeps"),
+        ] {
+            let error = compiled(limits).unwrap_err();
+            assert!(error.contains(message), "{limits}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_call_says_of_the_provider_s_health_what_its_class_and_status_mean() {
+        let usual = compiled("[]").unwrap();
+        let own = compiled("[ { id: a, breaker: {}, classes: [suspect] } ]").unwrap();
+        for (failure, is_usual, is_own) in [
+            (None, Some(Health::Well), Some(Health::Well)),
+            (Some((Class::ProviderDown, None)), Some(Health::Silent), Some(Health::Well)),
+            (Some((Class::Transient, Some(503))), Some(Health::Ill), Some(Health::Well)),
+            (Some((Class::Transient, None)), Some(Health::Ill), Some(Health::Well)),
+            (Some((Class::Suspect, Some(200))), Some(Health::Well), Some(Health::Ill)),
+            (Some((Class::RateLimited, Some(429))), Some(Health::Well), Some(Health::Well)),
+            (Some((Class::Blocked, None)), None, None),
+        ] {
+            assert_eq!((usual.health(failure), own.health(failure)), (is_usual, is_own), "{failure:?}");
         }
     }
 }

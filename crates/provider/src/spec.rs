@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_answer::{Classifier, Reader};
-use tidegate_contracts::{MarkId, PagePointer, Params, Primitive};
-use tidegate_limits::{Charge, HeaderNames};
+use tidegate_contracts::{Class, MarkId, PagePointer, Params, Primitive};
+use tidegate_limits::{Charge, HeaderNames, Health};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -216,8 +216,8 @@ impl Spec {
         step.limits.iter().filter_map(charge).collect()
     }
 
-    /// As [`Spec::charges`], limit by limit: for those who ask before all parameters are known. `None` within: the limit
-    /// does not apply to the call.
+    /// As [`Spec::charges`], limit by limit, without the breaker: for those who ask before all parameters are known. `None`
+    /// within: the limit does not apply to the call.
     pub fn charges_each<'a>(
         &self,
         step: &'a Step,
@@ -225,7 +225,7 @@ impl Spec {
         caller: &Caller<'_>,
     ) -> Vec<(&'a str, Result<Option<Charge>, ChargeError>)> {
         let charge = |limit: &'a Arc<Budgeted>| (limit.id(), limit.charge(step.endpoint(), call, caller, &self.app));
-        step.limits.iter().map(charge).collect()
+        step.limits.iter().filter(|limit| limit.counts()).map(charge).collect()
     }
 
     /// The headers of answers that speak of a limit. Where no limit of the provider declares any, the usual ones
@@ -234,6 +234,13 @@ impl Spec {
     #[must_use]
     pub fn header_names(&self, limit: &str) -> Option<&HeaderNames> {
         self.limits.header_names(limit)
+    }
+
+    /// What a call says of the provider's health: it went well, or failed by this class and status, which is none without
+    /// an answer. None: it says nothing.
+    #[must_use]
+    pub fn health(&self, failure: Option<(Class, Option<u16>)>) -> Option<Health> {
+        self.limits.health(failure)
     }
 
     /// The address of a next page without what authenticates, to be stored and sent about;

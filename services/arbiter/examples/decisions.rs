@@ -131,7 +131,7 @@ async fn idle(name: &str, store: Arc<dyn LimitStore>, limits: usize) -> anyhow::
 
 fn report(decision: Decision) -> Option<Report> {
     match decision {
-        Decision::Granted(permit) => Some(Report { permit, sent: true, answer: None }),
+        Decision::Granted(permit) => Some(Report { permit, sent: true, answer: None, health: None }),
         Decision::Wait { .. } => None,
     }
 }

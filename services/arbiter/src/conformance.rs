@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_limits::{
-    Aligned, Charge, Decision, Does, Learn, Override, OverrideKind, Permit, Question, Rate, Reading, Refused, Report,
-    Told, Why,
+    Aligned, Breaker, Charge, Decision, Does, Down, Health, Learn, Override, OverrideKind, Permit, Question, Rate,
+    Reading, Refused, Report, Told, Why,
 };
 
 use crate::{LimitStore, StoreError};
@@ -32,6 +32,7 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     what_is_idle_is_forgotten(&Case(make().await)).await;
     a_limit_that_nobody_tells_is_learnt(&Case(make().await)).await;
     what_people_want_holds_until_it_ends(&Case(make().await)).await;
+    single_calls_try_a_provider_that_is_down(&Case(make().await)).await;
     a_race_overspends_nothing(&make().await).await;
 }
 
@@ -66,7 +67,11 @@ impl Case {
     }
 
     async fn report(&self, after_ms: i64, permit: &Permit, sent: bool, answer: Option<Told>) {
-        expect(self.0.report(START_MS + after_ms, vec![Report { permit: permit.clone(), sent, answer }]).await);
+        expect(
+            self.0
+                .report(START_MS + after_ms, vec![Report { permit: permit.clone(), sent, answer, health: None }])
+                .await,
+        );
     }
 
     async fn used(&self, after_ms: i64) -> BTreeMap<String, u64> {
@@ -264,6 +269,35 @@ async fn what_people_want_holds_until_it_ends(case: &Case) {
     assert!(delete("{shop}/minute/", Some(OverrideKind::Rate)).await);
     assert!(!delete("{shop}/", None).await, "it has ended by itself");
     case.granted(20_300, &call).await;
+}
+
+async fn single_calls_try_a_provider_that_is_down(case: &Case) {
+    let call = [charge("breaker", &Rate::Breaker(Breaker::default()), 1)];
+    let went = async |after_ms, permit: Permit, health| {
+        let report = Report { permit, sent: true, answer: None, health: Some(health) };
+        expect(case.0.report(START_MS + after_ms, vec![report]).await);
+    };
+    let down = async || expect(case.0.usage(START_MS).await)[0].down;
+    for _ in 0..5 {
+        let permit = case.granted(0, &call).await;
+        assert!(down().await.is_none() && !permit.probe, "it is not down yet");
+        went(0, permit, Health::Silent).await;
+    }
+    let Decision::Wait { until_ms, why, .. } = case.ask(0, &call).await else { panic!("it should be down") };
+    assert_eq!((until_ms, why), (START_MS + 1_000, Some(Why::Down { since_ms: START_MS })));
+    assert_eq!(down().await, Some(Down { since_ms: START_MS, probe_at_ms: START_MS + 1_000 }));
+    let probe = case.granted(1_000, &call).await;
+    assert!(probe.probe);
+    case.refused(1_000, &call).await;
+    went(1_100, probe, Health::Well).await;
+    let first = case.granted(1_100, &call).await;
+    case.refused(1_100, &call).await;
+    went(1_200, first, Health::Well).await;
+    for _ in 0..2 {
+        case.granted(1_200, &call).await;
+    }
+    case.refused(1_200, &call).await;
+    assert_eq!(down().await, None);
 }
 
 /// Eight callers at once, on limits that overlap in part.

@@ -11,7 +11,7 @@ use tidegate_contracts::{Call, Class, Failure, Next as NextPage, Outcome, PageFa
 use tidegate_egress::Answer;
 use tidegate_ledger::{NewPage, Packed};
 use tidegate_limits::headers::read as read_headers;
-use tidegate_limits::{Permit, Reading, Refused, Report, Told};
+use tidegate_limits::{Health, Permit, Reading, Refused, Report, Told};
 use tidegate_pagination::keep;
 use tidegate_provider::{Spec, redact_credential};
 use tracing::Instrument as _;
@@ -66,7 +66,12 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     let refused = refusal(prepared, &judged);
     let sent = !matches!(&judged, Judged::Trouble(trouble) if !trouble.sent);
     let told = Told { readings, refused };
-    let report = Report { permit: permitted.permit, sent, answer: sent.then_some(told) };
+    let failed = match &judged {
+        Judged::Page(_) => None,
+        Judged::Trouble(trouble) => Some((trouble.failure.class, trouble.failure.status)),
+    };
+    let (probe, health) = (permitted.permit.probe, spec.health(failed));
+    let report = Report { permit: permitted.permit, sent, answer: sent.then_some(told), health };
     let class = match &judged {
         Judged::Page(_) => "page",
         Judged::Trouble(trouble) => trouble.failure.class.name(),
@@ -83,9 +88,19 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         }
         Judged::Trouble(trouble) => {
             give_back(shared, call, report).await;
+            if probe && is_free(prepared, &trouble, health) {
+                shared.gauges.failed.fetch_add(1, Relaxed);
+                return Ok(After::AskAgain);
+            }
             Ok(after_trouble(shared, spec, prepared, call, trouble, now_ms))
         }
     }
+}
+
+/// Whether a probe that failed costs its call nothing: the provider is as ill as it was found to be, and may be asked again.
+fn is_free(prepared: &Prepared, trouble: &Trouble, health: Option<Health>) -> bool {
+    let is_ill = matches!(health, Some(Health::Ill | Health::Silent));
+    is_ill && trouble.told_until_ms.is_none() && (prepared.idempotent || !trouble.sent)
 }
 
 /// Gives a permit back, with what the answer told of limits. Who asks after this is told what it changed.

@@ -161,7 +161,13 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
                     After::AskAgain => continue,
                 }
             }
-            Asked::Wait { wait, may_end_early } => (wait, may_end_early),
+            Asked::Wait { wait, may_end_early } => {
+                if matches!(wait.reason, WaitReason::Down { .. }) {
+                    // The time that the provider is down is not of the time that the call may fail for.
+                    call.failing_since_ms = None;
+                }
+                (wait, may_end_early)
+            }
         };
         drop(slot);
         if wait.until_ms - (shared.deps.clock)() > SLEEP_MAX_MS {
@@ -226,6 +232,7 @@ fn reason(limit: String, why: Option<Why>) -> WaitReason {
     match why {
         None => WaitReason::Limit(limit),
         Some(Why::Paused { reason, until_ms }) => WaitReason::Paused { limit, reason, until_ms },
+        Some(Why::Down { since_ms }) => WaitReason::Down { since_ms },
     }
 }
 

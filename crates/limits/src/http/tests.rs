@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::charge::{Charge, Permit, Refused, Told};
+use crate::breaker::Breaker;
+use crate::charge::{Charge, Health, Permit, Refused, Told};
 use crate::headers::Reading;
 use crate::overrides::{Does, Why};
 use crate::rate::{Aligned, Rate};
@@ -29,7 +30,7 @@ fn charge(limit: &str, rate: Rate) -> Charge {
 }
 
 fn permit() -> Permit {
-    Permit { id: 1_790_000_000_000_123, keys: vec!["{acme}/minute/egress=default".to_owned()] }
+    Permit { id: 1_790_000_000_000_123, keys: vec!["{acme}/minute/egress=default".to_owned()], probe: false }
 }
 
 #[test]
@@ -62,12 +63,13 @@ fn every_message_reads_and_writes_its_golden_file() {
     let refused = Some(Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000) });
     let told = Told { readings: BTreeMap::from([(permit().keys[0].clone(), reading)]), refused };
     let reports = vec![
-        Report { permit: permit(), sent: true, answer: Some(told) },
-        Report { permit: permit(), sent: false, answer: None },
+        Report { permit: permit(), sent: true, answer: Some(told), health: None },
+        Report { permit: permit(), sent: false, answer: None, health: None },
     ];
     is_golden("v1.reports_request.json", &ReportsRequest { now_ms: 1_790_000_000_000, reports });
     let usage = Usage {
         learnt: None,
+        down: None,
         key: permit().keys[0].clone(),
         limit: "minute".to_owned(),
         used: 12,
@@ -102,6 +104,40 @@ fn overrides_read_and_write_their_golden_files() {
 }
 
 #[test]
+fn what_is_said_of_a_provider_that_is_down_reads_and_writes_its_golden_files() {
+    let breaker = charge("breaker", Rate::Breaker(Breaker::default()));
+    is_golden(
+        "v1.permits_request_breaker.json",
+        &PermitsRequest { questions: vec![Question { charges: vec![breaker] }] },
+    );
+    let (since_ms, now_ms) = (1_789_999_000_000, 1_790_000_000_000);
+    let why = Some(Why::Down { since_ms });
+    let wait = Decision::Wait { until_ms: now_ms + 9, at_latest_ms: now_ms + 9, limit: "breaker".into(), why };
+    let probe = Permit { probe: true, ..permit() };
+    let decisions = vec![wait, Decision::Granted(probe.clone())];
+    is_golden("v1.permits_reply_down.json", &PermitsReply { now_ms, decisions });
+    let report = |health| Report { permit: probe.clone(), sent: true, answer: None, health: Some(health) };
+    let reports = [Health::Well, Health::Ill, Health::Silent].map(report).to_vec();
+    is_golden("v1.reports_request_health.json", &ReportsRequest { now_ms, reports });
+    let usage = Usage {
+        key: "{acme}/breaker/egress=default".to_owned(),
+        limit: "breaker".to_owned(),
+        used: 10,
+        size: Some(10),
+        resets_at_ms: None,
+        blocked_until_ms: None,
+        learnt: None,
+        down: Some(Down { since_ms, probe_at_ms: now_ms + 9 }),
+    };
+    let reply = LimitsReply { now_ms, limits: vec![usage], left_off: 0, overrides: vec![] };
+    is_golden("v1.limits_reply_down.json", &reply);
+    assert_eq!(
+        reply.by_clock(now_ms + 1).limits[0].down,
+        Some(Down { since_ms: since_ms + 1, probe_at_ms: now_ms + 10 })
+    );
+}
+
+#[test]
 fn a_tenant_sees_its_own_budgets_and_what_is_nobody_s() {
     let shown = |query: LimitsQuery| -> Vec<String> {
         let keys = [
@@ -120,6 +156,7 @@ fn a_tenant_sees_its_own_budgets_and_what_is_nobody_s() {
             resets_at_ms: None,
             blocked_until_ms: key.contains("of=two").then_some(5),
             learnt: None,
+            down: None,
         };
         let pause =
             Override { key: "{shop}/all/".into(), does: Does::Pause, reason: "they asked".into(), until_ms: None };
@@ -152,7 +189,8 @@ fn a_clock_that_is_ahead_moves_what_was_told_from_now_on_and_nothing_else() {
     };
     let readings = BTreeMap::from([("epoch".to_owned(), reading(false)), ("delta".to_owned(), reading(true))]);
     let refused = Some(Refused { keys: Vec::new(), until_ms: Some(300) });
-    let report = Report { permit: permit(), sent: true, answer: Some(Told { readings, refused }) }.by_clock(-10);
+    let report =
+        Report { permit: permit(), sent: true, answer: Some(Told { readings, refused }), health: None }.by_clock(-10);
     let told = report.answer.unwrap();
     let resets: Vec<_> = told.readings.values().map(|reading| reading.reset_at_ms.unwrap()).collect();
     let pauses: Vec<_> = told.readings.values().map(|reading| reading.pause_until_ms.unwrap()).collect();

@@ -5,6 +5,7 @@ use crate::charge::{Refused, Told};
 use crate::headers::Reading;
 use crate::rate::{Aligned, Rate};
 
+mod breaker;
 mod exactness;
 mod keeping;
 mod landing;
@@ -58,7 +59,7 @@ fn room(limiter: &Limiter, now_ms: i64, rate: &Rate) -> usize {
 }
 
 fn report(limiter: &mut Limiter, now_ms: i64, permit: &Permit, sent: bool, answer: Option<Told>) {
-    limiter.report(now_ms, &Report { permit: permit.clone(), sent, answer });
+    limiter.report(now_ms, &Report { permit: permit.clone(), sent, answer, health: None });
 }
 
 /// The call was answered, and the answer said `reading` of every limit.

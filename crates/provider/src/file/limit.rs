@@ -5,6 +5,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use tidegate_contracts::Class;
 use tidegate_limits::{HeaderNames, Rate};
 
 use super::Name;
@@ -31,6 +32,10 @@ pub struct Limit {
     /// Headers of answers that speak of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<HeaderNames>,
+    /// Failures by which a breaker takes the provider for ill, and only a breaker: `provider_down`, `timeout` and
+    /// `transient` unless said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Class>,
     /// How much of it there is.
     #[serde(flatten)]
     pub rate: Rate,

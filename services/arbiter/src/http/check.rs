@@ -56,7 +56,7 @@ fn charge(at: &str, charge: &Charge) -> Result<(), Problem> {
 }
 
 fn report(at: &str, report: &Report) -> Result<(), Problem> {
-    let Permit { id, keys } = &report.permit;
+    let Permit { id, keys, .. } = &report.permit;
     if *id >= ID_END {
         return Err(Problem::invalid(format!("{at}/permit/id"), "is not an id of ours"));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use redis::Cmd;
-use tidegate_limits::{Aligned, Charge, Does, Learn, Override, OverrideKind, Question, Report, Terms};
+use tidegate_limits::{Aligned, Breaker, Charge, Does, Health, Learn, Override, OverrideKind, Question, Report, Terms};
 
 use super::keys::Keys;
 
@@ -53,6 +53,7 @@ impl<'a> FunctionCall<'a> {
             self.argument(report.permit.id);
             self.argument(u8::from(report.sent));
             self.argument(u8::from(told.is_some()));
+            self.argument(report.health.map_or("", health));
             self.argument(report.permit.keys.len());
             for key in &report.permit.keys {
                 self.budget(key);
@@ -132,6 +133,14 @@ fn kind(kind: OverrideKind) -> &'static str {
     }
 }
 
+fn health(health: Health) -> &'static str {
+    match health {
+        Health::Well => "well",
+        Health::Ill => "ill",
+        Health::Silent => "silent",
+    }
+}
+
 /// What `meter_of` in `budget.lua` reads.
 fn rate(terms: &Terms) -> String {
     match *terms {
@@ -148,6 +157,9 @@ fn rate(terms: &Terms) -> String {
         Terms::Learn(learn) => {
             let Learn { start_per_s, floor_per_s, cap_per_s, refused_share } = learn;
             format!("l:{start_per_s}:{floor_per_s}:{cap_per_s}:{refused_share}")
+        }
+        Terms::Breaker { breaker: Breaker { failures, share, .. }, probes_ms: [first_ms, longest_ms, patience_ms] } => {
+            format!("k:{failures}:{share}:{first_ms}:{longest_ms}:{patience_ms}")
         }
         Terms::Told => "t".to_owned(),
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use secrecy::{ExposeSecret, SecretString};
-use tidegate_limits::{Decision, Learnt, Override, OverrideKind, Permit, Question, Report, Usage, Why};
+use tidegate_limits::{Decision, Down, Learnt, Override, OverrideKind, Permit, Question, Report, Usage, Why};
 
 use self::connection::Connection;
 use self::function_call::FunctionCall;
@@ -242,12 +242,13 @@ impl LimitStore for RedisStore {
     }
 }
 
-/// Limit, used, size, when it resets, until when it is blocked, what was learnt.
-type Gauge = (String, u64, Option<u64>, Option<i64>, Option<i64>, Option<Lesson>);
+/// Limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill and tried next.
+type Gauge = (String, u64, Option<u64>, Option<i64>, Option<i64>, Option<Lesson>, Option<(i64, i64)>);
 /// Pace an hour, whether it is proven, when it was last refused.
 type Lesson = (u64, u8, Option<i64>);
 
-fn usage_of(key: &str, (limit, used, size, resets_at_ms, blocked_until_ms, lesson): Gauge, ahead_ms: i64) -> Usage {
+fn usage_of(key: &str, gauge: Gauge, ahead_ms: i64) -> Usage {
+    let (limit, used, size, resets_at_ms, blocked_until_ms, lesson, down) = gauge;
     let ahead = |ms: i64| ms + ahead_ms;
     let (resets_at_ms, blocked_until_ms) = (resets_at_ms.map(ahead), blocked_until_ms.map(ahead));
     let learnt = lesson.map(|(per_hour, is_proven, refused_at_ms)| Learnt {
@@ -255,7 +256,8 @@ fn usage_of(key: &str, (limit, used, size, resets_at_ms, blocked_until_ms, lesso
         is_proven: is_proven == 1,
         refused_at_ms: refused_at_ms.map(ahead),
     });
-    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms, learnt }
+    let down = down.map(|(since_ms, probe_at_ms)| Down { since_ms: ahead(since_ms), probe_at_ms: ahead(probe_at_ms) });
+    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms, learnt, down }
 }
 
 /// The family of a question; all its budgets are of one.
@@ -278,18 +280,22 @@ fn split<T: redis::FromRedisValue>(reply: Vec<Value>) -> Result<(i64, Vec<T>), S
     Ok((server_ms, replies))
 }
 
-/// A permit's id; or the times of a wait and the number of its charge, and the pause that it is for with its end.
+/// A permit's id, and 1 if it is a probe; or the times of a wait and the number of its charge, and the pause that it is for
+/// with its end, or since when its provider is ill.
 fn decision(question: &Question, reply: Vec<Value>) -> Option<Decision> {
+    let is_granted = reply.len() <= 2;
     let mut reply = reply.into_iter();
     let first = whole(reply.next()?)?;
-    let Some(at_latest_ms) = reply.next() else {
+    if is_granted {
         let keys = question.charges.iter().map(|charge| charge.key.clone()).collect();
-        return Some(Decision::Granted(Permit { id: u64::try_from(first).ok()?, keys }));
-    };
-    let (at_latest_ms, number) = (whole(at_latest_ms)?, whole(reply.next()?)?);
+        let (id, probe) = (u64::try_from(first).ok()?, reply.next().is_some());
+        return Some(Decision::Granted(Permit { id, keys, probe }));
+    }
+    let (at_latest_ms, number) = (whole(reply.next()?)?, whole(reply.next()?)?);
     let charge = question.charges.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
     let why = match reply.next() {
         None => None,
+        Some(Value::Int(since_ms)) => Some(Why::Down { since_ms }),
         Some(json) => Some(paused(&redis::from_redis_value::<String>(json).ok()?, reply.next())?),
     };
     Some(Decision::Wait { until_ms: first, at_latest_ms, limit: charge.limit.clone(), why })

@@ -136,12 +136,12 @@ async fn who_asks_after_a_report_sees_what_it_changed() {
     for _ in 0..20 {
         let permit = granted(&permits, slot()).await;
         assert!(matches!(permits.ask(slot()).await.unwrap(), Decision::Wait { .. }));
-        permits.report(Report { permit, sent: true, answer: None }).await.unwrap();
+        permits.report(Report { permit, sent: true, answer: None, health: None }).await.unwrap();
     }
     let permit = granted(&permits, slot()).await;
     let refused = Some(Refused { keys: permit.keys.clone(), until_ms: Some(clock::now_ms() + 30_000) });
     let answer = Some(Told { readings: BTreeMap::new(), refused });
-    permits.report(Report { permit, sent: true, answer }).await.unwrap();
+    permits.report(Report { permit, sent: true, answer, health: None }).await.unwrap();
     let Decision::Wait { until_ms, .. } = permits.ask(slot()).await.unwrap() else { panic!("it was refused") };
     assert!((25_000..=30_100).contains(&(until_ms - clock::now_ms())));
 }
@@ -173,7 +173,7 @@ async fn an_arbiter_that_is_gone_is_passed_over() {
     let permits = HttpPermits::new(&config, clock::system()).unwrap();
     for _ in 0..10 {
         let permit = granted(&permits, slot()).await;
-        permits.report(Report { permit, sent: true, answer: None }).await.unwrap();
+        permits.report(Report { permit, sent: true, answer: None, health: None }).await.unwrap();
     }
 }
 
@@ -199,7 +199,7 @@ async fn a_report_that_could_not_be_told_is_told_when_the_arbiter_is_back() {
     shutdown.request();
     drop(served);
     until("going away", async || permits.ask(slot()).await.is_err()).await;
-    permits.report(Report { permit, sent: true, answer: None }).await.unwrap_err();
+    permits.report(Report { permit, sent: true, answer: None, health: None }).await.unwrap_err();
 
     let address = url.socket_addrs(|| None).unwrap()[0];
     let mut listener = None;
@@ -219,8 +219,8 @@ async fn a_report_that_makes_no_sense_is_dropped_at_once_and_harms_no_other() {
     let served = Served::start(Arc::clone(&store) as Arc<dyn LimitStore>, Config::default()).await;
     let permits = client(&[&served]);
     let permit = granted(&permits, slot()).await;
-    let nonsense = Permit { id: 1 << 60, keys: permit.keys.clone() };
-    let [nonsense, good] = [nonsense, permit].map(|permit| Report { permit, sent: true, answer: None });
+    let nonsense = Permit { id: 1 << 60, keys: permit.keys.clone(), probe: false };
+    let [nonsense, good] = [nonsense, permit].map(|permit| Report { permit, sent: true, answer: None, health: None });
     let (dropped, told) = tokio::join!(permits.report(nonsense), permits.report(good));
     assert!(dropped.unwrap_err().to_string().contains("could not be told"));
     told.unwrap();

@@ -8,8 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisStore};
 use tidegate_limits::{
-    Aligned, Charge, Decision, Does, Learn, Limiter, Override, Permit, Question, Rate, Reading, Refused, Report, Told,
-    Usage,
+    Aligned, Breaker, Charge, Decision, Does, Health, Learn, Limiter, Override, Permit, Question, Rate, Reading,
+    Refused, Report, Told, Usage,
 };
 
 use crate::kit::{fresh_prefix, store, sweep};
@@ -28,6 +28,7 @@ enum Step {
         permit: usize,
         sent: bool,
         answer: Option<Answer>,
+        health: Option<Health>,
     },
     /// A provider file was edited: one of the limits has another rate.
     Edit {
@@ -73,6 +74,12 @@ fn rates() -> impl Strategy<Value = Rate> {
             refused_share: f64::from(share) / 1_000.0,
             ..Learn::default()
         })),
+        (0..6_u32, 1..40_000_u64, 1..100_u64).prop_map(|(failures, first_ms, patience_s)| Rate::Breaker(Breaker {
+            failures,
+            first_probe: Duration::from_millis(first_ms),
+            patience: Duration::from_secs(patience_s),
+            ..Breaker::default()
+        })),
         Just(Rate::Told {}),
     ]
 }
@@ -108,12 +115,13 @@ fn answers() -> impl Strategy<Value = Answer> {
 fn steps() -> impl Strategy<Value = Step> {
     let ms = prop_oneof![6 => 0..300_i64, 3 => 0..10_000_i64, 2 => 0..60_000_i64, 1 => 0..1_500_000_i64];
     let cost = prop_oneof![6 => Just(1_u32), 2 => 0..6_u32, 1 => 0..40_u32];
+    let health = prop_oneof![Just(None), Just(Some(Health::Well)), Just(Some(Health::Ill)), Just(Some(Health::Silent))];
     let batch = vec(vec((any::<usize>(), cost), 1..4), 1..6);
     prop_oneof![
         4 => ms.prop_map(|ms| Step::Wait { ms }),
         8 => batch.prop_map(Step::Ask),
-        6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()))
-            .prop_map(|(permit, sent, answer)| Step::Report { permit, sent, answer }),
+        6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()), health)
+            .prop_map(|(permit, sent, answer, health)| Step::Report { permit, sent, answer, health }),
         1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
         1 => Just(Step::Forget),
         1 => (option::of(any::<usize>()), option::of(rates()), option::of(-100..100_000_i64))
@@ -141,11 +149,12 @@ impl Pair {
         match step {
             Step::Wait { ms } => self.now_ms += ms,
             Step::Ask(batch) => self.ask(&batch).await?,
-            Step::Report { permit, sent, answer } if !self.permits.is_empty() => {
+            Step::Report { permit, sent, answer, health } if !self.permits.is_empty() => {
                 let (ours, theirs) = self.permits[permit % self.permits.len()].clone();
                 let answer = answer.map(|answer| self.told(&ours, answer));
-                self.model.report(self.now_ms, &Report { permit: ours, sent, answer: answer.clone() });
-                self.redis.report(self.now_ms, vec![Report { permit: theirs, sent, answer }]).await.unwrap();
+                self.model.report(self.now_ms, &Report { permit: ours, sent, answer: answer.clone(), health });
+                let report = Report { permit: theirs, sent, answer, health };
+                self.redis.report(self.now_ms, vec![report]).await.unwrap();
             }
             Step::Report { .. } => {}
             Step::Edit { limit, rate } => {
@@ -200,7 +209,7 @@ impl Pair {
         for (question, theirs) in questions.iter().zip(theirs) {
             match (self.model.ask(self.now_ms, &question.charges), theirs) {
                 (Decision::Granted(ours), Decision::Granted(theirs)) => {
-                    prop_assert_eq!(&ours.keys, &theirs.keys);
+                    prop_assert_eq!((&ours.keys, ours.probe), (&theirs.keys, theirs.probe));
                     if let Some((_, last)) = self.permits.last() {
                         prop_assert!(last.id < theirs.id, "ids increase");
                     }

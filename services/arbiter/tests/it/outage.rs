@@ -190,7 +190,7 @@ async fn the_rights_that_the_manual_names_are_enough() {
     let decisions = store.ask(now_ms(), vec![asked.clone()]).await.unwrap();
     let Decision::Granted(permit) = decisions[0].clone() else { panic!("{decisions:?}") };
     assert_eq!(store.usage(now_ms()).await.unwrap().len(), 2);
-    store.report(now_ms(), vec![Report { permit, sent: false, answer: None }]).await.unwrap();
+    store.report(now_ms(), vec![Report { permit, sent: false, answer: None, health: None }]).await.unwrap();
     store.forget_idle(now_ms()).await.unwrap();
     let pause = Override { key: "{acme}/".into(), does: Does::Pause, reason: "rights".into(), until_ms: None };
     assert!(store.put_override(now_ms(), pause).await.unwrap());

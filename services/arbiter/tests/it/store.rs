@@ -109,9 +109,9 @@ async fn a_permit_of_a_life_before_lost_data_is_nobody_s_afterwards() {
     }
     let after = granted(&store.ask(now_ms(), vec![one_slot.clone()]).await.unwrap()).unwrap().clone();
     assert!(before.id < after.id);
-    store.report(now_ms(), vec![Report { permit: before, sent: true, answer: None }]).await.unwrap();
+    store.report(now_ms(), vec![Report { permit: before, sent: true, answer: None, health: None }]).await.unwrap();
     assert!(granted(&store.ask(now_ms(), vec![one_slot.clone()]).await.unwrap()).is_none(), "the slot is still taken");
-    store.report(now_ms(), vec![Report { permit: after, sent: true, answer: None }]).await.unwrap();
+    store.report(now_ms(), vec![Report { permit: after, sent: true, answer: None, health: None }]).await.unwrap();
     assert!(granted(&store.ask(now_ms(), vec![one_slot]).await.unwrap()).is_some());
     sweep(&prefix).await;
 }

@@ -56,7 +56,7 @@ impl Asking {
             Ok(decisions) => {
                 for (waiting, decision) in waiting.into_iter().zip(decisions) {
                     if let Err(Ok(Decision::Granted(permit))) = waiting.send(Ok(decision)) {
-                        self.give_back(Report { permit, sent: false, answer: None }).await;
+                        self.give_back(Report { permit, sent: false, answer: None, health: None }).await;
                     }
                 }
             }

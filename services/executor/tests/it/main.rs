@@ -2,4 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails there")]
 
+mod down;
+mod kit;
 mod unasked;

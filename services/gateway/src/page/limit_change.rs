@@ -50,6 +50,7 @@ fn in_words(rate: &Rate) -> String {
         }
         Rate::Concurrency { calls, .. } => format!("{} at a time", count((*calls).into())),
         Rate::Learn(_) => "what is learnt".to_owned(),
+        Rate::Breaker(_) => "what it takes while it is well".to_owned(),
         Rate::Told {} => "what headers tell".to_owned(),
     }
 }

@@ -36,6 +36,7 @@ async fn put(client: &Client, wanted: WantedOf, does: Does) -> anyhow::Result<()
 async fn list(client: &Client, mut query: BudgetQuery, json: bool) -> anyhow::Result<()> {
     let heads = ["BUDGET", "USED", "OF", "UNTIL", "BLOCKED UNTIL"];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let mut down = Vec::new();
     let overrides = loop {
         let page = client.budgets(&query).await?;
         for budget in &page.budgets {
@@ -43,6 +44,7 @@ async fn list(client: &Client, mut query: BudgetQuery, json: bool) -> anyhow::Re
                 say::answer(&serde_json::to_string(budget)?);
             } else {
                 rows.push(row(budget));
+                down.extend(is_down(budget));
             }
         }
         query.after = page.next;
@@ -57,6 +59,7 @@ async fn list(client: &Client, mut query: BudgetQuery, json: bool) -> anyhow::Re
         return Ok(());
     }
     say::answer(&table(&[Lean::Left, Lean::Right, Lean::Right, Lean::Left, Lean::Left], &rows));
+    down.iter().for_each(|sentence| say::answer(sentence));
     overrides.iter().for_each(|wanted| say::answer(&sentence(wanted)));
     Ok(())
 }
@@ -69,6 +72,13 @@ fn row(budget: &Usage) -> Vec<String> {
         (None, None) => "?".to_owned(),
     };
     vec![budget.key.clone(), budget.used.to_string(), size, time(budget.resets_at_ms), time(budget.blocked_until_ms)]
+}
+
+/// That a provider is down, in words, where it is.
+fn is_down(budget: &Usage) -> Option<String> {
+    let down = budget.down?;
+    let (since, probe) = (time(down.since_ms), time(down.probe_at_ms));
+    Some(format!("{}: the provider is down since {since}, next probe at {probe}", budget.key))
 }
 
 /// An override in words.

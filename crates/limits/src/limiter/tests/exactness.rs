@@ -54,7 +54,7 @@ fn steps() -> impl Strategy<Value = Step> {
 fn size(rate: &Rate) -> u32 {
     match *rate {
         Rate::Window { calls, .. } | Rate::Bucket { calls, .. } | Rate::Concurrency { calls, .. } => calls,
-        Rate::Learn(_) | Rate::Told {} => u32::MAX,
+        Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => u32::MAX,
     }
 }
 
@@ -103,7 +103,7 @@ fn has_room(rate: &Rate, log: &[Spent], cost: u32, now_ms: i64) -> bool {
             let is_live = |(at_ms, _, in_flight): &&Spent| *in_flight && at_ms + lease.as_millis() as i64 > now_ms;
             log.iter().filter(is_live).map(|(_, cost, _)| cost).sum::<u32>() + cost <= calls
         }
-        Rate::Learn(_) | Rate::Told {} => true,
+        Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => true,
     }
 }
 

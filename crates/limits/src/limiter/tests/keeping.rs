@@ -105,7 +105,12 @@ fn what_travels_survives_json() {
         assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
     }
     let answer = Told { readings: [("limit".to_owned(), Reading::default())].into(), refused: None };
-    let report = Report { permit: Permit { id: 1, keys: vec!["limit".to_owned()] }, sent: true, answer: Some(answer) };
+    let report = Report {
+        permit: Permit { id: 1, keys: vec!["limit".to_owned()], probe: false },
+        sent: true,
+        answer: Some(answer),
+        health: None,
+    };
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
 }

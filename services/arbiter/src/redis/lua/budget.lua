@@ -1,19 +1,22 @@
 -- One budget: the meter of one limit for one set of factors, with its refusals and its calls in flight.
 
--- After this time without a call, a budget that is full again is forgotten, with what it was told.
-local IDLE_MS = 600000
 -- The least and the most that a key lives after a write.
 local LEAST_TTL_MS, MOST_TTL_MS = 60000, 400 * 86400000
 
-local METERS = { w = window, b = bucket, c = concurrency, l = learn }
+local METERS = { w = window, b = bucket, c = concurrency, l = learn, k = circuit }
 
 local budget = {}
 
--- A meter by what a limit allows, as in `w:300:60000:f`, `b:40:500000`, `c:5:300000` `l:1:0.01:1000:0.005` or `t`.
+-- A meter by what a limit allows, as in `w:300:60000:f`, `b:40:500000`, `c:5:300000` `l:1:0.01:1000:0.005`,
+-- `k:10:0.8:1000:60000:21600000` or `t`.
 local function meter_of(rate)
   local start, floor, cap, share = string.match(rate, '^l:([^:]+):([^:]+):([^:]+):([^:]+)$')
   if start then
     return learn.new(tonumber(start), tonumber(floor), tonumber(cap), tonumber(share))
+  end
+  local failures, weight, first, longest, patience = string.match(rate, '^k:([^:]+):([^:]+):([^:]+):([^:]+):([^:]+)$')
+  if failures then
+    return circuit.new(tonumber(failures), tonumber(weight), tonumber(first), tonumber(longest), tonumber(patience))
   end
   local kind, one, two, aligned = string.match(rate, '^(%a):?(%d*):?(%d*):?(%a?)$')
   if kind == 'b' then
@@ -95,6 +98,11 @@ end
 
 function budget.spend(b, id, cost, now_ms)
   local meter = b.state.meter
+  if meter.kind == 'k' and meter.mode == 'closed' then
+    -- Only its report will count: nothing is kept of the call.
+    b.state.touched_ms = b.state.touched_ms == 0 and now_ms or b.state.touched_ms
+    return
+  end
   cost = affordable(meter, cost)
   METERS[meter.kind].spend(meter, b, cost, now_ms)
   in_flight.add(b, id, now_ms, cost)
@@ -142,8 +150,15 @@ end
 function budget.settle(b, report, reading, now_ms)
   budget.advance(b, now_ms)
   local state, meter = b.state, b.state.meter
-  state.touched_ms = now_ms
   local held = in_flight.take(b, whole(report.id))
+  if meter.kind == 'k' then
+    circuit.went(meter, held, report.health, now_ms)
+    if report.health == 'ill' or report.health == 'silent' then
+      state.touched_ms = now_ms
+    end
+    return
+  end
+  state.touched_ms = now_ms
   if held and report.sent then
     METERS[meter.kind].landed(meter, b, held, report.answered, now_ms)
   elseif held then
@@ -163,6 +178,9 @@ function budget.settle(b, report, reading, now_ms)
 end
 
 function budget.refuse(b, report, now_ms)
+  if b.state.meter.kind == 'k' then
+    return -- A refusal is an answer.
+  end
   if b.state.meter.kind ~= 'l' then
     block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, now_ms)
   elseif report.refused_until_ms then
@@ -171,14 +189,25 @@ function budget.refuse(b, report, now_ms)
   b.state.touched_ms = now_ms
 end
 
--- What people see: limit, used, size, when it resets, until when it is blocked.
+-- Whether the call that was just granted is a probe whose failure costs no attempt.
+function budget.probes_free(b, now_ms)
+  return b.state.meter.kind == 'k' and circuit.probes_free(b.state.meter, now_ms)
+end
+
+-- Since when the provider is ill, where it was found to be.
+function budget.down_since_ms(b)
+  local down = b.state and b.state.meter.kind == 'k' and circuit.down(b.state.meter)
+  return down and down[1] or nil
+end
+
+-- What people see: limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill.
 function budget.usage(b, now_ms)
   budget.advance(b, now_ms)
   local state, meter = b.state, b.state.meter
   local used, resets_at_ms = METERS[meter.kind].gauge(meter, b, now_ms)
   local blocked_ms = state.block.until_ms > now_ms and state.block.until_ms
   return { state.limit, used, METERS[meter.kind].size(meter) or false, resets_at_ms or false, blocked_ms,
-    meter.kind == 'l' and learn.lesson(meter) }
+    meter.kind == 'l' and learn.lesson(meter), meter.kind == 'k' and circuit.down(meter) }
 end
 
 -- Whether forgetting it changes no decision but by what it was told long ago.

@@ -6,6 +6,8 @@
 local LANDS_WITHIN_MS = 30000
 -- How long an unreported call can still be refunded.
 local HELD_MS = 300000
+-- After this time without a call, a budget that is full again is forgotten, with what it was told.
+local IDLE_MS = 600000
 -- Before all times; a double holds it exactly.
 local NEVER_MS = -9e15
 

@@ -39,9 +39,9 @@ local function reader(args)
 end
 
 -- Reads all limits: nil when all have room, else when they do, at the latest, the number of the one that binds, and the
--- pause that it binds by, if it does.
+-- pause that it binds by, if it does, or since when its provider is ill.
 local function binding(charges, now_ms)
-  local until_ms, at_latest_ms, by, by_end_ms, by_pause
+  local until_ms, at_latest_ms, by, by_end_ms, by_pause, by_down_ms
   for number, charge in ipairs(charges) do
     local b, soon_ms, latest_ms = charge.budget, now_ms, now_ms
     if b.state then
@@ -58,14 +58,17 @@ local function binding(charges, now_ms)
     if latest_ms > now_ms then
       if not by or end_ms > by_end_ms then
         by, by_end_ms, by_pause = number, end_ms, pause
+        by_down_ms = not pause and budget.down_since_ms(b) or nil
       end
       until_ms, at_latest_ms = math.max(until_ms or soon_ms, soon_ms), math.max(at_latest_ms or latest_ms, latest_ms)
     end
   end
-  return until_ms, at_latest_ms, by, by_pause
+  return until_ms, at_latest_ms, by, by_pause, by_down_ms
 end
 
+-- Charges all limits; whether the call is a probe whose failure costs no attempt.
 local function commit(charges, id, index, now_ms)
+  local probe = false
   for _, charge in ipairs(charges) do
     if not charge.budget.state then
       budget.create(charge.budget, charge)
@@ -73,7 +76,9 @@ local function commit(charges, id, index, now_ms)
       redis.call('PEXPIRE', index, whole(INDEX_TTL_MS))
     end
     budget.spend(charge.budget, id, charge.cost, now_ms)
+    probe = probe or budget.probes_free(charge.budget, now_ms)
   end
+  return probe
 end
 
 local function ask(keys, args)
@@ -88,16 +93,16 @@ local function ask(keys, args)
       local limit, rate = take(), take()
       charges[number] = { budget = b, limit = limit, rate = b.wanted_rate or rate, cost = tonumber(take()) }
     end
-    local until_ms, at_latest_ms, by, pause = binding(charges, now_ms)
+    local until_ms, at_latest_ms, by, pause, down_since_ms = binding(charges, now_ms)
     if pause then
       reply[#reply + 1] = { until_ms, at_latest_ms, by, pause.json, pause.until_ms }
     elseif by then
-      reply[#reply + 1] = { until_ms, at_latest_ms, by }
+      reply[#reply + 1] = { until_ms, at_latest_ms, by, down_since_ms }
     else
       -- At least the time in µs: unique even when this key was lost.
       last_id, granted = math.max(last_id + 1, now_ms * 1000), true
-      commit(charges, last_id, keys[2], now_ms)
-      reply[#reply + 1] = { last_id }
+      local probe = commit(charges, last_id, keys[2], now_ms)
+      reply[#reply + 1] = { last_id, probe and 1 or nil }
     end
   end
   if granted then
@@ -132,7 +137,8 @@ local function report(keys, args)
   local ahead_ms = now_ms - tonumber(args[1])
   local next_id = tonumber(redis.call('GET', keys[1]) or 0) + 1
   for _ = 1, tonumber(take()) do
-    local told = { id = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1' }
+    local told = { id = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1',
+      health = take() }
     local touched = {}
     for number = 1, tonumber(take()) do
       touched[number] = { budget = budgets[tonumber(take())], reading = read(take(), ahead_ms) }

@@ -1,0 +1,130 @@
+//! What the tests share: an executor over the in-process bus and a state file, and a job of one call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate_bus::{Bus, InProcess, InProcessConfig};
+use tidegate_contracts::topology::Queue;
+use tidegate_contracts::{Call, CallId, Envelope, FetchId, JobId, Lane, Message, Outcome, PagePointer, Params};
+use tidegate_daemon::{Handle, Shutdown, clock};
+use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
+use tidegate_executor::{Config, Deps, FixedCredentials, Gauges, Lanes, Permits, start};
+use tidegate_ledger::{Bounds, DEFAULT_TENANT, Ledger, NewJob, SqliteLedger, Sync};
+use tidegate_provider::{Spec, parse_job, parse_provider};
+use tidegate_specs::{Specs, StoredSpec};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// An executor with a call of its own to make.
+pub(crate) struct World {
+    bus: Arc<dyn Bus>,
+    shutdown: Shutdown,
+    executor: Handle,
+    _folder: TempDir,
+}
+
+impl World {
+    /// Has an executor make one call of a third party at `port`, whose provider file says `more`.
+    pub(crate) async fn start(permits: Arc<dyn Permits>, port: u16, more: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let ledger: Arc<dyn Ledger> =
+            Arc::new(SqliteLedger::open(&folder.path().join("state"), Sync::Normal).await.unwrap());
+        let call = submit(&*ledger, port, more).await;
+        let bus: Arc<dyn Bus> = Arc::new(InProcess::new(InProcessConfig::default(), clock::system()));
+        let egress = EgressConfig { allow_private: AllowPrivate::All, ..EgressConfig::default() };
+        let deps = Deps {
+            bus: Arc::clone(&bus),
+            ledger: Arc::clone(&ledger),
+            specs: Arc::new(Specs::new(ledger)),
+            permits,
+            egress: Egress::new(egress).unwrap(),
+            credentials: Arc::new(FixedCredentials::default()),
+            clock: clock::system(),
+        };
+        let config = Config {
+            lanes: Lanes::Fixed(vec![("acme".to_owned(), Lane::Normal)]),
+            max_in_flight: 4,
+            egress: "default".to_owned(),
+            push_max_bytes: 0,
+        };
+        let shutdown = Shutdown::new();
+        let executor = start(deps, config, Arc::new(Gauges::default()), &shutdown);
+        let envelope = Envelope::new(Message::Call(call), clock::now_ms(), None);
+        bus.publish(&Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal }, vec![envelope]).await.unwrap();
+        Self { bus, shutdown, executor, _folder: folder }
+    }
+
+    /// What comes of the call next.
+    pub(crate) async fn outcome(&self) -> Outcome {
+        let mut outcomes = self.bus.consume(&Queue::Outcomes, 1).await.unwrap();
+        let delivery = tokio::time::timeout(Duration::from_secs(20), outcomes.next()).await.unwrap().unwrap();
+        let Message::Outcome(outcome) = delivery.envelope.message.clone() else {
+            panic!("{:?}", delivery.envelope.message)
+        };
+        delivery.ack().await.unwrap();
+        outcome
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.request();
+        self.executor.join_within(Duration::from_secs(10)).await.unwrap();
+    }
+}
+
+/// Says 404 to everybody, and counts them.
+pub(crate) fn third_party(listener: TcpListener, requests: Arc<AtomicU32>) {
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            requests.fetch_add(1, Ordering::Relaxed);
+            let _ = connection.read(&mut [0; 4_096]).await;
+            let _ =
+                connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+}
+
+/// Submits a job of one call.
+async fn submit(ledger: &dyn Ledger, port: u16, more: &str) -> Call {
+    let provider = format!(
+        "tidegate: 1\nprovider: acme\nbase_url: http://127.0.0.1:{port}\ninsecure_http: true\n{more}\
+         endpoints:\n  things:\n    get: /things\n    items: \"$[*]\"\n    key: \"$.id\"\n"
+    );
+    let provider = parse_provider(&provider, "provider.yaml").unwrap().file;
+    let job = "name: things\nprovider: acme\nsteps:\n  - { id: things, call: things }\n";
+    let job = parse_job(job, "job.yaml").unwrap().file;
+    let spec = Spec::compile(job.clone(), provider.clone()).unwrap();
+    let id = JobId::new();
+    let new = NewJob {
+        id,
+        tenant: DEFAULT_TENANT.to_owned(),
+        idempotency: None,
+        bounds: Bounds::default(),
+        extend: false,
+        name: "things".to_owned(),
+        fingerprint: spec.fingerprint().to_owned(),
+        spec: serde_json::to_string(&StoredSpec { job, provider }).unwrap(),
+        provider: "acme".to_owned(),
+        lane: Lane::Normal,
+    };
+    ledger.submit(&new, clock::now_ms()).await.unwrap();
+    let fetch = FetchId::derive(id, None, "things", &Params::default());
+    Call {
+        job: id,
+        fetch,
+        call: CallId::derive(fetch, &PagePointer::First),
+        step: "things".to_owned(),
+        params: Params::default(),
+        pointer: PagePointer::First,
+        ordinal: 0,
+        since: None,
+        attempt: 0,
+        requests: 0,
+        failing_since_ms: None,
+        again: false,
+        provider: "acme".to_owned(),
+        lane: Lane::Normal,
+    }
+}
