@@ -22,6 +22,7 @@ mod kills;
 mod limits;
 mod notify;
 mod packs;
+mod page;
 mod page_kinds;
 mod pagination;
 mod plan;

@@ -29,43 +29,43 @@ const NOT_SHOWN: [&str; 2] = ["cursor", "url"];
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Dead {
     /// Its id.
-    id: String,
+    pub(crate) id: String,
     /// The queue it was to be handled from.
-    queue: String,
+    pub(crate) queue: String,
     /// `job_submitted`, `outcome`, `plan`, `call` or `event`; null when nobody could read it.
-    kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// The job it speaks of, which need not be there.
-    job: Option<String>,
+    pub(crate) job: Option<String>,
     /// Why it could not be handled.
-    reason: String,
+    pub(crate) reason: String,
     /// How often it had come back before.
-    redelivered: u32,
+    pub(crate) redelivered: u32,
     /// Unix ms; 0 when unknown.
-    died_at_ms: i64,
+    pub(crate) died_at_ms: i64,
     /// Since when it is listed here, Unix ms.
-    kept_at_ms: i64,
+    pub(crate) kept_at_ms: i64,
     /// How long it is.
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// When it was last sent again, Unix ms.
-    replayed_at_ms: Option<i64>,
+    pub(crate) replayed_at_ms: Option<i64>,
 }
 
 /// A message that could not be handled, and what it says.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeadDetail {
     #[serde(flatten)]
-    dead: Dead,
+    pub(crate) dead: Dead,
     /// The message, without cursors and addresses of pages; the beginning of the text, where it is no JSON.
-    message: Value,
+    pub(crate) message: Value,
 }
 
 /// A page of messages that could not be handled.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeadList {
     /// Newest first.
-    dead: Vec<Dead>,
+    pub(crate) dead: Vec<Dead>,
     /// `after` of the next page; none on the last.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 impl From<DeadRow> for Dead {
@@ -120,16 +120,17 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Which dead letters are wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    queue: Option<String>,
-    job: Option<String>,
-    after: Option<String>,
-    limit: Option<u32>,
+pub(crate) struct Wanted {
+    pub(crate) queue: Option<String>,
+    pub(crate) job: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: Option<u32>,
 }
 
-async fn list(
+pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Query(wanted): Query<Wanted>,
@@ -151,7 +152,7 @@ async fn list(
     Ok(Json(DeadList { dead: rows.into_iter().map(Dead::from).collect(), next }))
 }
 
-async fn show(
+pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Path(id): Path<String>,
@@ -161,7 +162,7 @@ async fn show(
 }
 
 /// Publish, then mark: who dies in between sends it twice at worst, which is harmless.
-async fn replay(
+pub(crate) async fn replay(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Path(id): Path<String>,
@@ -182,7 +183,7 @@ async fn replay(
     Ok(Json(DeadRow { replayed_at_ms: Some(now_ms), ..row }.into()))
 }
 
-async fn delete(
+pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Path(id): Path<String>,

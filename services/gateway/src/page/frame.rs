@@ -10,6 +10,8 @@ use crate::problem::{Kind, Problem};
 
 /// htmx evaluates nothing, writes no style, keeps no page and asks nobody else.
 const HTMX: &str = r#"{"allowEval":false,"includeIndicatorStyles":false,"historyCacheSize":0,"selfRequestsOnly":true}"#;
+/// The part for who runs the deployment alone.
+const DEAD: (&str, &str) = ("/ui/dead", "Dead letters");
 /// The parts of the page: address and name.
 const PARTS: &[(&str, &str)] = &[
     ("/ui/jobs", "Jobs"),
@@ -60,7 +62,7 @@ fn whole(viewer: Option<&Viewer>, part: &str, title: &str, main: &Markup) -> Pag
                     a.brand href="/ui/jobs" { img src="/ui/assets/icon.svg" alt="" width="24" height="24"; "Tidegate" }
                     @if let Some(viewer) = viewer {
                         nav aria-label="Main" {
-                            @for (address, name) in PARTS {
+                            @for (address, name) in PARTS.iter().chain(viewer.runs_deployment.then_some(&DEAD)) {
                                 a href=(address) aria-current=[(*address == part).then_some("page")] { (name) }
                             }
                         }

@@ -18,6 +18,7 @@ use super::frame;
 use super::session::Session;
 use crate::app::App;
 use crate::auth::RoutePath;
+use crate::limits;
 use crate::problem::{Kind, Problem};
 
 /// All of the page comes from here, and nothing in it is a script or a style of its own.
@@ -41,6 +42,8 @@ pub(super) struct PageGate {
 pub(super) struct Viewer {
     pub(super) key: Arc<KeyRow>,
     pub(super) session: Arc<Session>,
+    /// May look after what is of all tenants.
+    pub(super) runs_deployment: bool,
 }
 
 impl Viewer {
@@ -91,7 +94,8 @@ pub(super) async fn enter(State(gate): State<PageGate>, mut request: Request, ne
 async fn admit(app: &App, scope: Scope, request: &mut Request) -> Result<Option<Viewer>, Response> {
     let session = Session::of_request(app, request.headers()).await.map_err(IntoResponse::into_response)?;
     let Some((session, key)) = session else { return Err(to_login(request)) };
-    let viewer = Viewer { key, session: Arc::new(session) };
+    let runs_deployment = limits::runs_deployment(app, &key) && key.scopes.allow(Scope::Admin);
+    let viewer = Viewer { key, session: Arc::new(session), runs_deployment };
     if !viewer.may(scope) {
         let detail = format!("this needs the scope {scope}; the key has {}", viewer.key.scopes);
         return Err(frame::problem(Some(&viewer), Problem::new(Kind::Forbidden, detail)));

@@ -37,11 +37,11 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Links to all items.
-pub(super) fn links(job: &str) -> Markup {
+/// Links to all items, and to where one looks at some.
+pub(super) fn links(job: &str, look: bool) -> Markup {
     html! {
         nav.actions aria-label="Items" {
-            a.button href={ "/ui/jobs/" (job) "/items" } { "Look at items" }
+            @if look { a.button href={ "/ui/jobs/" (job) "/items" } { "Look at items" } }
             @for (format, name) in FORMATS {
                 a href={ "/ui/jobs/" (job) "/download?format=" (format) } download { "Download " (name) }
             }
@@ -75,7 +75,7 @@ async fn show(
     let main = html! {
         p { a href=(to) { "‹ " (job.name) } }
         h1 { "Items of " (job.name) }
-        (links(&job.id.to_string()))
+        (links(&job.id.to_string(), false))
         form.filter method="get" action={ (to) "/items" } {
             label for="step" { "Step" }
             select #step name="step" {

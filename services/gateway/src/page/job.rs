@@ -102,7 +102,7 @@ fn written(viewer: &Viewer, Content { detail, why, tree, now_ms }: &Content) -> 
         (parts::steps(detail))
         @match tree {
             Some(tree) => {
-                (items::links(&job.id))
+                (items::links(&job.id, true))
                 (tree::shown(&job.id, tree))
             }
             None => p { "Its items and tree were deleted; its counters stay." },

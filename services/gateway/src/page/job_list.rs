@@ -47,12 +47,16 @@ async fn show(State(app): State<Arc<App>>, viewer: Viewer, Query(wanted): Query<
 fn filter(search: &str, chosen: &str) -> Markup {
     html! {
         form.filter method="get" action="/ui/jobs" role="search" {
-            label for="search" { "Name" }
-            input #search type="search" name="search" value=(search);
-            label for="state" { "State" }
-            select #state name="state" {
-                option value="" { "any" }
-                @for state in STATES { option value=(state) selected[*state == chosen] { (state) } }
+            div.field {
+                label for="search" { "Name" }
+                input #search type="search" name="search" value=(search);
+            }
+            div.field {
+                label for="state" { "State" }
+                select #state name="state" {
+                    option value="" { "any" }
+                    @for state in STATES { option value=(state) selected[*state == chosen] { (state) } }
+                }
             }
             button type="submit" { "Show" }
         }

@@ -96,12 +96,12 @@ pub(super) fn figures(detail: &JobDetail) -> Markup {
             (figure("Failed", count(counts.calls_failed), String::new()))
             (figure("Not there", count(counts.calls_skipped), String::new()))
             (figure("Requests sent", count(counts.requests), String::new()))
-            (economy(&detail.economy))
+            @if detail.job.finished_at_ms.is_some() { (economy(&detail.economy)) }
         }
     }
 }
 
-/// Calls made against the fewest that could do.
+/// Calls made against the fewest that could do; of a job that goes on, some of the fewest are yet to come.
 fn economy(steps: &[Economy]) -> Markup {
     let known = steps.iter().filter_map(|step| Some((step.calls, step.fewest?)));
     let (calls, fewest) = known.fold((0, 0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
@@ -165,7 +165,7 @@ pub(super) fn steps(detail: &JobDetail) -> Markup {
         } }
     };
     html! {
-        section aria-labelledby="steps" {
+        section {
             h2 #steps { "Steps" }
             (frame::table("Steps", &head, &html! { @for step in &detail.steps { (row(step)) } }))
         }
@@ -196,7 +196,7 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
     };
     html! {
         @if !failures.is_empty() {
-            section aria-labelledby="failures" {
+            section {
                 h2 #failures { "What failed" }
                 (frame::table("Failed calls by error", &head, &html! { @for failure in failures { (row(failure)) } }))
                 p { a href=(to) { "One by one" } }
@@ -209,7 +209,7 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
 pub(super) fn notifications(all: &[Notification]) -> Markup {
     html! {
         @if !all.is_empty() {
-            section aria-labelledby="notifications" {
+            section {
                 h2 #notifications { "Who is told" }
                 ul { @for one in all {
                     li {

@@ -72,8 +72,10 @@ async fn show(State(app): State<Arc<App>>, viewer: Viewer, Query(which): Query<W
         p { a href="/ui/limits" { "‹ Limits" } }
         h1 { "Pause or change " code { (key) } }
         @for one in overrides.iter().filter(|one| targets.contains(&one.key.as_str())) { (standing(&viewer, one)) }
-        (pause_form(&viewer, &targets))
-        (rate_form(&viewer, &targets))
+        div.cards {
+            (pause_form(&viewer, &targets))
+            (rate_form(&viewer, &targets))
+        }
     };
     Ok(frame::page(&viewer, "/ui/limits", "Pause or change a limit", &main))
 }

@@ -22,6 +22,9 @@ use crate::route::Route;
 /// Running jobs, the newest first, that are asked what they wait for.
 const JOBS_ASKED: u32 = 50;
 
+/// In place of a limit's id: the provider is down.
+const DOWN: &str = "";
+
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::get("/ui/limits", show).needs(Scope::Read), Route::get("/ui/limits/live", live).needs(Scope::Read)]
 }
@@ -31,12 +34,16 @@ async fn show(State(app): State<Arc<App>>, viewer: Viewer, Query(wanted): Query<
     let main = html! {
         h1 { "Limits" }
         form.filter method="get" action="/ui/limits" role="search" {
-            label for="provider" { "Provider" }
-            input #provider type="search" name="provider" value=[wanted.provider.as_deref()];
-            label for="blocked" { "Which" }
-            select #blocked name="blocked" {
-                option value="false" { "all in use" }
-                option value="true" selected[wanted.blocked] { "blocked or paused" }
+            div.field {
+                label for="provider" { "Provider" }
+                input #provider type="search" name="provider" value=[wanted.provider.as_deref()];
+            }
+            div.field {
+                label for="blocked" { "Which" }
+                select #blocked name="blocked" {
+                    option value="false" { "all in use" }
+                    option value="true" selected[wanted.blocked] { "blocked, paused or down" }
+                }
             }
             button type="submit" { "Show" }
         }
@@ -109,11 +116,14 @@ async fn waits(app: &App, viewer: &Viewer) -> Result<HashMap<(String, String), V
     let mut waits: HashMap<_, Vec<Waiter>> = HashMap::new();
     for job in app.deps.ledger.jobs(&filter).await? {
         for waiting in app.deps.ledger.waiting(job.id, app.now_ms()).await? {
-            if let WaitReason::Limit(limit) | WaitReason::Paused { limit, .. } = waiting.reason {
-                let (calls, until_ms) = (waiting.calls, waiting.last_until_ms);
-                let waiter = Waiter { job: job.id.to_string(), name: job.name.clone(), calls, until_ms };
-                waits.entry((job.provider.clone(), limit)).or_default().push(waiter);
-            }
+            let limit = match waiting.reason {
+                WaitReason::Limit(limit) | WaitReason::Paused { limit, .. } => limit,
+                WaitReason::Down { .. } => DOWN.to_owned(),
+                WaitReason::Backoff(_) => continue,
+            };
+            let (calls, until_ms) = (waiting.calls, waiting.last_until_ms);
+            let waiter = Waiter { job: job.id.to_string(), name: job.name.clone(), calls, until_ms };
+            waits.entry((job.provider.clone(), limit)).or_default().push(waiter);
         }
     }
     Ok(waits)
@@ -129,20 +139,25 @@ fn row(
     let provider = usage.key.split_once('}').map_or("", |(provider, _)| provider.trim_start_matches('{'));
     let whose = usage.key.splitn(3, '/').nth(2).unwrap_or_default();
     let targets = targets(&usage.key);
-    let waiters = waits.get(&(provider.to_owned(), usage.limit.clone()));
+    let limit = if usage.down.is_some() { DOWN } else { &usage.limit };
+    let waiters = waits.get(&(provider.to_owned(), limit.to_owned()));
     html! {
         tr {
             td {
                 b { (provider) " " (usage.limit) }
-                div.note { @if whose.is_empty() { "shared by all" } @else { (whose.replace(',', ", ")) } }
+                div.note { @if whose.is_empty() { "shared by all" } @else { (whose.replace("=,", ", ").replace(',', ", ").trim_end_matches('=')) } }
                 @if change { a id={ "change-" (usage.key) } href={ "/ui/limits/change?key=" (query(&usage.key)) } { "Pause or change" } }
             }
             td { (used(usage)) }
             td.wide { @if let Some(at_ms) = usage.resets_at_ms { (time(at_ms)) div.note { "in " (duration(at_ms - now_ms)) } } @else { "–" } }
             td {
-                @if let Some(until_ms) = usage.blocked_until_ms.filter(|until_ms| *until_ms > now_ms) {
+                @if let Some(down) = usage.down {
+                    span.state.bad { "down" }
+                    div.note { "for " (duration(now_ms - down.since_ms)) ", tried again in " (duration(down.probe_at_ms - now_ms)) }
+                } @else if let Some(until_ms) = usage.blocked_until_ms.filter(|until_ms| *until_ms > now_ms) {
                     span.state.waiting { "blocked" } div.note { "for " (duration(until_ms - now_ms)) }
-                } @else { span.state.good { "open" } }
+                } @else if usage.size.is_some_and(|size| usage.used >= size) { span.state.waiting { "full" } }
+                @else { span.state.good { "open" } }
                 @for one in overrides.iter().filter(|one| targets.contains(&one.key.as_str())) { div { (wish(one)) } }
                 @if let Some(learnt) = usage.learnt { div.note { (known(learnt, now_ms)) } }
             }

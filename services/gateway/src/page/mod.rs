@@ -11,6 +11,7 @@
 //! *To add a page*: a handler in its subject's file, and a line in that file's `routes`.
 
 mod assets;
+mod dead;
 mod failures;
 mod form;
 mod frame;
@@ -56,6 +57,7 @@ fn all() -> Vec<Route> {
         limits::routes(),
         limit_change::routes(),
         resources::routes(),
+        dead::routes(),
     ]
     .into_iter()
     .flatten()

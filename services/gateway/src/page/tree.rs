@@ -63,7 +63,7 @@ pub(super) fn shown(job: &str, Shown { above, list, wanted }: &Shown) -> Markup 
         @for fetch in &list.fetches { (row(fetch, &to(&below(&fetch.id)))) }
     };
     html! {
-        section aria-labelledby="tree" {
+        section {
             h2 #tree { "Tree" }
             nav.path aria-label="Above" {
                 @if above.is_empty() { span aria-current="page" { "Roots" } } @else { a href=(to(&Level::default())) { "Roots" } }

@@ -14,7 +14,7 @@ async fn operated() -> World {
     World::with(Config { operator: "a".to_owned(), ..Config::default() }).await
 }
 
-fn letter(number: u8, queue: &Queue, body: Vec<u8>) -> NewDead {
+pub(crate) fn letter(number: u8, queue: &Queue, body: Vec<u8>) -> NewDead {
     NewDead {
         id: DeadId::derive("q", &[number], NOW),
         queue: queue.to_string(),

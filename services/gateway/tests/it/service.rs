@@ -41,7 +41,7 @@ async fn a_ledger_that_is_gone_is_a_problem_that_shows_nothing_of_it() {
 #[tokio::test]
 async fn what_is_not_there_and_what_can_not_be_done_are_problems_too() {
     let world = World::start().await;
-    for path in ["/", "/v1", "/v1/nothing", "/v2/jobs", "/../etc/passwd", "/v1/jobs/"] {
+    for path in ["/ui/nothing", "/v1", "/v1/nothing", "/v2/jobs", "/../etc/passwd", "/v1/jobs/"] {
         assert_eq!(world.get(path).await.problem(404), "not-found", "{path}");
     }
     let got = world.ask(Method::PATCH, "/v1/jobs").send().await;

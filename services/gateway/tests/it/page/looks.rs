@@ -2,11 +2,16 @@
 
 use reqwest::Method;
 use serde_json::json;
-use tidegate_contracts::{End, Wait, WaitReason};
+use tidegate_bus::Bus as _;
+use tidegate_contracts::topology::Queue;
+use tidegate_contracts::{End, Envelope, JobId, JobSubmitted, Message, Wait, WaitReason};
+use tidegate_gateway::Config;
+use tidegate_ledger::DeadLetters as _;
 use tidegate_registry::Scope;
 
 use super::browser::Browser;
 use crate::budgets::{OWN, SHARED, ask};
+use crate::dead::letter;
 use crate::world::{NOW, World};
 
 #[tokio::test]
@@ -117,6 +122,30 @@ async fn who_waits_for_a_limit_is_named_beside_it() {
         "{html}"
     );
     assert!(browser.page(&format!("/ui/jobs/{job}")).await.contains("1 calls wait for limit `token` of provider shop"));
+}
+
+#[tokio::test]
+async fn dead_letters_are_sent_again_and_dropped_by_who_runs_the_deployment_alone() {
+    let world = World::with(Config { operator: "a".to_owned(), ..Config::default() }).await;
+    let job = JobId::new();
+    let message = Message::JobSubmitted(JobSubmitted { job });
+    let letter = letter(1, &Queue::Outcomes, Envelope::new(message, NOW, None).encode().unwrap());
+    world.ledger.keep_dead(std::slice::from_ref(&letter), NOW).await.unwrap();
+    let mut browser = Browser::of(&world).await;
+    assert!(browser.page("/ui/jobs").await.contains("href=\"/ui/dead\""));
+    let page = format!("/ui/dead/{}", letter.id);
+    assert!(browser.page("/ui/dead").await.contains(&format!("<a href=\"{page}\">reason 1</a>")));
+    assert!(browser.page(&page).await.contains(&job.to_string()), "what it says");
+    let mut sent = world.bus.consume(&Queue::Outcomes, 1).await.unwrap();
+    assert_eq!(browser.press(&page, &format!("{page}/replay")).await.header("location"), page);
+    assert_eq!(sent.next().await.unwrap().envelope.message, Message::JobSubmitted(JobSubmitted { job }));
+    assert!(browser.page(&page).await.contains("<dt>Sent again</dt>"));
+    let stranger = world.tenant("b").await;
+    let mut other = Browser::with_key(&world, &stranger).await;
+    assert!(!other.page("/ui/jobs").await.contains("/ui/dead"));
+    assert_eq!((other.get("/ui/dead").await.status.as_u16(), other.get(&page).await.status.as_u16()), (403, 404));
+    assert_eq!(browser.press(&page, &format!("{page}/drop")).await.header("location"), "/ui/dead");
+    assert!(browser.page("/ui/dead").await.contains("There are none."));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::world::{NOW, World};
 async fn who_has_a_key_logs_in_goes_where_they_wanted_and_logs_out() {
     let world = World::start().await;
     let mut browser = Browser::new(&world);
+    assert_eq!(browser.get("/").await.header("location"), "/ui/jobs");
     let got = browser.get("/ui/jobs?state=failed").await;
     assert_eq!((got.status.as_u16(), got.header("location")), (303, "/ui/login?then=%2Fui%2Fjobs%3Fstate%3Dfailed"));
     assert!(
