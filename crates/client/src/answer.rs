@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_contracts::{JobId, Lane};
+use tidegate_contracts::{JobId, Lane, Parked};
 use tidegate_limits::{Override, Usage};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Job {
     pub finished_at_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned_at_ms: Option<i64>,
     pub counts: Counts,
@@ -108,7 +110,7 @@ pub struct Economy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     pub event: String,
-    pub finished_at_ms: i64,
+    pub at_ms: i64,
     pub state: String,
     pub attempts: u32,
     pub next_at_ms: Option<i64>,
@@ -273,6 +275,8 @@ pub struct Credential {
     pub version: i64,
     pub created_at_ms: i64,
     pub updated_at_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ mod message;
 mod outcome;
 mod page;
 mod params;
+mod parked;
 mod plan;
 mod pushed;
 pub mod topology;
@@ -31,5 +32,6 @@ pub use message::{Call, Envelope, Event, JobSubmitted, Message, MessageError, VE
 pub use outcome::{Failure, Outcome, Wait, WaitReason};
 pub use page::{Fingerprint, Next, PageFacts, PagePointer, Trail};
 pub use params::{Params, Primitive};
+pub use parked::Parked;
 pub use plan::{CallEnd, End, NewFetch, NewPages, Plan};
 pub use pushed::PushedPage;

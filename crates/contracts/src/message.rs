@@ -69,12 +69,12 @@ pub enum Event {
         /// The job.
         job: JobId,
     },
-    /// No new call of the job may go out until it is resumed.
+    /// No new call of the job may go out until it is resumed, or the credential that it waits for is renewed.
     JobPaused {
         /// The job.
         job: JobId,
     },
-    /// Calls of a paused job may go out again.
+    /// Calls of a job that was paused, or waited for a credential, may go out again.
     JobResumed {
         /// The job.
         job: JobId,

@@ -36,7 +36,8 @@ pub enum Outcome {
         /// The call.
         call: Call,
     },
-    /// The call was not made, because its job is paused; it stays open, and goes out again when the job goes on.
+    /// The call is not made now, because its job is paused or its credential parked; it stays open, and goes out again when the
+    /// job goes on.
     Returned {
         /// The call.
         call: Call,

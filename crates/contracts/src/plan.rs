@@ -86,7 +86,7 @@ pub enum End {
     },
     /// It was not made, because its job was stopped.
     Cancelled,
-    /// It was not made, because its job is paused; not an end, the call is planned again.
+    /// It was not made, because its job is paused or its credential parked; not an end, the call is planned again.
     Returned,
     /// It waits; not an end, the call stays open.
     Deferred {

@@ -15,7 +15,7 @@ pub(crate) struct Head {
     pub(crate) submitted: bool,
     /// No new call may go out, nor later unless the job is tried again.
     pub(crate) stopped: bool,
-    /// No new call may go out until the job is resumed.
+    /// No new call may go out until the job is resumed, or its credential renewed.
     pub(crate) paused: bool,
     pub(crate) open: i64,
     pub(crate) released: i64,

@@ -1,7 +1,9 @@
 //! Jobs as the ledger shows them.
 
 use serde::Serialize;
-use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, WaitReason};
+use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, Parked, WaitReason};
+
+use crate::LedgerError;
 
 /// Where a job stands. `docs/states.md` has the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -114,6 +116,9 @@ pub struct JobRow {
     /// Since when no new call of it may go out, until it is resumed, Unix ms. Never of a finished job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_at_ms: Option<i64>,
+    /// The credential that its calls wait for. Never of a finished job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
     /// Since when its pages and tree are being deleted, or are gone, Unix ms. Its counters stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pruned_at_ms: Option<i64>,
@@ -158,7 +163,7 @@ pub struct SpecRow {
     pub tenant: String,
     /// No new call of it may go out, as of now, nor later unless it is tried again.
     pub stopped: bool,
-    /// No new call of it may go out until it is resumed.
+    /// No new call of it may go out until it is resumed, or its credential renewed.
     pub paused: bool,
 }
 
@@ -280,4 +285,10 @@ pub struct Pace {
     pub pages: u64,
     /// since then, Unix ms.
     pub since_ms: i64,
+}
+
+/// What a job waits for, as it is stored.
+pub(crate) fn parked(json: Option<&str>) -> Result<Option<Parked>, LedgerError> {
+    let read = |json| serde_json::from_str(json).map_err(|error| LedgerError::corrupt("a parked credential", error));
+    json.map(read).transpose()
 }

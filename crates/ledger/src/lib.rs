@@ -38,7 +38,7 @@ pub use job::{
     FailureGroup, JobCounts, JobFilter, JobRow, JobState, OutCall, OutGroup, Pace, SpecRow, StepRow, Waiting,
 };
 pub use marks::{MarkFilter, MarkRow};
-pub use notices::{Notice, NoticeRow, Notices, Then, Tried};
+pub use notices::{Notice, NoticeEvent, NoticeRow, Notices, Then, Tried};
 pub use packed::{PACKED_MAX_BYTES, Packed};
 pub use patient::Patient;
 pub use postgres::{PostgresConfig, PostgresLedger};
@@ -77,8 +77,11 @@ pub trait Ledger: Send + std::marker::Sync {
     /// Those of these jobs of which no new call may go out: stopped or finished ones, and those that are not there.
     async fn stopped(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError>;
 
-    /// Those of these jobs that are paused.
+    /// Those of these jobs that are paused, or whose credential is parked.
     async fn paused(&self, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError>;
+
+    /// Jobs of the tenant that wait for this credential, and would go on if it was renewed.
+    async fn parked(&self, tenant: &str, credential: &str) -> Result<Vec<JobId>, LedgerError>;
 
     /// Commits plans in one transaction, rolls their counts up, and releases calls into the windows that have room.
     /// The page of a call that succeeded is stored before ([`Ledger::put_pages`]).

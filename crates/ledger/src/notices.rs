@@ -1,12 +1,13 @@
-//! What is told of finished jobs, and how far that has come.
+//! What is told of jobs: that they have finished, or wait for a credential; and how far that has come.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tidegate_contracts::JobId;
+use tidegate_contracts::{JobId, Parked};
 
-use crate::{JobState, LedgerError};
+use crate::LedgerError;
 
-/// Notices that wait to be delivered. They are made in the transaction that finishes a job whose file says `notify`.
+/// Notices that wait to be delivered. They are made in the transaction that finishes a job whose file says `notify`, or parks
+/// its credential.
 #[async_trait]
 pub trait Notices: Send + std::marker::Sync {
     /// Takes notices that are due at `now_ms`, the longest due first, at most `limit`. Each counts one attempt more, and
@@ -16,19 +17,51 @@ pub trait Notices: Send + std::marker::Sync {
     /// What came of an attempt. Idempotent by the notice's key and attempt: what is told late changes nothing.
     async fn tried(&self, notice: &Notice, tried: &Tried, now_ms: i64) -> Result<(), LedgerError>;
 
-    /// All notices of a job, in the order of its finishing.
+    /// All notices of a job, in the order of what happened.
     async fn notices(&self, job: JobId) -> Result<Vec<NoticeRow>, LedgerError>;
 }
 
-/// A notice that was taken to be delivered. Its key is job, event and time of finishing.
+/// What is told of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeEvent {
+    /// It finished so.
+    Succeeded,
+    /// It finished so.
+    Failed,
+    /// It finished so.
+    Cancelled,
+    /// Its credential is parked: its calls wait until that is renewed.
+    CredentialParked,
+}
+
+impl NoticeEvent {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Cancelled, Self::CredentialParked];
+
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::CredentialParked => "credential_parked",
+        }
+    }
+}
+
+/// A notice that was taken to be delivered. Its key is job, event and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// Of this job.
     pub job: JobId,
-    /// As what it finished.
-    pub event: JobState,
-    /// When it finished, Unix ms.
-    pub finished_at_ms: i64,
+    /// What happened.
+    pub event: NoticeEvent,
+    /// When it did, Unix ms.
+    pub at_ms: i64,
+    /// What was parked, if that is what happened.
+    pub parked: Option<Parked>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
 }
@@ -59,10 +92,10 @@ pub enum Then {
 /// How far a notice has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NoticeRow {
-    /// As what the job finished: `succeeded`, `failed`, `cancelled`.
-    pub event: JobState,
-    /// When the job finished, Unix ms.
-    pub finished_at_ms: i64,
+    /// What happened.
+    pub event: NoticeEvent,
+    /// When it did, Unix ms.
+    pub at_ms: i64,
     /// `waiting`, `delivered` or `given_up`.
     pub state: String,
     /// Attempts that were begun.
@@ -86,7 +119,7 @@ impl Then {
     }
 }
 
-/// The ends that a job's specification asks to be told of, as stored: known names, each once. `None`: none.
+/// What a job's specification asks to be told of, as stored: known names, each once. `None`: nothing.
 pub(crate) fn wanted(spec: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Spec {
@@ -101,8 +134,8 @@ pub(crate) fn wanted(spec: &str) -> Option<String> {
         on: Vec<String>,
     }
     let on = serde_json::from_str::<Spec>(spec).ok()?.job.notify?.on;
-    let ends = [JobState::Succeeded, JobState::Failed, JobState::Cancelled].map(JobState::name);
-    let named: Vec<&str> = ends.into_iter().filter(|end| on.iter().any(|name| name == end)).collect();
+    let events = NoticeEvent::ALL.map(NoticeEvent::name);
+    let named: Vec<&str> = events.into_iter().filter(|event| on.iter().any(|name| name == event)).collect();
     (!named.is_empty()).then(|| named.join(","))
 }
 
@@ -117,6 +150,7 @@ impl Tried {
     }
 }
 
-pub(crate) fn event(name: &str) -> Result<JobState, LedgerError> {
-    JobState::from_name(name).ok_or_else(|| LedgerError::corrupt("a notice's event", name))
+pub(crate) fn event(name: &str) -> Result<NoticeEvent, LedgerError> {
+    let found = NoticeEvent::ALL.into_iter().find(|event| event.name() == name);
+    found.ok_or_else(|| LedgerError::corrupt("a notice's event", name))
 }

@@ -88,6 +88,7 @@ ask_patiently! {
     spec(id: JobId) -> Option<SpecRow>;
     stopped(jobs: &[JobId]) -> Vec<JobId>;
     paused(jobs: &[JobId]) -> Vec<JobId>;
+    parked(tenant: &str, credential: &str) -> Vec<JobId>;
     commit(plans: &[Plan], windows: &Windows, now_ms: i64) -> Committed;
     published(receipt: i64) -> ();
     sweep(everything: bool, windows: &Windows, now_ms: i64) -> Swept;

@@ -1,5 +1,6 @@
 //! Jobs as they are submitted.
 
+use serde::Deserialize;
 use tidegate_contracts::{JobId, Lane};
 
 /// The tenant of jobs that nobody in particular submits: those of the command line.
@@ -37,6 +38,19 @@ pub struct Bounds {
     pub deadline_ms: Option<i64>,
     /// Calls that may be released, from 1: never more. One that is lost and released again is one.
     pub max_calls: Option<i64>,
+}
+
+/// The credentials that a job's specification names, as stored. `None`: none.
+pub(crate) fn credentials(spec: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Spec {
+        job: Job,
+    }
+    #[derive(Deserialize)]
+    struct Job {
+        credential: Option<String>,
+    }
+    serde_json::from_str::<Spec>(spec).ok()?.job.credential
 }
 
 /// Why a job ends whose time is over.

@@ -211,6 +211,7 @@ impl<'a> World<'a> {
             started_at_ms: Some(0),
             finished_at_ms: None,
             paused_at_ms: None,
+            parked: None,
             pruned_at_ms: None,
             counts,
         };

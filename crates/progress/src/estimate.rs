@@ -40,7 +40,7 @@ pub struct Facts<'a> {
 pub enum Basis {
     /// The job is finished.
     Finished,
-    /// The job is paused: it ends at no time.
+    /// The job is paused, or its credential parked: it ends at no time.
     Paused,
     /// Nothing has ended yet: there is no pace.
     Nothing,
@@ -81,7 +81,7 @@ pub fn estimate(facts: &Facts<'_>) -> Estimate {
     let all = work(facts.shape, facts.steps);
     let left = all.calls.map(|calls| (calls - ended).max(counts.calls_open as f64));
     let fraction = if ended > 0.0 { (ended / (ended + left.mid)).clamp(0.0, 1.0) } else { 0.0 };
-    if facts.job.paused_at_ms.is_some() {
+    if facts.job.paused_at_ms.is_some() || facts.job.parked.is_some() {
         return none(fraction, Basis::Paused);
     }
     let Some(pace) = paces(facts, ended) else { return none(fraction, Basis::Nothing) };
@@ -179,6 +179,7 @@ mod tests {
             started_at_ms: Some(since_ms),
             finished_at_ms: None,
             paused_at_ms: None,
+            parked: None,
             pruned_at_ms: None,
             counts: JobCounts {
                 calls_planned: planned,

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tidegate_contracts::WaitReason;
+use tidegate_contracts::{Parked, WaitReason};
 use tidegate_ledger::{FetchRow, JobRow, JobState, OutGroup};
 
 /// Name of the limit that stands for an arbiter that can't be asked.
@@ -24,7 +24,7 @@ pub struct Explanation {
 pub struct Reason {
     /// Of which kind.
     pub kind: Kind,
-    /// The limit's name, or the failure's class.
+    /// The limit's or the credential's name, or the failure's class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
     /// How many calls (fetches, where the kind says so).
@@ -66,6 +66,8 @@ pub enum Kind {
     After,
     /// Calls wait in the ledger, since the job is paused.
     Paused,
+    /// Calls wait in the ledger for a credential to be renewed, which its provider takes no more.
+    Credential,
     /// The job is being stopped; calls that are out come back first.
     Stopping,
     /// The planner has not begun with the job.
@@ -135,15 +137,28 @@ fn reasons_of((job, now_ms): (&JobRow, i64), out: &[OutGroup], open: u64, held: 
     }
     let planned = open.saturating_sub(released + held);
     if planned > 0 {
-        let (kind, words) = if job.paused_at_ms.is_some() {
-            (Kind::Paused, format!("{planned} calls wait for `resume`: the job is paused"))
-        } else {
-            (Kind::Window, format!("{planned} calls wait their turn: as many of the job are out as may be at once"))
-        };
-        reasons.push(plain(kind, planned, words));
+        reasons.push(in_the_ledger((job, now_ms), planned));
     }
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.calls));
     reasons
+}
+
+/// What keeps calls that may go out as far as their fetches go.
+fn in_the_ledger((job, now_ms): (&JobRow, i64), calls: u64) -> Reason {
+    if job.paused_at_ms.is_some() {
+        return plain(Kind::Paused, calls, format!("{calls} calls wait for `resume`: the job is paused"));
+    }
+    let Some(parked) = &job.parked else {
+        let words = format!("{calls} calls wait their turn: as many of the job are out as may be at once");
+        return plain(Kind::Window, calls, words);
+    };
+    let Parked { credential, provider, class, message, since_ms } = parked;
+    let since = clock(*since_ms, now_ms);
+    let words = format!(
+        "{calls} calls wait for credential `{credential}` of provider {provider}, parked since {since} because of {class}: \
+         {message}"
+    );
+    Reason { what: Some(credential.clone()), ..plain(Kind::Credential, calls, words) }
 }
 
 fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
@@ -263,6 +278,7 @@ mod tests {
             started_at_ms: Some(NOW),
             finished_at_ms: None,
             paused_at_ms: None,
+            parked: None,
             pruned_at_ms: None,
             counts: JobCounts { calls_planned: open, calls_open: open, ..JobCounts::default() },
         }
@@ -311,6 +327,22 @@ mod tests {
         };
         assert_eq!(sentence(NOW - 3_600_000), words("07:00:00 UTC"));
         assert_eq!(sentence(NOW - 36_000_000), words("22:00:00 UTC yesterday"));
+    }
+
+    #[test]
+    fn a_credential_that_is_parked_is_named_with_what_its_provider_said() {
+        let (credential, provider, class) = ("alice".to_owned(), "mastodon".to_owned(), Class::AuthRevoked);
+        let parked = Parked { credential, provider, class, message: "revoked".into(), since_ms: NOW - 60_000 };
+        let waits = JobRow { parked: Some(parked), ..job(JobState::Running, 7) };
+        let told = explain(&waits, &[], NOW);
+        assert_eq!(
+            told.sentence,
+            "waiting: 7 calls wait for credential `alice` of provider mastodon, parked since 07:59:00 UTC because of \
+             auth_revoked: revoked"
+        );
+        assert_eq!((told.reasons[0].kind, told.reasons[0].what.as_deref()), (Kind::Credential, Some("alice")));
+        let paused = JobRow { paused_at_ms: Some(NOW), ..waits };
+        assert!(explain(&paused, &[], NOW).sentence.starts_with("paused: 7 calls wait for `resume`"));
     }
 
     #[test]

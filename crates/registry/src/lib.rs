@@ -114,6 +114,16 @@ pub trait Registry: Send + Sync {
     /// Replaces the seal of a credential whose version is still the same; its times stay. `false` when it is not.
     async fn replace_seal(&self, sealed: &SealedRow) -> Result<bool, RegistryError>;
 
+    /// Parks a credential whose version is still this one, and has the tenant's jobs wait that have no other; one that is
+    /// parked stays so for the first reason (JSON). `false` when it was renewed or deleted. For [`Vault::park`].
+    async fn park_credential(
+        &self,
+        tenant: &Tenant,
+        name: &Name,
+        version: i64,
+        parked: &str,
+    ) -> Result<bool, RegistryError>;
+
     /// The tenant's credentials by name, without what is in them; at most [`LIST_MAX`].
     async fn credentials(&self, tenant: &Tenant) -> Result<Vec<CredentialRow>, RegistryError>;
 

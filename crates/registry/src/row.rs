@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use serde::Serialize;
 use sqlx::FromRow;
+use tidegate_contracts::Parked;
 
 use crate::{ApiKey, Scopes, Tenant};
 
@@ -108,6 +109,16 @@ pub struct CredentialRow {
     pub created_at_ms: i64,
     /// Unix ms.
     pub updated_at_ms: i64,
+    #[serde(skip)]
+    pub(crate) parked: Option<String>,
+}
+
+impl CredentialRow {
+    /// Since when and why no call is made with it.
+    #[must_use]
+    pub fn parked(&self) -> Option<Parked> {
+        read_parked(self.parked.as_deref())
+    }
 }
 
 /// A credential, sealed.
@@ -127,4 +138,11 @@ pub struct SealedRow {
     pub ciphertext: Vec<u8>,
     /// Unix ms.
     pub updated_at_ms: i64,
+    /// Since when and why no call is made with it, JSON. Storing it does not keep this: what is renewed is used.
+    pub parked: Option<String>,
+}
+
+/// What [`crate::Vault::park`] has written.
+pub(crate) fn read_parked(json: Option<&str>) -> Option<Parked> {
+    serde_json::from_str(json?).ok()
 }

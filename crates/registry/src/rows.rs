@@ -126,6 +126,18 @@ macro_rules! registry {
                 Ok(query.execute(&self.pool).await?.rows_affected() == 1)
             }
 
+            async fn park_credential(
+                &self,
+                tenant: &Tenant,
+                name: &Name,
+                version: i64,
+                parked: &str,
+            ) -> Result<bool, RegistryError> {
+                let query = sqlx::query(statement::PARK_CREDENTIAL);
+                let query = query.bind(tenant.as_str()).bind(name.as_str()).bind(version).bind(parked);
+                Ok(query.execute(&self.pool).await?.rows_affected() == 1)
+            }
+
             async fn credentials(&self, tenant: &Tenant) -> Result<Vec<CredentialRow>, RegistryError> {
                 let query = sqlx::query_as(statement::CREDENTIALS).bind(tenant.as_str()).bind(LIST_MAX);
                 Ok(query.fetch_all(&self.pool).await?)

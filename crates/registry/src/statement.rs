@@ -47,26 +47,30 @@ pub(crate) const PUT_SEALED: &str = "/* put_sealed */
     VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
     ON CONFLICT (tenant, name) DO UPDATE SET
         version = excluded.version, sealed_by = excluded.sealed_by, nonce = excluded.nonce,
-        ciphertext = excluded.ciphertext, updated_at_ms = excluded.updated_at_ms
+        ciphertext = excluded.ciphertext, updated_at_ms = excluded.updated_at_ms, parked = NULL
     WHERE credentials.version = excluded.version - 1";
 
 pub(crate) const OTHER_CREDENTIALS: &str = "/* other_credentials */
     SELECT count(*) FROM credentials WHERE tenant = $1 AND name <> $2";
 
 pub(crate) const SEALED: &str = "/* sealed */
-    SELECT tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms
+    SELECT tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms, parked
     FROM credentials WHERE tenant = $1 AND name = $2";
 
 pub(crate) const SEALED_BY_OTHERS: &str = "/* sealed_by_others */
-    SELECT tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms
+    SELECT tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms, parked
     FROM credentials WHERE sealed_by <> $1 AND (tenant, name) > ($2, $3) ORDER BY tenant, name LIMIT $4";
 
 pub(crate) const REPLACE_SEAL: &str = "/* replace_seal */
     UPDATE credentials SET sealed_by = $4, nonce = $5, ciphertext = $6
     WHERE tenant = $1 AND name = $2 AND version = $3";
 
+// A trigger has the jobs wait that have no other; also those that came since it was parked.
+pub(crate) const PARK_CREDENTIAL: &str = "/* park_credential */
+    UPDATE credentials SET parked = coalesce(parked, $4) WHERE tenant = $1 AND name = $2 AND version = $3";
+
 pub(crate) const CREDENTIALS: &str = "/* credentials */
-    SELECT name, version, created_at_ms, updated_at_ms FROM credentials WHERE tenant = $1 ORDER BY name LIMIT $2";
+    SELECT name, version, created_at_ms, updated_at_ms, parked FROM credentials WHERE tenant = $1 ORDER BY name LIMIT $2";
 
 pub(crate) const DELETE_CREDENTIAL: &str = "/* delete_credential */
     DELETE FROM credentials WHERE tenant = $1 AND name = $2";

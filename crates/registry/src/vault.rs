@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
+use tidegate_contracts::Parked;
 use tidegate_provider::file::Name;
 use tidegate_provider::{Credential, CredentialError};
 use zeroize::Zeroizing;
 
+use crate::row::read_parked;
 use crate::sealing::Seal;
 use crate::{Registry, RegistryError, SealedRow, SealingError, SealingKeys, Tenant};
 
@@ -55,6 +57,8 @@ pub struct Opened {
     pub version: i64,
     /// Unix ms.
     pub updated_at_ms: i64,
+    /// Since when and why no call is made with it.
+    pub parked: Option<Parked>,
 }
 
 /// Seals and opens credentials.
@@ -105,7 +109,8 @@ impl Vault {
             let Seal { sealed_by, nonce, ciphertext } =
                 seal.map_err(|source| sealing(tenant.as_str(), name.as_str(), source))?;
             let (tenant, name) = (tenant.to_string(), name.to_string());
-            let row = SealedRow { tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms: now_ms };
+            let parked = None;
+            let row = SealedRow { tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms: now_ms, parked };
             if self.registry.put_sealed(&row, now_ms).await? {
                 return Ok(version);
             }
@@ -122,7 +127,19 @@ impl Vault {
         let json = self.open_row(&row)?;
         let text = std::str::from_utf8(&json).map_err(|_| CredentialError::Malformed(row.name.clone()))?;
         let credential = Credential::from_text(&row.name, text)?;
-        Ok(Some(Opened { credential, version: row.version, updated_at_ms: row.updated_at_ms }))
+        let parked = read_parked(row.parked.as_deref());
+        Ok(Some(Opened { credential, version: row.version, updated_at_ms: row.updated_at_ms, parked }))
+    }
+
+    /// Parks the credential that `parked` names, if it is still of this version: no call is made with it until it is
+    /// stored anew. Whether it is parked now; not, when it was renewed or deleted meanwhile. Idempotent.
+    ///
+    /// # Errors
+    /// [`VaultError::Registry`].
+    pub async fn park(&self, tenant: &Tenant, version: i64, parked: &Parked) -> Result<bool, VaultError> {
+        let Ok(name) = Name::try_from(parked.credential.clone()) else { return Ok(false) };
+        let json = serde_json::json!(parked).to_string();
+        Ok(self.registry.park_credential(tenant, &name, version, &json).await?)
     }
 
     /// Seals what other keys seal with the first one, and answers with how many: after which the others may go. To be

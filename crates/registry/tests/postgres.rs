@@ -1,8 +1,11 @@
 //! The suite over Postgres, with a database for each check.
 
+mod parking;
+
 use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tidegate_ledger::{PostgresConfig, PostgresLedger};
 use tidegate_registry::{PostgresRegistry, conformance};
 
 /// A database that is dropped in the end.
@@ -32,21 +35,35 @@ impl Database {
     }
 }
 
+/// Runs a check over a database of its own, which is dropped even when the check fails; the failure is told after that.
+async fn over<F: Future<Output = ()> + Send + 'static>(check: impl FnOnce(PostgresRegistry, String) -> F) {
+    let database = Database::new().await;
+    let registry = PostgresRegistry::new(database.pool.clone());
+    registry.migrate().await.expect("migrates");
+    let checked = tokio::spawn(check(registry, format!("{}/{}", database.admin, database.name))).await;
+    database.end().await;
+    if let Err(failed) = checked {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
 macro_rules! tests {
     ($($check:ident)*) => { $(
         #[tokio::test]
         async fn $check() {
-            let database = Database::new().await;
-            let registry = PostgresRegistry::new(database.pool.clone());
-            registry.migrate().await.expect("migrates");
-            // Dropped even when the check fails, and the failure is told after that.
-            let checked = tokio::spawn(conformance::$check(Arc::new(registry))).await;
-            database.end().await;
-            if let Err(failed) = checked {
-                std::panic::resume_unwind(failed.into_panic());
-            }
+            over(|registry, _| conformance::$check(Arc::new(registry))).await;
         }
     )* };
 }
 
 tidegate_registry::conformance_checks!(tests);
+
+#[tokio::test]
+async fn jobs_wait_for_a_parked_credential() {
+    over(|registry, url| async move {
+        let ledger = PostgresLedger::connect(&PostgresConfig::new(url)).await.expect("connects");
+        parking::jobs_wait_for_a_parked_credential(Arc::new(registry), &ledger).await;
+        ledger.close().await;
+    })
+    .await;
+}

@@ -1,7 +1,10 @@
 //! The suite over SQLite.
 
+mod parking;
+
 use std::sync::Arc;
 
+use tidegate_ledger::{SqliteLedger, Sync};
 use tidegate_registry::{SqliteRegistry, conformance};
 
 macro_rules! tests {
@@ -17,3 +20,14 @@ macro_rules! tests {
 }
 
 tidegate_registry::conformance_checks!(tests);
+
+#[tokio::test]
+async fn jobs_wait_for_a_parked_credential() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("state.db");
+    let ledger = SqliteLedger::open(&path, Sync::Full).await.expect("opens");
+    let registry = SqliteRegistry::open(&path).await.expect("opens");
+    parking::jobs_wait_for_a_parked_credential(Arc::new(registry.clone()), &ledger).await;
+    registry.close().await;
+    ledger.close().await;
+}

@@ -1,4 +1,4 @@
-//! Webhooks that tell of finished jobs: what they say, how they are signed, and when they are tried again.
+//! Webhooks that tell of finished jobs and of parked credentials: what they say, how they are signed, and when they are tried again.
 //!
 //! By the [Standard Webhooks](https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md)
 //! scheme, so that receivers verify them with a library that exists. Pure: no clock, no I/O; the executor's courier acts.

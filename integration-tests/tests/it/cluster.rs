@@ -5,7 +5,7 @@
 //! `rabbitmqctl`.
 
 mod faults;
-mod fixture;
+pub(crate) mod fixture;
 mod jobs;
 mod kills;
 mod notify;

@@ -25,6 +25,7 @@ mod packs;
 mod page;
 mod page_kinds;
 mod pagination;
+mod parked;
 mod plan;
 mod process;
 mod quirks;

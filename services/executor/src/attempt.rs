@@ -37,6 +37,8 @@ pub(crate) enum After {
     Page(PageRead, Report),
     /// The call has failed for good.
     Failed(Failure),
+    /// The third party does not take the call's credential. Costs no attempt.
+    Unauthorized(Failure),
     /// It is made again, not before this Unix ms.
     Later { until_ms: i64, reason: WaitReason },
     /// A limit refused it; the arbiter has been told, and knows until when.
@@ -190,7 +192,7 @@ fn after_trouble(
         shared.gauges.refused.fetch_add(1, Relaxed);
     } else {
         shared.gauges.failed.fetch_add(1, Relaxed);
-        call.attempt += 1;
+        call.attempt += u32::from(!is_unauthorized(class));
     }
     let failed = Failed {
         class,
@@ -205,6 +207,9 @@ fn after_trouble(
         None => trouble.failure.message,
     };
     let failure = Failure { message: message.chars().take(Failure::MESSAGE_MAX_CHARS).collect(), ..trouble.failure };
+    if is_unauthorized(class) {
+        return After::Unauthorized(failure);
+    }
     match retry::decide(&spec.retry(), &failed, now_ms, rand::random()) {
         Next::Again { until_ms } => {
             tracing::info!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
@@ -214,6 +219,11 @@ fn after_trouble(
         Next::AskAgain => After::AskAgain,
         Next::GiveUp => After::Failed(failure),
     }
+}
+
+/// Whether a failure of this class is the credential's, not the call's.
+fn is_unauthorized(class: Class) -> bool {
+    matches!(class, Class::AuthExpired | Class::AuthRevoked)
 }
 
 /// Whether the planner asks for the same in smaller pages when a call fails by this class.

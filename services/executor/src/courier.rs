@@ -1,7 +1,7 @@
-//! The courier: tells of finished jobs, at the address that their file names under `notify`.
+//! The courier: tells of finished jobs and parked credentials, at the address that their file names under `notify`.
 //!
 //! It is here because executors are the one way out: they have the address guard, and the credentials. What is to be told
-//! is in the ledger since the job finished. Any number of couriers share the work: a notice is lent to one of them for
+//! is in the ledger since it happened. Any number of couriers share the work: a notice is lent to one of them for
 //! [`LEASE_MS`]. Should it die meanwhile, another sends the same message again, with the same `webhook-id`.
 
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub struct CourierDeps {
     pub clock: Clock,
 }
 
-/// Runs the courier until the shutdown is requested; attempts in hand end first. Idempotent by job, event and time of
-/// finishing, which make the message's id.
+/// Runs the courier until the shutdown is requested; attempts in hand end first. Idempotent by job, event and time,
+/// which make the message's id.
 ///
 /// # Errors
 /// None: what can't be done now is tried again.
@@ -110,7 +110,7 @@ async fn attempt(deps: &CourierDeps, notice: &Notice) -> anyhow::Result<Answered
 async fn secret(deps: &CourierDeps, notify: &Notify, tenant: &str) -> anyhow::Result<Option<Secret>> {
     let Some(name) = &notify.secret else { return Ok(None) };
     let credential = deps.credentials.get(tenant, name.as_str()).await?;
-    let credential = credential.with_context(|| format!("there is no credential {name}"))?;
+    let credential = credential.with_context(|| format!("there is no credential {name}"))?.credential;
     let field = SECRET_FIELDS.iter().find_map(|field| credential.field(field));
     let field = field.with_context(|| format!("credential {name}: expected a field secret or token"))?;
     Ok(Some(Secret::parse(field).with_context(|| format!("credential {name}"))?))

@@ -6,14 +6,16 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_bus::{Delivery, or_redelivered};
 use tidegate_contracts::topology::Queue;
-use tidegate_contracts::{Call, Class, Envelope, Message, Outcome, Wait, WaitReason};
+use tidegate_contracts::{Call, Class, Envelope, Failure, Message, Outcome, Wait, WaitReason};
 use tidegate_limits::{Decision, Question, Why};
-use tidegate_provider::Credential;
-use tidegate_specs::SpecsError;
+use tidegate_provider::{OnFailure, Spec, Step};
+use tidegate_specs::{JobSpec, SpecsError};
 use tidegate_telemetry::{inject, span_link};
 use tracing::Instrument as _;
 
 use crate::attempt::{After, Permitted, attempt, can_shrink, give_back, store};
+use crate::credentials::{Lent, Parking};
+use crate::lend::{Lending, lend, refused};
 use crate::permits::pause_ms;
 use crate::prepare::{By, Prepared, failure, prepare};
 use crate::push::push;
@@ -97,7 +99,7 @@ async fn end_without_request(shared: &Shared, delivery: &Delivery, call: &Call) 
     Ok(None)
 }
 
-/// Makes the call, waiting in between for as long as that is short.
+/// Makes the call, with another credential if the one before is renewed meanwhile.
 async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
     let failed = |call: &Call, failure| Now::End(Outcome::Failed { call: call.clone(), failure });
     let spec = match shared.deps.specs.get(call.job).await {
@@ -115,14 +117,62 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
     let Some(step) = spec.step(&call.step) else {
         return Ok(failed(call, failure(Class::Invalid, format!("the job has no step {}", call.step))));
     };
-    let credential = match &spec.job().credential {
-        Some(name) => credential(shared, &spec.tenant, name.as_str()).await?,
-        None => None,
-    };
+    loop {
+        let lent = match lend(shared, &spec, call).await? {
+            Lending::With(lent) => lent,
+            Lending::Parked => return Ok(Now::End(Outcome::Returned { call: call.clone() })),
+            Lending::Missing => None,
+        };
+        let made = make_with(shared, (&spec, step), call, lent.as_ref()).await?;
+        let failure = match made {
+            Made::Unauthorized(failure) => failure,
+            Made::Now(now) => return Ok(now),
+        };
+        let parking = match &lent {
+            Some(lent) if step.on_failure() != OnFailure::Continue => {
+                refused(shared, &spec, call, (lent, &failure)).await?
+            }
+            _ => Parking::Impossible,
+        };
+        match parking {
+            Parking::Done => return Ok(Now::End(Outcome::Returned { call: call.clone() })),
+            Parking::Outdated => {}
+            Parking::Impossible => {
+                call.attempt += 1;
+                return Ok(given_up(shared, (&spec, step), call, failure));
+            }
+        }
+    }
+}
+
+/// A call that has failed for good, and may stop its job by that.
+fn given_up(shared: &Shared, (spec, step): (&Spec, &Step), call: &Call, failure: Failure) -> Now {
+    if stops_job(failure.class, step.on_failure()) && !can_shrink(spec, call, failure.class) {
+        shared.stopped.expect(call.job);
+    }
+    Now::End(Outcome::Failed { call: call.clone(), failure })
+}
+
+/// What came of making a call with a credential.
+#[expect(clippy::large_enum_variant, reason = "it is returned once for each call, and nearly always the larger one")]
+enum Made {
+    Now(Now),
+    /// The provider does not take the credential.
+    Unauthorized(Failure),
+}
+
+/// Makes the call with this credential, waiting in between for as long as that is short.
+async fn make_with(
+    shared: &Shared,
+    (spec, step): (&JobSpec, &Step),
+    call: &mut Call,
+    lent: Option<&Lent>,
+) -> anyhow::Result<Made> {
     let by = By { tenant: &spec.tenant, egress: &shared.egress };
-    let prepared = match prepare((&spec, step), call, credential, by) {
+    let credential = lent.map(|lent| Arc::clone(&lent.credential));
+    let prepared = match prepare((spec, step), call, credential, by) {
         Ok(prepared) => prepared,
-        Err(failure) => return Ok(failed(call, failure)),
+        Err(failure) => return Ok(Made::Now(Now::End(Outcome::Failed { call: call.clone(), failure }))),
     };
     let mut unasked = 0;
     loop {
@@ -132,10 +182,10 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
             continue;
         }
         if shared.stopped.contains(call.job) {
-            return Ok(Now::End(Outcome::Cancelled { call: call.clone() }));
+            return Ok(Made::Now(Now::End(Outcome::Cancelled { call: call.clone() })));
         }
         if shared.stopped.is_paused(call.job) {
-            return Ok(Now::End(Outcome::Returned { call: call.clone() }));
+            return Ok(Made::Now(Now::End(Outcome::Returned { call: call.clone() })));
         }
         let (wait, may_end_early) = match ask(shared, &prepared, &mut unasked).await {
             Asked::Granted(permit) => {
@@ -148,15 +198,10 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
                             drop(slot);
                         };
                         let (stored, ()) = tokio::join!(store(shared, (&spec.spec, &prepared), call, page), told);
-                        return Ok(Now::End(stored?));
+                        return Ok(Made::Now(Now::End(stored?)));
                     }
-                    After::Failed(failure) => {
-                        let class = failure.class;
-                        if stops_job(class, step.on_failure()) && !can_shrink(&spec.spec, call, class) {
-                            shared.stopped.expect(call.job);
-                        }
-                        return Ok(failed(call, failure));
-                    }
+                    After::Failed(failure) => return Ok(Made::Now(given_up(shared, (spec, step), call, failure))),
+                    After::Unauthorized(failure) => return Ok(Made::Unauthorized(failure)),
                     After::Later { until_ms, reason } => (Wait { until_ms, reason }, false),
                     After::AskAgain => continue,
                 }
@@ -171,27 +216,9 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
         };
         drop(slot);
         if wait.until_ms - (shared.deps.clock)() > SLEEP_MAX_MS {
-            return Ok(Now::Wait(wait));
+            return Ok(Made::Now(Now::Wait(wait)));
         }
         sleep(shared, &wait, may_end_early).await;
-    }
-}
-
-/// The credential that a job names, however long it takes to read it: a call never goes out without, and does not fail
-/// because it can't be read now.
-async fn credential(shared: &Shared, tenant: &str, name: &str) -> anyhow::Result<Option<Arc<Credential>>> {
-    let mut failures = 0;
-    loop {
-        let error = match shared.deps.credentials.get(tenant, name).await {
-            Ok(credential) => return Ok(credential),
-            Err(error) => error,
-        };
-        tracing::warn!(%error, "a call waits for its credential");
-        failures += 1;
-        let pause = Duration::from_millis(pause_ms(failures, rand::random()).unsigned_abs());
-        // At the end of the process the slots are closed.
-        anyhow::ensure!(!shared.slots.is_closed(), error);
-        tokio::time::sleep(pause).await;
     }
 }
 

@@ -5,7 +5,8 @@
 //! `Call` → [`prepare`](prepare::prepare) → `Prepared` → permit → `Permitted` → egress → `Answered` →
 //! [`judge`](judge::judge) → `Judged` → page stored → `Outcome` emitted → acknowledged.
 //!
-//! Waiting is not failing: a short wait is slept where it stands, without a slot; a longer one is parked on the bus.
+//! Waiting is not failing: a short wait is slept where it stands, without a slot; a longer one is parked on the bus. A call
+//! whose credential is parked goes back to the ledger.
 //! What is decided without I/O stands apart: [`judge`], [`retry`].
 
 mod attempt;
@@ -17,6 +18,7 @@ mod http_permits;
 mod in_hand;
 mod judge;
 mod lanes;
+mod lend;
 mod metrics;
 mod pages;
 mod permits;
@@ -28,7 +30,7 @@ mod service;
 mod stopped;
 
 pub use courier::{CourierDeps, courier};
-pub use credentials::{Credentials, CredentialsError, FixedCredentials};
+pub use credentials::{Credentials, CredentialsError, FixedCredentials, Lent, Parking};
 pub use gauges::{Gauges, Sleeping};
 pub use http_permits::{HttpPermits, HttpPermitsConfig};
 pub use lanes::Lanes;

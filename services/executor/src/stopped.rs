@@ -1,4 +1,4 @@
-//! Jobs that were stopped, or will be, and jobs that are paused: none of their calls is made.
+//! Jobs that were stopped, or will be, and jobs that are paused or wait for a credential: none of their calls is made.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ enum Stop {
     Expected,
     /// The tracker said so.
     Told,
-    /// The job is paused: its calls go back.
+    /// The job is paused, or its credential parked: its calls go back.
     Paused,
 }
 
@@ -111,6 +111,14 @@ impl Stopped {
             if stops.len() < MAX {
                 stops.entry(job).or_insert(Stop::Expected);
             }
+        });
+    }
+
+    /// It does not fail that way after all.
+    pub(crate) fn expect_no_more(&self, job: JobId) {
+        self.stops.send_if_modified(|stops| {
+            let expected = stops.get(&job) == Some(&Stop::Expected);
+            expected && stops.remove(&job).is_some()
         });
     }
 

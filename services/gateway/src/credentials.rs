@@ -18,6 +18,7 @@ use crate::app::{App, Caller};
 use crate::body::SecretJson;
 use crate::problem::{Kind, Problem};
 use crate::route::{Content, Route};
+use crate::{stop, view};
 
 /// The fields of a credential: `{"token": "…"}`, or as many as the provider's file names.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -47,12 +48,16 @@ pub(crate) struct Listed {
     created_at_ms: i64,
     /// Unix ms.
     pub(crate) updated_at_ms: i64,
+    /// Its provider takes it no more: no call is made with it until it is stored anew. Jobs that have no other wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<view::Parked>,
 }
 
 impl From<CredentialRow> for Listed {
     fn from(row: CredentialRow) -> Self {
-        let CredentialRow { name, version, created_at_ms, updated_at_ms } = row;
-        Self { name, version, created_at_ms, updated_at_ms }
+        let parked = row.parked().map(view::Parked::from);
+        let CredentialRow { name, version, created_at_ms, updated_at_ms, .. } = row;
+        Self { name, version, created_at_ms, updated_at_ms, parked }
     }
 }
 
@@ -67,12 +72,15 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v1/credentials", list)
             .needs(Scope::Read)
-            .summary("Names of credentials, and when they were changed")
+            .summary("Names of credentials, when they were changed, and which are parked")
             .answers(200, "All of them, without what is in them.", Some(Content::Json("CredentialList"))),
         Route::put("/v1/credentials/{name}", put)
             .needs(Scope::Admin)
             .summary("Store a credential")
-            .description("It is encrypted where it is stored, and never shown again. A bare text is the field `token`.")
+            .description(
+                "It is encrypted where it is stored, and never shown again. A bare text is the field `token`. If the one before \
+                 was parked, jobs that wait for it go on at once.",
+            )
             .body(Content::Json("CredentialFields"))
             .answers(200, "It replaced another one.", Some(Content::Json("StoredCredential")))
             .answers(201, "It is new.", Some(Content::Json("StoredCredential")))
@@ -101,7 +109,9 @@ async fn put(
 ) -> Result<(StatusCode, Json<Stored>), Problem> {
     let name = Name::try_from(name).map_err(|error| Problem::new(Kind::Invalid, error))?;
     let credential = credential(&name, &text)?;
+    let waiting = app.deps.ledger.parked(caller.tenant.as_str(), name.as_str()).await?;
     let version = app.deps.vault.put(&caller.tenant, &name, &credential, app.now_ms()).await?;
+    stop::go_on(&app, waiting).await;
     tracing::info!(credential = %name, version, "credential stored");
     let status = if version == 1 { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(Stored { name: name.to_string(), version })))
@@ -130,6 +140,8 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     let gone = || Problem::not_found("credential");
     let name = Name::try_from(name).map_err(|_| gone())?;
+    let waiting = app.deps.ledger.parked(caller.tenant.as_str(), name.as_str()).await?;
     let deleted = app.deps.registry.delete_credential(&caller.tenant, &name).await?;
+    stop::go_on(&app, waiting).await;
     if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(gone()) }
 }

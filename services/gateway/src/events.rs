@@ -154,7 +154,8 @@ impl Watch {
 fn id(row: &JobRow) -> String {
     let counts = &row.counts;
     let ended = counts.calls_planned - counts.calls_open;
-    let finished = row.finished_at_ms.or(row.paused_at_ms.map(|paused_at_ms| -paused_at_ms)).unwrap_or(0);
+    let paused_at_ms = row.paused_at_ms.or(row.parked.as_ref().map(|parked| parked.since_ms));
+    let finished = row.finished_at_ms.or(paused_at_ms.map(|paused_at_ms| -paused_at_ms)).unwrap_or(0);
     format!(
         "{}.{}.{ended}.{}.{}.{}.{finished}",
         row.state.name(),

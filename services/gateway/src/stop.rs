@@ -122,6 +122,14 @@ async fn shown(app: &App, job: JobId) -> Result<Json<view::Job>, Problem> {
     Ok(Json(row.into()))
 }
 
+/// Has jobs go on whose credential was renewed.
+pub(crate) async fn go_on(app: &App, jobs: Vec<JobId>) {
+    for job in jobs {
+        tell(app, Event::JobResumed { job }).await;
+        nudge(app, job).await;
+    }
+}
+
 /// Tells executors, who otherwise find out by themselves within a second or so.
 async fn tell(app: &App, event: Event) {
     let event = Envelope::new(Message::Event(event), app.now_ms(), inject());

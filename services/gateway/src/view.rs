@@ -36,11 +36,36 @@ pub(crate) struct Job {
     /// Since when it is paused, Unix ms: no new call of it goes out until it is resumed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) paused_at_ms: Option<i64>,
+    /// The credential that it waits for: its calls go on when that is renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parked: Option<Parked>,
     /// Since when its pages and tree are deleted, Unix ms; its counters stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pruned_at_ms: Option<i64>,
     /// How much there is to do, and how much is done.
     pub(crate) counts: Counts,
+}
+
+/// A credential that its provider takes no more: no call is made with it until it is renewed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Parked {
+    /// Its name.
+    pub(crate) credential: String,
+    /// Who takes it no more.
+    pub(crate) provider: String,
+    /// `auth_expired` or `auth_revoked`.
+    pub(crate) class: String,
+    /// What the provider said.
+    pub(crate) message: String,
+    /// Since when, Unix ms.
+    pub(crate) since_ms: i64,
+}
+
+impl From<tidegate_contracts::Parked> for Parked {
+    fn from(parked: tidegate_contracts::Parked) -> Self {
+        let tidegate_contracts::Parked { credential, provider, class, message, since_ms } = parked;
+        Self { credential, provider, class: class.to_string(), message, since_ms }
+    }
 }
 
 /// Counters of a job; `calls_planned` is always the sum of open, succeeded, skipped, failed and cancelled.
@@ -108,6 +133,7 @@ impl From<JobRow> for Job {
             started_at_ms: row.started_at_ms,
             finished_at_ms: row.finished_at_ms,
             paused_at_ms: row.paused_at_ms,
+            parked: row.parked.map(Parked::from),
             pruned_at_ms: row.pruned_at_ms,
             counts: row.counts.into(),
         }
@@ -130,17 +156,17 @@ pub(crate) struct JobDetail {
     pub(crate) waiting: Vec<Wait>,
     /// Failed and skipped calls, those that look alike together.
     pub(crate) failures: Vec<Failure>,
-    /// Webhooks that tell of its end, as its file asks for under `notify`.
+    /// Webhooks that tell of it, as its file asks for under `notify`.
     pub(crate) notifications: Vec<Notification>,
 }
 
-/// A webhook that tells of a job's end.
+/// A webhook that tells of a job.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Notification {
-    /// As what the job ended: `succeeded`, `failed` or `cancelled`.
+    /// What happened: `succeeded`, `failed`, `cancelled` or `credential_parked`.
     pub(crate) event: &'static str,
     /// When it did, Unix ms.
-    pub(crate) finished_at_ms: i64,
+    pub(crate) at_ms: i64,
     /// `waiting`, `delivered` or `given_up`.
     pub(crate) state: String,
     /// Attempts so far.
@@ -155,8 +181,8 @@ pub(crate) struct Notification {
 
 impl From<NoticeRow> for Notification {
     fn from(row: NoticeRow) -> Self {
-        let NoticeRow { event, finished_at_ms, state, attempts, next_at_ms, ended_at_ms, last } = row;
-        Self { event: event.name(), finished_at_ms, state, attempts, next_at_ms, ended_at_ms, last }
+        let NoticeRow { event, at_ms, state, attempts, next_at_ms, ended_at_ms, last } = row;
+        Self { event: event.name(), at_ms, state, attempts, next_at_ms, ended_at_ms, last }
     }
 }
 

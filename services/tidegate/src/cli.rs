@@ -803,9 +803,10 @@ pub(crate) enum Providers {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Credentials {
-    /// Lists their names.
+    /// Lists their names, and which are parked: taken no more by their provider.
     List(Gateway),
-    /// Stores one, read from standard input: a bare token, or a JSON object of fields.
+    /// Stores one, read from standard input: a bare token, or a JSON object of fields. Jobs that wait for it go on.
+    #[command(visible_alias = "set")]
     Put {
         /// Its name.
         #[arg(value_parser = stored_name)]

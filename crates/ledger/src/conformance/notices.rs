@@ -1,7 +1,7 @@
 //! What is told of finished jobs.
 
 use super::scene::{LEASE, NOW, Scene, failed, first, new_job, ok};
-use crate::{JobState, Ledger, NewJob, Notice, NoticeRow, Notices, Then, Tried};
+use crate::{Ledger, NewJob, Notice, NoticeEvent, NoticeRow, Notices, Then, Tried};
 
 /// A job of one call that asks to be told of these ends, and has come to one of them.
 async fn finished<'a, L: Ledger>(ledger: &'a L, on: &str, fails: bool) -> Scene<'a> {
@@ -36,7 +36,7 @@ pub async fn a_finished_job_is_told_of_until_it_is_taken<L: Ledger + Notices>(le
 
     let scene = finished(ledger, r#""failed","succeeded""#, false).await;
     let lent = take(ledger, NOW).await;
-    let expected = Notice { job: scene.job, event: JobState::Succeeded, finished_at_ms: NOW, attempt: 1 };
+    let expected = Notice { job: scene.job, event: NoticeEvent::Succeeded, at_ms: NOW, parked: None, attempt: 1 };
     assert_eq!(lent, [expected]);
     assert!(take(ledger, NOW + LEASE - 1).await.is_empty(), "it is lent");
     // Whoever had it has died.
@@ -55,7 +55,7 @@ pub async fn a_finished_job_is_told_of_until_it_is_taken<L: Ledger + Notices>(le
     ledger.tried(&last[0], &told(Then::Again { at_ms: 1 }), NOW + LEASE + 7).await.expect("notes");
     let row = only(ledger, &scene).await;
     assert_eq!((row.state.as_str(), row.attempts, row.next_at_ms), ("delivered", 3, None));
-    assert_eq!((row.event, row.ended_at_ms), (JobState::Succeeded, Some(NOW + LEASE + 6)));
+    assert_eq!((row.event, row.ended_at_ms), (NoticeEvent::Succeeded, Some(NOW + LEASE + 6)));
     assert!(take(ledger, i64::MAX - LEASE).await.is_empty());
 }
 
@@ -68,11 +68,11 @@ pub async fn each_finishing_of_a_job_is_told_of<L: Ledger + Notices>(ledger: &L)
         assert_eq!(scene.commit_at(&[failed(&swept[0].0, false)], now_ms).await.finished, [scene.job]);
     }
     let rows = ledger.notices(scene.job).await.expect("reads");
-    assert_eq!(rows.iter().map(|row| row.finished_at_ms).collect::<Vec<_>>(), [NOW, NOW + 1]);
+    assert_eq!(rows.iter().map(|row| row.at_ms).collect::<Vec<_>>(), [NOW, NOW + 1]);
     assert_eq!(take(ledger, NOW + 1).await.len(), 2);
 
     let spec = r#"{"job":{"notify":{"on":["cancelled"]}}}"#.to_owned();
     let cancelled = Scene::of(ledger, &NewJob { spec, ..new_job("cancelled") }).await;
     ledger.cancel(cancelled.job, "a slip", NOW + 2).await.expect("cancels");
-    assert_eq!(only(ledger, &cancelled).await.event, JobState::Cancelled);
+    assert_eq!(only(ledger, &cancelled).await.event, NoticeEvent::Cancelled);
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::marks;
 use super::rows::{count, lane, shown, small};
 use crate::head::{Head, Heads};
+use crate::job::parked;
 use crate::tally::Tally;
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow, Windows};
 
@@ -39,6 +40,7 @@ struct Row {
     started_at_ms: Option<i64>,
     finished_at_ms: Option<i64>,
     paused_at_ms: Option<i64>,
+    parked: Option<String>,
     pruned_at_ms: Option<i64>,
     calls_planned: i64,
     calls_open: i64,
@@ -61,7 +63,7 @@ macro_rules! select_jobs {
             Row,
             "/* jobs */
             SELECT id, tenant, name, provider, lane, state, extend, reason, submitted_at_ms, started_at_ms, finished_at_ms,
-                paused_at_ms, pruned_at_ms, calls_planned, calls_open, calls_released, calls_held, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
+                paused_at_ms, parked, pruned_at_ms, calls_planned, calls_open, calls_released, calls_held, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
                 calls_cancelled, fetches_planned, fetches_open, items, requests
             FROM jobs " + $which,
             $($bind),*
@@ -125,6 +127,7 @@ fn read(row: Row) -> Result<JobRow, LedgerError> {
         started_at_ms: row.started_at_ms,
         finished_at_ms: row.finished_at_ms,
         paused_at_ms: row.paused_at_ms,
+        parked: parked(row.parked.as_deref())?,
         pruned_at_ms: row.pruned_at_ms,
         counts: JobCounts {
             calls_planned: count(row.calls_planned, "calls_planned")?,
@@ -149,7 +152,7 @@ pub(super) async fn spec(connection: &mut PgConnection, id: JobId) -> Result<Opt
         SpecRow,
         r#"/* spec */
         SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!",
-            paused_at_ms IS NOT NULL AS "paused!"
+            paused_at_ms IS NOT NULL OR parked IS NOT NULL AS "paused!"
         FROM specs JOIN jobs ON jobs.id = specs.job_id WHERE job_id = $1"#,
         Uuid::from(id)
     );
@@ -170,7 +173,7 @@ pub(super) async fn stopped(connection: &mut PgConnection, jobs: &[JobId]) -> Re
 pub(super) async fn lanes_open(connection: &mut PgConnection) -> Result<Vec<OpenLane>, LedgerError> {
     let rows = sqlx::query!(
         r#"/* lanes_open */
-        SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL) AS "jobs!"
+        SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NULL) AS "jobs!"
         FROM jobs WHERE finished_at_ms IS NULL GROUP BY provider, lane"#,
     );
     let rows = rows
@@ -189,7 +192,7 @@ pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Heads, L
     let rows = sqlx::query!(
         r#"/* lock_jobs */
         SELECT id, provider, lane, state = 'submitted' AS "submitted!",
-            stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!", paused_at_ms IS NOT NULL AS "paused!", calls_open,
+            stop IS NOT NULL OR finished_at_ms IS NOT NULL AS "stopped!", paused_at_ms IS NOT NULL OR parked IS NOT NULL AS "paused!", calls_open,
             calls_released, calls_held, deadline_ms, deadline_at_ms, max_calls, calls_left
         FROM jobs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE"#,
         ids,
@@ -222,7 +225,7 @@ pub(super) async fn lock_stalled(tx: &mut PgConnection, windows: &Windows) -> Re
         "/* lock_stalled_jobs */
         SELECT id, provider, lane, calls_open, calls_released, calls_held, deadline_ms, deadline_at_ms, max_calls, calls_left
         FROM jobs
-        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND paused_at_ms IS NULL
+        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND paused_at_ms IS NULL AND parked IS NULL
             AND coalesce(calls_left, 1) > 0
             AND calls_released < least(calls_open - calls_held, ($2::bigint[])[array_position($1::text[], lane)])
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
@@ -282,6 +285,7 @@ pub(super) async fn add(
                 reason = CASE WHEN more.stop IS NULL THEN jobs.reason ELSE more.reason END,
                 finished_at_ms = CASE WHEN jobs.fetches_open + more.fetches_open = 0 THEN $16::bigint END,
                 paused_at_ms = CASE WHEN jobs.fetches_open + more.fetches_open > 0 THEN jobs.paused_at_ms END,
+                parked = CASE WHEN jobs.fetches_open + more.fetches_open > 0 THEN jobs.parked END,
                 state = CASE
                     WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'
                     WHEN more.stop IS NOT NULL THEN more.stop

@@ -153,6 +153,10 @@ impl Ledger for PostgresLedger {
         on_connection!(self, connection => pause::paused(connection, jobs))
     }
 
+    async fn parked(&self, tenant: &str, credential: &str) -> Result<Vec<JobId>, LedgerError> {
+        on_connection!(self, connection => pause::parked(connection, tenant, credential))
+    }
+
     async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError> {
         in_transaction!(self, tx => commit::commit(tx, plans, windows, now_ms))
     }

@@ -1,4 +1,4 @@
-//! Pausing jobs: no new call goes out, what is out comes back and is planned.
+//! Jobs that are paused, or whose credential is parked: no new call goes out, what is out comes back and is planned.
 
 use sqlx::PgConnection;
 use tidegate_contracts::{CallEnd, CallId, JobId};
@@ -8,8 +8,26 @@ use crate::LedgerError;
 
 pub(super) async fn paused(connection: &mut PgConnection, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
     let ids: Vec<Uuid> = jobs.iter().map(|job| (*job).into()).collect();
-    let found =
-        sqlx::query_scalar!("/* paused */ SELECT id FROM jobs WHERE id = ANY($1) AND paused_at_ms IS NOT NULL", &ids);
+    let found = sqlx::query_scalar!(
+        "/* paused */
+        SELECT id FROM jobs WHERE id = ANY($1) AND (paused_at_ms IS NOT NULL OR parked IS NOT NULL)",
+        &ids,
+    );
+    Ok(found.fetch_all(connection).await?.into_iter().map(JobId::from).collect())
+}
+
+pub(super) async fn parked(
+    connection: &mut PgConnection,
+    tenant: &str,
+    credential: &str,
+) -> Result<Vec<JobId>, LedgerError> {
+    let found = sqlx::query_scalar!(
+        "/* parked */
+        SELECT id FROM jobs WHERE tenant = $1 AND finished_at_ms IS NULL AND credentials IS NOT NULL
+            AND $2 = ANY (string_to_array(credentials, ',')) AND parked IS NOT NULL AND paused_at_ms IS NULL",
+        tenant,
+        credential,
+    );
     Ok(found.fetch_all(connection).await?.into_iter().map(JobId::from).collect())
 }
 

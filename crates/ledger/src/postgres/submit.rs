@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rows::shown;
-use crate::{LedgerError, NewJob, Submitted, notices};
+use crate::{LedgerError, NewJob, Submitted, notices, submit};
 
 /// Longest name of a job, in characters.
 const NAME_MAX_CHARS: usize = 200;
@@ -16,9 +16,9 @@ pub(super) async fn submit(connection: &mut PgConnection, job: &NewJob, now_ms: 
         "/* submit_job */
         WITH new_job AS (
             INSERT INTO jobs (id, tenant, name, fingerprint, provider, lane, state, submitted_at_ms, idempotency_key, body_hash,
-                notify, deadline_ms, deadline_at_ms, max_calls, calls_left, extend)
+                notify, deadline_ms, deadline_at_ms, max_calls, calls_left, extend, credentials)
             VALUES ($1, $2, $3, $4, $5, $6, 'submitted', $7, $8, $9, $11, $12::bigint, $7 + $12::bigint, $13::bigint,
-                $13::bigint, $14)
+                $13::bigint, $14, $15)
             ON CONFLICT DO NOTHING RETURNING id)
         INSERT INTO specs (job_id, spec) SELECT id, $10 FROM new_job",
         Uuid::from(job.id),
@@ -35,6 +35,7 @@ pub(super) async fn submit(connection: &mut PgConnection, job: &NewJob, now_ms: 
         job.bounds.deadline_ms as _,
         job.bounds.max_calls as _,
         job.extend,
+        submit::credentials(&job.spec) as _,
     )
     .execute(&mut *connection)
     .await?;

@@ -10,6 +10,7 @@ use tidegate_contracts::{JobId, Lane};
 use super::marks;
 use super::rows::{count, job_id, small};
 use crate::head::{Head, Heads};
+use crate::job::parked;
 use crate::tally::{Tally, with_id};
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow};
 
@@ -43,7 +44,7 @@ pub(super) async fn filtered(
 }
 
 pub(super) async fn lanes_open(connection: &mut SqliteConnection) -> Result<Vec<OpenLane>, LedgerError> {
-    let sql = "/* lanes_open */ SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL) AS jobs
+    let sql = "/* lanes_open */ SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NULL) AS jobs
         FROM jobs WHERE finished_at_ms IS NULL GROUP BY provider, lane";
     let rows = sqlx::query(sql).fetch_all(connection).await?;
     let mut lanes = rows
@@ -75,7 +76,7 @@ pub(super) async fn runs(connection: &mut SqliteConnection, fingerprint: &str) -
 
 pub(super) async fn spec(connection: &mut SqliteConnection, id: JobId) -> Result<Option<SpecRow>, LedgerError> {
     let sql = "/* spec */
-        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped, paused_at_ms IS NOT NULL AS paused
+        SELECT spec, tenant, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped, paused_at_ms IS NOT NULL OR parked IS NOT NULL AS paused
         FROM jobs WHERE id = ?1";
     let row = sqlx::query(sql).bind(&id.as_bytes()[..]).fetch_optional(connection).await?;
     row.map(|row| {
@@ -103,7 +104,7 @@ pub(super) async fn heads(tx: &mut SqliteConnection, ids: BTreeSet<JobId>) -> Re
     let ids: Vec<String> = ids.iter().map(JobId::hex).collect();
     let sql = "/* job_heads */
         SELECT id, provider, lane, state = 'submitted' AS submitted, stop IS NOT NULL OR finished_at_ms IS NOT NULL AS stopped,
-            paused_at_ms IS NOT NULL AS paused, calls_open, calls_released, calls_held, deadline_ms, deadline_at_ms,
+            paused_at_ms IS NOT NULL OR parked IS NOT NULL AS paused, calls_open, calls_released, calls_held, deadline_ms, deadline_at_ms,
             max_calls, calls_left
         FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
     let rows = sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(tx).await?;
@@ -153,6 +154,7 @@ pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -
             started_at_ms = coalesce(started_at_ms, ?2),
             finished_at_ms = iif(jobs.fetches_open + more.fetches_open = 0, ?2, NULL),
             paused_at_ms = iif(jobs.fetches_open + more.fetches_open = 0, NULL, paused_at_ms),
+            parked = iif(jobs.fetches_open + more.fetches_open = 0, NULL, parked),
             state = CASE
                 WHEN jobs.fetches_open + more.fetches_open > 0 THEN 'running'
                 WHEN stop IS NOT NULL THEN stop
@@ -182,7 +184,7 @@ pub(super) async fn add(tx: &mut SqliteConnection, tally: &Tally, now_ms: i64) -
 pub(super) async fn stalled(tx: &mut SqliteConnection) -> Result<BTreeSet<JobId>, LedgerError> {
     let sql = "/* stalled_jobs */
         SELECT id FROM jobs
-        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND paused_at_ms IS NULL
+        WHERE finished_at_ms IS NULL AND state = 'running' AND stop IS NULL AND paused_at_ms IS NULL AND parked IS NULL
             AND calls_open > calls_released + calls_held AND coalesce(calls_left, 1) > 0";
     sqlx::query(sql).fetch_all(tx).await?.iter().map(|row| job_id(row, "id")).collect()
 }
@@ -216,6 +218,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, LedgerError> {
         started_at_ms: row.try_get("started_at_ms")?,
         finished_at_ms: row.try_get("finished_at_ms")?,
         paused_at_ms: row.try_get("paused_at_ms")?,
+        parked: parked(row.try_get("parked")?)?,
         pruned_at_ms: row.try_get("pruned_at_ms")?,
         counts: JobCounts {
             calls_planned: count(row, "calls_planned")?,

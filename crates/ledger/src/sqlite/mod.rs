@@ -206,6 +206,11 @@ impl Ledger for SqliteLedger {
         pause::paused(&mut connection, jobs).await
     }
 
+    async fn parked(&self, tenant: &str, credential: &str) -> Result<Vec<JobId>, LedgerError> {
+        let mut connection = self.readers.acquire().await?;
+        pause::parked(&mut connection, tenant, credential).await
+    }
+
     async fn commit(&self, plans: &[Plan], windows: &Windows, now_ms: i64) -> Result<Committed, LedgerError> {
         let mut tx = self.begin().await?;
         let committed = commit::commit(&mut tx, plans, windows, now_ms).await?;

@@ -1,4 +1,4 @@
-//! Pausing jobs: no new call goes out, what is out comes back and is planned.
+//! Jobs that are paused, or whose credential is parked: no new call goes out, what is out comes back and is planned.
 
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -10,8 +10,21 @@ use crate::LedgerError;
 pub(super) async fn paused(connection: &mut SqliteConnection, jobs: &[JobId]) -> Result<Vec<JobId>, LedgerError> {
     let ids: Vec<String> = jobs.iter().map(JobId::hex).collect();
     let sql = "/* paused */
-        SELECT id FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?1)) AND paused_at_ms IS NOT NULL";
+        SELECT id FROM jobs WHERE id IN (SELECT unhex(value) FROM json_each(?1)) 
+            AND (paused_at_ms IS NOT NULL OR parked IS NOT NULL)";
     let rows = sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(connection).await?;
+    rows.iter().map(|row| job_id(row, "id")).collect()
+}
+
+pub(super) async fn parked(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    credential: &str,
+) -> Result<Vec<JobId>, LedgerError> {
+    let sql = "/* parked */
+        SELECT id FROM jobs WHERE tenant = ?1 AND finished_at_ms IS NULL AND credentials IS NOT NULL
+            AND instr(',' || credentials || ',', ',' || ?2 || ',') > 0 AND parked IS NOT NULL AND paused_at_ms IS NULL";
+    let rows = sqlx::query(sql).bind(tenant).bind(credential).fetch_all(connection).await?;
     rows.iter().map(|row| job_id(row, "id")).collect()
 }
 

@@ -3,13 +3,13 @@
 use sqlx::{Row, SqliteConnection};
 
 use super::rows::job_id;
-use crate::{LedgerError, NewJob, Submitted, notices};
+use crate::{LedgerError, NewJob, Submitted, notices, submit};
 
 pub(super) async fn submit(tx: &mut SqliteConnection, job: &NewJob, now_ms: i64) -> Result<Submitted, LedgerError> {
     let sql = "/* submit_job */
         INSERT INTO jobs (id, tenant, name, fingerprint, spec, provider, lane, state, submitted_at_ms, idempotency_key,
-            body_hash, notify, deadline_ms, deadline_at_ms, max_calls, calls_left, extend)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'submitted', ?8, ?9, ?10, ?11, ?12, ?8 + ?12, ?13, ?13, ?14)
+            body_hash, notify, deadline_ms, deadline_at_ms, max_calls, calls_left, extend, credentials)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'submitted', ?8, ?9, ?10, ?11, ?12, ?8 + ?12, ?13, ?13, ?14, ?15)
         ON CONFLICT DO NOTHING";
     let inserted = sqlx::query(sql)
         .bind(&job.id.as_bytes()[..])
@@ -26,6 +26,7 @@ pub(super) async fn submit(tx: &mut SqliteConnection, job: &NewJob, now_ms: i64)
         .bind(job.bounds.deadline_ms)
         .bind(job.bounds.max_calls)
         .bind(job.extend)
+        .bind(submit::credentials(&job.spec))
         .execute(&mut *tx)
         .await?;
     if inserted.rows_affected() > 0 {

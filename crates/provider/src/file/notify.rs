@@ -1,4 +1,4 @@
-//! Who is told when a job has finished.
+//! Who is told when a job has finished, or its credential is parked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::problem::FieldPath;
 /// Longest address, in bytes.
 const URL_MAX_BYTES: usize = 2_000;
 
-/// Who is told when the job has finished: a webhook by the Standard Webhooks scheme, tried for a day until it is taken.
+/// Who is told when the job has finished, or waits for its credential to be renewed: a webhook by the Standard Webhooks scheme, tried for a day until it is taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notify {
@@ -18,16 +18,16 @@ pub struct Notify {
     /// secret belongs into `secret`.
     #[schemars(length(max = 2000))]
     pub url: String,
-    /// Of which ends; of all unless said.
+    /// Of what; of all unless said.
     #[serde(default = "all")]
-    #[schemars(length(min = 1, max = 3))]
+    #[schemars(length(min = 1, max = 4))]
     pub on: Vec<Event>,
     /// Name of the credential whose `secret` (or `token`), `whsec_…`, signs it; without, it is not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Name>,
 }
 
-/// How a job has ended.
+/// What is told of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -37,10 +37,12 @@ pub enum Event {
     Failed,
     /// Its owner stopped it.
     Cancelled,
+    /// The provider takes its credential no more: its calls wait until that is renewed.
+    CredentialParked,
 }
 
 fn all() -> Vec<Event> {
-    vec![Event::Succeeded, Event::Failed, Event::Cancelled]
+    vec![Event::Succeeded, Event::Failed, Event::Cancelled, Event::CredentialParked]
 }
 
 impl Notify {
@@ -61,7 +63,7 @@ impl Notify {
             Err(error) => compiler.add(&url, format!("expected an https address: {error}")),
         }
         if self.on.is_empty() {
-            compiler.add(&at.key("on"), "expected at least one of succeeded, failed, cancelled");
+            compiler.add(&at.key("on"), "expected at least one of succeeded, failed, cancelled, credential_parked");
         }
     }
 }

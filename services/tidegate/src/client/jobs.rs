@@ -30,7 +30,11 @@ pub(crate) async fn jobs(args: Jobs) -> anyhow::Result<Exit> {
 /// A job in one line.
 pub(super) fn line(job: &Job) -> String {
     let Job { id, name, provider, counts, .. } = job;
-    let state = if job.paused_at_ms.is_some() { "paused" } else { &job.state };
+    let state = match () {
+        () if job.paused_at_ms.is_some() => "paused",
+        () if job.parked.is_some() => "parked",
+        () => &job.state,
+    };
     let done = counts.calls_planned.saturating_sub(counts.calls_open);
     format!("{id}  {state:<9}  {done}/{} calls  {} items  {provider}  {name}", counts.calls_planned, counts.items)
 }
@@ -45,6 +49,7 @@ pub(crate) async fn status(args: JobOf) -> anyhow::Result<Exit> {
 fn text(detail: &JobDetail) -> String {
     let mut lines = vec![line(&detail.job)];
     lines.extend(detail.job.reason.as_ref().map(|reason| format!("  {reason}")));
+    lines.extend(detail.job.parked.as_ref().map(|parked| format!("  waits for {parked}")));
     let told = detail.progress.as_ref().filter(|_| !detail.job.is_final());
     let told =
         told.and_then(|told| Some((progress(told.fraction, told.eta_ms, clock::now_ms())?, told.basis.as_str())));
