@@ -304,6 +304,20 @@ pub struct BudgetPage {
     pub next: Option<String>,
 }
 
+/// An answer that no error rule speaks of, and those like it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnmatchedAnswer {
+    pub endpoint: String,
+    pub status: u16,
+    pub class: String,
+    pub message: String,
+    pub count: u64,
+    pub first_seen_ms: i64,
+    pub last_seen_ms: i64,
+    pub rule: Option<Value>,
+    pub answer: Value,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadPage {
     pub dead: Vec<Dead>,

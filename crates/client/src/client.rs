@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::answer::{
     BudgetPage, Credential, Dead, DeadPage, Explanation, FailedPage, FetchPage, Job, JobDetail, JobPage, Key, MadeKey,
-    MarkPage, MarksReset, Provider, Ready, Retried, StoredCredential, Submitted,
+    MarkPage, MarksReset, Provider, Ready, Retried, StoredCredential, Submitted, UnmatchedAnswer,
 };
 use crate::error::{ClientError, Problem};
 use crate::events::Events;
@@ -373,6 +373,14 @@ impl Client {
         });
         let pairs: Vec<_> = [("key", key.to_owned())].into_iter().chain(does).collect();
         self.send(self.ask_with(Method::DELETE, &["v1", "limits", "overrides"], &pairs)).await.map(drop)
+    }
+
+    /// Answers that no error rule of a provider speaks of, those seen last first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn unmatched(&self, provider: &str) -> Result<Vec<UnmatchedAnswer>, ClientError> {
+        self.list(&["v1", "providers", provider, "unmatched"], "unmatched").await
     }
 
     /// A page of dead letters, newest first. Only for the tenant that runs the deployment.

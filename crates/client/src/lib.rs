@@ -13,7 +13,7 @@ mod items;
 pub use answer::{
     BudgetPage, Check, Counts, Credential, Dead, DeadPage, Economy, Explanation, Failed, FailedPage, Failure, Fetch,
     FetchPage, Guard, Job, JobDetail, JobEvent, JobPage, Key, MadeKey, Mark, MarkPage, MarksReset, Progress, Provider,
-    Ready, Reason, Retried, Step, StoredCredential, Submitted, Wait,
+    Ready, Reason, Retried, Step, StoredCredential, Submitted, UnmatchedAnswer, Wait,
 };
 pub use client::{BudgetQuery, Client, DeadQuery, JobQuery};
 pub use error::{ClientError, FieldProblem, Problem};

@@ -42,6 +42,7 @@ mod simulation;
 mod stored;
 mod sweep;
 mod tree;
+mod unmatched;
 
 use std::sync::Arc;
 
@@ -66,6 +67,7 @@ pub use simulation::*;
 pub use stored::*;
 pub use sweep::*;
 pub use tree::*;
+pub use unmatched::*;
 
 use crate::Ledger;
 
@@ -208,6 +210,17 @@ macro_rules! dead_checks {
             a_dead_letter_is_kept_once_and_listed
             a_dead_letter_is_replayed_and_dropped
             dead_letters_are_bounded
+        }
+    };
+}
+
+/// The same for checks of a ledger that keeps samples of answers, too ([`UnmatchedAnswers`](crate::UnmatchedAnswers)).
+#[macro_export]
+macro_rules! unmatched_checks {
+    ($with:ident) => {
+        $with! {
+            samples_of_one_error_are_one
+            samples_are_bounded_by_number_and_age
         }
     };
 }

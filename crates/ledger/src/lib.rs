@@ -27,6 +27,7 @@ mod sqlite;
 mod submit;
 mod tally;
 mod tree;
+mod unmatched;
 mod window;
 
 use async_trait::async_trait;
@@ -46,6 +47,7 @@ pub use prune::{PRUNE_ROWS, Prunable, PruneFilter, PrunePart, Pruned, PrunedRows
 pub use sqlite::{SqliteLedger, Sync};
 pub use submit::{Bounds, DEFAULT_TENANT, Idempotency, NewJob, Submitted};
 pub use tree::{FailedCall, FailedFilter, FetchFilter, FetchRow};
+pub use unmatched::{NewUnmatched, UNMATCHED_AGE_MS, UNMATCHED_MAX, UnmatchedAnswers, UnmatchedRow};
 pub use window::{OpenLane, Windows};
 
 /// Jobs, trees and pages.

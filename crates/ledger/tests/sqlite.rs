@@ -25,6 +25,7 @@ macro_rules! tests {
 tidegate_ledger::conformance_checks!(tests);
 tidegate_ledger::notice_checks!(tests);
 tidegate_ledger::dead_checks!(tests);
+tidegate_ledger::unmatched_checks!(tests);
 
 #[tokio::test]
 async fn random_trees_come_to_what_they_should() {

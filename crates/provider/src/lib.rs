@@ -43,6 +43,7 @@ mod source;
 mod spec;
 mod step;
 mod template;
+mod unmatched;
 
 pub use barrier::{Barrier, FOR_EACH_DEPTH_MAX};
 pub use check::{check_job, check_provider, is_path, refuse_push};
@@ -66,3 +67,4 @@ pub use source::{JobWithProvider, Source, parse_job, parse_job_with_provider, pa
 pub use spec::{BodyLimits, RetryPolicy, Spec};
 pub use step::{Step, TemplateError, WhenError};
 pub use template::OUTPUT_MAX_BYTES;
+pub use unmatched::Unmatched;

@@ -217,7 +217,7 @@ impl RecordedLimit {
     }
 }
 
-fn header_map(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
+pub(crate) fn header_map(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
     let header = |(name, value): (&String, &String)| {
         let wrong = || format!("expected a header, found {name}: {value}");
         Ok((name.parse::<HeaderName>().map_err(|_| wrong())?, value.parse::<HeaderValue>().map_err(|_| wrong())?))

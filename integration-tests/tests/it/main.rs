@@ -34,5 +34,6 @@ mod stops;
 mod tap;
 mod telemetry;
 mod trees;
+mod unmatched;
 mod window;
 mod world;

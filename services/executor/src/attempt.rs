@@ -13,7 +13,7 @@ use tidegate_ledger::{NewPage, Packed};
 use tidegate_limits::headers::read as read_headers;
 use tidegate_limits::{Health, Permit, Reading, Refused, Report, Told};
 use tidegate_pagination::keep;
-use tidegate_provider::{Spec, redact_credential};
+use tidegate_provider::{Spec, Unmatched, redact_credential};
 use tracing::Instrument as _;
 
 use crate::judge::{Judged, Trouble, judge, judge_silence};
@@ -26,6 +26,7 @@ const READ_HERE_MAX_BYTES: usize = 1 << 20;
 
 /// A call with leave to be made.
 pub(crate) struct Permitted<'a> {
+    pub(crate) tenant: &'a str,
     pub(crate) spec: &'a Arc<Spec>,
     pub(crate) prepared: &'a Prepared,
     pub(crate) permit: Permit,
@@ -47,7 +48,7 @@ pub(crate) enum After {
 
 /// Makes one request. `call` counts it, and the attempt if it fails.
 pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mut Call) -> anyhow::Result<After> {
-    let Permitted { spec, prepared, .. } = permitted;
+    let Permitted { tenant, spec, prepared, .. } = permitted;
     let started = Instant::now();
     call.requests += 1;
     let answer = {
@@ -61,7 +62,11 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         Ok(answer) => {
             shared.gauges.wire_bytes.fetch_add(answer.wire_bytes, Relaxed);
             let readings = readings(spec, prepared, &answer, now_ms);
-            (read(spec, call, answer, now_ms).await?, readings)
+            let (judged, sample) = read(spec, prepared, call, answer, now_ms).await?;
+            if let Some(sample) = sample {
+                shared.samples.add(tenant, call, &sample, now_ms);
+            }
+            (judged, readings)
         }
         Err(error) => (Judged::Trouble(judge_silence(&error)), BTreeMap::new()),
     };
@@ -113,14 +118,33 @@ pub(crate) async fn give_back(shared: &Shared, call: &Call, report: Report) {
     shared.permit_returned.notify_one();
 }
 
-/// Classifies and reads an answer; a large one elsewhere.
-async fn read(spec: &Arc<Spec>, call: &Call, answer: Answer, now_ms: i64) -> anyhow::Result<Judged> {
-    let (spec, step) = (Arc::clone(spec), call.step.clone());
+/// Classifies and reads an answer; a large one elsewhere. Takes a sample of it, if no error rule speaks of it.
+async fn read(
+    spec: &Arc<Spec>,
+    prepared: &Prepared,
+    call: &Call,
+    answer: Answer,
+    now_ms: i64,
+) -> anyhow::Result<(Judged, Option<Unmatched>)> {
+    let (spec, step, credential) = (Arc::clone(spec), call.step.clone(), prepared.credential.clone());
     let (pointer, since) = (call.pointer.clone(), call.since.clone());
     let large = answer.body.len() > READ_HERE_MAX_BYTES;
     let read = move || {
         let endpoint = spec.step(&step)?.endpoint();
-        Some(judge(endpoint, (&pointer, since.as_ref()), &answer, now_ms))
+        let judged = judge(endpoint, (&pointer, since.as_ref()), &answer, now_ms);
+        let sample = match &judged {
+            Judged::Trouble(trouble) if trouble.unmatched => {
+                let redact = |text: &str| match &credential {
+                    Some(credential) => redact_credential(text, credential),
+                    None => text.to_owned(),
+                };
+                let failure = &trouble.failure;
+                let came = (answer.status, &answer.headers, &answer.body[..]);
+                Some(Unmatched::take(endpoint.name(), came, (failure.class, &failure.message), redact))
+            }
+            _ => None,
+        };
+        Some((judged, sample))
     };
     let judged = if large { tokio::task::spawn_blocking(read).await? } else { read() };
     judged.with_context(|| format!("the job has no step {}", call.step))

@@ -189,7 +189,7 @@ async fn make_with(
         }
         let (wait, may_end_early) = match ask(shared, &prepared, &mut unasked).await {
             Asked::Granted(permit) => {
-                let permitted = Permitted { spec: &spec.spec, prepared: &prepared, permit };
+                let permitted = Permitted { tenant: &spec.tenant, spec: &spec.spec, prepared: &prepared, permit };
                 match attempt(shared, permitted, call).await? {
                     After::Page(page, report) => {
                         let told = async {

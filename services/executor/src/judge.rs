@@ -27,6 +27,8 @@ pub(crate) struct Trouble {
     pub(crate) told_until_ms: Option<i64>,
     /// Whether the third party may have acted on the request.
     pub(crate) sent: bool,
+    /// There was an answer, and no error rule spoke of it.
+    pub(crate) unmatched: bool,
 }
 
 /// Judges the answer to a call of what `pointer` points at, `since` the mark of earlier runs.
@@ -50,6 +52,7 @@ pub(crate) fn judge(
                 scope: None,
                 told_until_ms: None,
                 sent: true,
+                unmatched: true,
             }),
         },
         Verdict::Failure(classified) => Judged::Trouble(Trouble {
@@ -57,6 +60,7 @@ pub(crate) fn judge(
             scope: classified.scope,
             failure: Failure { class: classified.class, status: Some(status), message: classified.message },
             sent: true,
+            unmatched: classified.matched.is_none(),
         }),
     }
 }
@@ -72,5 +76,5 @@ pub(crate) fn judge_silence(error: &EgressError) -> Trouble {
         Failed::Broken { .. } => Class::Transient,
     };
     let failure = crate::prepare::failure(class, chain(error));
-    Trouble { failure, scope: None, told_until_ms: None, sent: error.sent() == Sent::Unknown }
+    Trouble { failure, scope: None, told_until_ms: None, sent: error.sent() == Sent::Unknown, unmatched: false }
 }

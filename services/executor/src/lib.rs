@@ -26,6 +26,7 @@ mod prepare;
 mod probe;
 mod push;
 mod retry;
+mod samples;
 mod service;
 mod stopped;
 

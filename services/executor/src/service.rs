@@ -8,7 +8,7 @@ use tidegate_bus::Bus;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Clock, Handle, Shutdown};
 use tidegate_egress::Egress;
-use tidegate_ledger::Ledger;
+use tidegate_ledger::{Ledger, UnmatchedAnswers};
 use tidegate_specs::Specs;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::pages::{Closed, Pages};
 use crate::permits::{Permits, Reach};
 use crate::push::Pushing;
+use crate::samples::Samples;
 use crate::stopped::Stopped;
 
 /// Between two looks whether jobs whose calls are in hand have been stopped, for when the event was missed.
@@ -55,6 +56,8 @@ pub struct Deps {
     pub bus: Arc<dyn Bus>,
     /// Where pages are stored.
     pub ledger: Arc<dyn Ledger>,
+    /// Where samples of answers are kept that no error rule speaks of.
+    pub unmatched: Arc<dyn UnmatchedAnswers>,
     /// Specifications by job.
     pub specs: Arc<Specs>,
     /// Who gives leave.
@@ -76,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) slots: Semaphore,
     pub(crate) pages: Pages,
     pub(crate) pushing: Pushing,
+    pub(crate) samples: Samples,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) metrics: Metrics,
     pub(crate) stopped: Stopped,
@@ -98,6 +102,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         slots: Semaphore::new(usize::from(config.max_in_flight.max(1))),
         pages,
         pushing: Pushing::new(config.push_max_bytes),
+        samples: Samples::default(),
         gauges,
         metrics: Metrics::new(),
         stopped: Stopped::default(),
@@ -107,6 +112,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         reach: Reach::default(),
     });
     handle.spawn("pages", async move { writing.await.context("can't store pages") });
+    handle.spawn("samples", write_samples(Arc::clone(&shared), shutdown.clone()));
     handle.spawn("stops", listen(Arc::clone(&shared), shutdown.clone()));
     let lanes = match &config.lanes {
         Lanes::Fixed(lanes) => lanes.as_slice(),
@@ -123,6 +129,12 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         );
     }
     handle
+}
+
+async fn write_samples(shared: Arc<Shared>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let (store, clock) = (Arc::clone(&shared.deps.unmatched), Arc::clone(&shared.deps.clock));
+    shared.samples.write_on(store, clock, shutdown).await;
+    Ok(())
 }
 
 async fn listen(shared: Arc<Shared>, shutdown: Shutdown) -> anyhow::Result<()> {

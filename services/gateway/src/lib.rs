@@ -50,6 +50,7 @@ mod start;
 mod stop;
 mod submit;
 mod tree;
+mod unmatched;
 mod view;
 
 pub use budgets::{Budgets, BudgetsError, HttpBudgets, HttpBudgetsConfig};

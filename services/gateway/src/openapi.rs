@@ -9,7 +9,7 @@ use tidegate_provider::{JobFile, ProviderFile};
 
 use crate::problem::Written;
 use crate::route::{Answer, Content, Parameter, Route};
-use crate::{credentials, dead, keys, limits, providers, routes, since, stop, view};
+use crate::{credentials, dead, keys, limits, providers, routes, since, stop, unmatched, view};
 
 const DESCRIPTION: &str = "Jobs that pull what you may pull out of other people's HTTP APIs. Send an API key as \
     `Authorization: Bearer tg_…`. Lists are pages: pass `next` as `after` until it is null. Whatever goes wrong is \
@@ -52,6 +52,7 @@ fn schemas() -> Value {
     add!(tidegate_progress::Explanation, view::MarkList, since::MarksReset);
     add!(providers::Provider, providers::ProviderList, credentials::CredentialList, credentials::Stored);
     add!(tidegate_forecast::Forecast, credentials::Fields, keys::Wanted, keys::Made, keys::KeyList);
+    add!(unmatched::UnmatchedAnswer, unmatched::UnmatchedList);
     add!(dead::Dead, dead::DeadDetail, dead::DeadList);
     add!(limits::BudgetList, tidegate_limits::Override);
     let mut schemas: Map<String, Value> = generator.take_definitions(true);

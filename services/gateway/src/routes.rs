@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::route::Route;
 use crate::{
     credentials, dead, docs, events, explain, health, items, jobs, keys, limits, page, pages, plan, post_job,
-    providers, since, stop, tree,
+    providers, since, stop, tree, unmatched,
 };
 
 /// All routes, in the order of the document.
@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Route> {
         stop::routes(),
         since::routes(),
         providers::routes(),
+        unmatched::routes(),
         credentials::routes(),
         keys::routes(),
         limits::routes(),

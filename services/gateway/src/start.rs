@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tidegate_bus::Bus;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Clock, Handle, Health, Shutdown};
-use tidegate_ledger::{DeadLetters, Ledger, Notices};
+use tidegate_ledger::{DeadLetters, Ledger, Notices, UnmatchedAnswers};
 use tidegate_registry::{Registry, Vault};
 use tokio::net::TcpListener;
 
@@ -25,6 +25,8 @@ pub struct Deps {
     pub notices: Arc<dyn Notices>,
     /// Messages that could not be handled.
     pub dead: Arc<dyn DeadLetters>,
+    /// Samples of answers that no error rule speaks of.
+    pub unmatched: Arc<dyn UnmatchedAnswers>,
     /// Tenants, keys, provider files.
     pub registry: Arc<dyn Registry>,
     /// Credentials.

@@ -513,6 +513,8 @@ pub(crate) enum Provider {
     },
     /// Holds a provider file to what was recorded of the provider: answers, and headers that speak of limits.
     Test(Test),
+    /// Shows answers that no error rule of a provider speaks of, as YAML: a rule and its test for each.
+    Unmatched(OfProvider),
     /// Prints the JSON Schema of provider files.
     Schema,
     /// Makes one call and shows request (secrets masked), answer, items, the next page, and the limits' headers.
@@ -529,6 +531,21 @@ pub(crate) struct Test {
     /// A folder to look for files that it extends in.
     #[arg(long = "providers", env = "TIDEGATE_PROVIDERS", value_name = "DIR", value_delimiter = ':')]
     pub(crate) providers: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfProvider {
+    /// The provider's name.
+    #[arg(value_parser = stored_name)]
+    pub(crate) provider: String,
+    /// The state file; without it, those of a gateway.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// As JSON, one a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use tidegate_bus::{Bus, InProcess, InProcessConfig};
 use tidegate_daemon::{Clock, Handle, Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
 use tidegate_executor::{CourierDeps, Credentials, Gauges, Lanes, Permits, PermitsError};
-use tidegate_ledger::{DeadLetters, Ledger, Notices, SqliteLedger, Sync, Windows};
+use tidegate_ledger::{DeadLetters, Ledger, Notices, SqliteLedger, Sync, UnmatchedAnswers, Windows};
 use tidegate_limits::{Decision, Question, Report};
 use tidegate_specs::Specs;
 
@@ -91,6 +91,8 @@ pub struct Parts {
     pub notices: Arc<dyn Notices>,
     /// The same: messages that could not be handled.
     pub dead: Arc<dyn DeadLetters>,
+    /// The same: samples of answers that no error rule speaks of.
+    pub unmatched: Arc<dyn UnmatchedAnswers>,
     /// In this process.
     pub arbiter: Arc<Arbiter>,
     /// What the executor does right now.
@@ -109,13 +111,14 @@ impl Parts {
         let ledger: Arc<dyn Ledger> = Arc::new(state.ledger.clone());
         let notices = Arc::new(state.ledger.clone());
         let dead = Arc::new(state.ledger.clone());
+        let unmatched = Arc::new(state.ledger.clone());
         let store = MemoryStore::new();
         let arbiter = Arc::new(Arbiter::new(Arc::new(store), Arc::clone(&clock)));
         if let Some(snapshot) = kept_limits(&*ledger).await? {
             arbiter.restore(snapshot).await?;
         }
         let bus = Arc::new(InProcess::new(InProcessConfig::default(), Arc::clone(&clock)));
-        Ok(Self { bus, ledger, notices, dead, arbiter, gauges: Arc::new(Gauges::default()), clock })
+        Ok(Self { bus, ledger, notices, dead, unmatched, arbiter, gauges: Arc::new(Gauges::default()), clock })
     }
 }
 
@@ -135,7 +138,7 @@ impl Ring {
     /// # Errors
     /// When outgoing calls can't be set up, or the ledger refuses.
     pub async fn start(parts: &Parts, settings: Settings, shutdown: &Shutdown) -> anyhow::Result<Self> {
-        let Parts { bus, ledger, notices, dead, arbiter, gauges, clock } = parts.clone();
+        let Parts { bus, ledger, notices, dead, unmatched, arbiter, gauges, clock } = parts.clone();
         let config = EgressConfig {
             allow_private: settings.allow_private,
             connect: settings.connect,
@@ -155,6 +158,7 @@ impl Ring {
         let executor = tidegate_executor::Deps {
             bus: Arc::clone(&bus),
             ledger: Arc::clone(&ledger),
+            unmatched,
             specs: Arc::clone(&specs),
             permits: Arc::new(InProcessPermits(Arc::clone(&arbiter))),
             egress,

@@ -27,6 +27,7 @@ mod steps;
 mod stop;
 mod submit;
 mod tree;
+mod unmatched;
 
 use std::time::Duration;
 

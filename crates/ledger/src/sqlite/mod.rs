@@ -25,6 +25,7 @@ mod steps;
 mod stop;
 mod submit;
 mod tree;
+mod unmatched;
 
 use std::path::Path;
 use std::time::Duration;

@@ -29,14 +29,15 @@ impl World {
     /// Has an executor make one call of a third party at `port`, whose provider file says `more`.
     pub(crate) async fn start(permits: Arc<dyn Permits>, port: u16, more: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        let ledger: Arc<dyn Ledger> =
-            Arc::new(SqliteLedger::open(&folder.path().join("state"), Sync::Normal).await.unwrap());
+        let store = Arc::new(SqliteLedger::open(&folder.path().join("state"), Sync::Normal).await.unwrap());
+        let ledger = Arc::clone(&store) as Arc<dyn Ledger>;
         let call = submit(&*ledger, port, more).await;
         let bus: Arc<dyn Bus> = Arc::new(InProcess::new(InProcessConfig::default(), clock::system()));
         let egress = EgressConfig { allow_private: AllowPrivate::All, ..EgressConfig::default() };
         let deps = Deps {
             bus: Arc::clone(&bus),
             ledger: Arc::clone(&ledger),
+            unmatched: store,
             specs: Arc::new(Specs::new(ledger)),
             permits,
             egress: Egress::new(egress).unwrap(),

@@ -17,4 +17,5 @@ mod secrets;
 mod service;
 mod stop;
 mod tenants;
+mod unmatched;
 mod world;

@@ -96,6 +96,7 @@ impl World {
             ledger: ledger.clone(),
             notices: ledger.clone(),
             dead: ledger.clone(),
+            unmatched: ledger.clone(),
             registry: registry.clone(),
             vault,
             budgets,

@@ -15,6 +15,7 @@ mod since;
 mod status;
 mod tree;
 mod ui;
+mod unmatched;
 
 use clap::CommandFactory;
 use tidegate_telemetry::{LogFormat, TelemetryConfig};
@@ -104,6 +105,7 @@ async fn run_async(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor(args) => Box::pin(client::doctor(args)).await,
         Command::Keys(Keys::List(gateway)) => client::list_keys(&gateway).await,
         Command::Keys(Keys::Revoke { id, gateway }) => client::revoke_key(&id, &gateway).await,
+        Command::Provider(Provider::Unmatched(args)) => unmatched::unmatched(args).await,
         Command::Provider(Provider::Try(args)) => provider::try_call(args).await,
         Command::Simulate(args) => simulate::simulate(args).await,
         Command::Serve(args) => Box::pin(serve::serve(args)).await,

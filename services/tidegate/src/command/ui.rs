@@ -34,6 +34,7 @@ pub(super) async fn start(parts: &Parts, state: &Path, port: u16, shutdown: &Shu
         ledger: Arc::clone(&parts.ledger),
         notices: Arc::clone(&parts.notices),
         dead: Arc::clone(&parts.dead),
+        unmatched: Arc::clone(&parts.unmatched),
         vault: Vault::new(registry.clone(), Arc::new(keys)),
         registry,
         budgets: Arc::new(InProcessBudgets(Arc::clone(&parts.arbiter))),

@@ -42,6 +42,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         ledger: Arc::clone(&parts.ledger),
         notices: Arc::clone(&parts.notices),
         dead: Arc::clone(&parts.dead),
+        unmatched: Arc::clone(&parts.unmatched),
         registry,
         vault,
         budgets: Arc::new(InProcessBudgets(Arc::clone(&parts.arbiter))),

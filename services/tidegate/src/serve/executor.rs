@@ -42,6 +42,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     let deps = tidegate_executor::Deps {
         bus: Arc::clone(&parts.bus),
         ledger: Arc::clone(&parts.ledger),
+        unmatched: Arc::new(parts.postgres.clone()),
         specs,
         permits: Arc::new(HttpPermits::new(&permits, Arc::clone(&parts.clock))?),
         egress,

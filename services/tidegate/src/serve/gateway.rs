@@ -28,6 +28,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         ledger: Arc::new(parts.postgres.clone()),
         notices: Arc::new(parts.postgres.clone()),
         dead: Arc::new(parts.postgres.clone()),
+        unmatched: Arc::new(parts.postgres.clone()),
         vault: Vault::new(registry.clone(), Arc::new(keys)),
         registry,
         budgets: Arc::new(HttpBudgets::new(budgets, Arc::clone(&parts.clock))?),
