@@ -29,6 +29,7 @@ mod parked;
 mod plan;
 mod process;
 mod quirks;
+mod sealing;
 mod since;
 mod stops;
 mod tap;

@@ -839,6 +839,8 @@ pub(crate) enum Credentials {
         #[command(flatten)]
         gateway: Gateway,
     },
+    /// Seals all of them, of all tenants, anew by the first sealing key, after which the others may go.
+    Rotate(Place),
 }
 
 /// A name goes into addresses, so nothing else may.
@@ -998,6 +1000,13 @@ pub(crate) struct CreateKey {
     /// What it may be used for.
     #[arg(long, default_value = "submit,read,admin", value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Where a gateway keeps what it keeps.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
     /// The state file of a `serve --embedded`; without it, the database that TIDEGATE_POSTGRES names.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,

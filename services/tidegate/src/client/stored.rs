@@ -42,6 +42,8 @@ pub(crate) async fn credentials(command: Credentials) -> anyhow::Result<Exit> {
             say::answer(&format!("{}: version {}", stored.name, stored.version));
         }
         Credentials::Delete { name, gateway } => connect(&gateway)?.delete_credential(&name).await?,
+        // No gateway is asked for that: it is done before this.
+        Credentials::Rotate(_) => {}
     }
     Ok(Exit::Done)
 }

@@ -99,6 +99,7 @@ async fn run_async(cli: Cli) -> anyhow::Result<Exit> {
         Command::Retry(job) => client::retry(job).await,
         Command::Since(command) => since::since(command).await,
         Command::Providers(command) => client::providers(command).await,
+        Command::Credentials(cli::Credentials::Rotate(place)) => keys::rotate(place).await,
         Command::Credentials(command) => client::credentials(command).await,
         Command::Limits(command) => client::limits(command).await,
         Command::Dead(command) => client::dead(command).await,

@@ -60,7 +60,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
 
 /// The sealing keys that the environment names; else those beside the state file, made the first time, readable by their
 /// owner only.
-fn sealing_keys(state: &Path) -> anyhow::Result<SealingKeys> {
+pub(crate) fn sealing_keys(state: &Path) -> anyhow::Result<SealingKeys> {
     match SealingKeys::load(|name| std::env::var(name).ok()) {
         Err(SealingError::Missing) => {}
         other => return Ok(other?),

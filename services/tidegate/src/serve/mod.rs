@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use crate::cli::{Serve, Service};
 use crate::exit::Exit;
 
+pub(crate) use embedded::sealing_keys;
 pub(crate) use parts::{migrate, postgres_config};
 pub(crate) use secret::{SecretError, optional as optional_secret, secret};
 
