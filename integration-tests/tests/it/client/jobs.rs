@@ -1,11 +1,13 @@
 //! Jobs, from submitting them to their items.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidegate_simulator::{EndpointSpec, Faults, Lies, Simulator, SimulatorSpec};
 
 use super::fixture::{STEPS, Served, everything, third_party};
+use crate::process::{DEADLINE, program};
 use crate::tap::Tap;
 use crate::world::{JOB, assert_same, ids, items, until};
 
@@ -34,6 +36,28 @@ async fn a_job_is_submitted_watched_and_its_items_are_read() {
     assert_eq!((&jobs[0]["id"], jobs.as_array().map(Vec::len)), (&json!(job), Some(1)));
     assert!(served.says(&["jobs", "--state", "succeeded", "--name", "job"]).await.starts_with(&job));
     assert_eq!(served.says(&["jobs", "--state", "failed"]).await, "");
+    served.finish().await;
+}
+
+#[tokio::test]
+async fn watching_tells_what_happens_in_lines_and_draws_it_on_a_terminal() {
+    // Slow enough to be watched.
+    let limit = "limits:\n  - { id: pace, key: [provider], bucket: { calls: 10, restore_per_s: 10 } }\n";
+    let (served, _simulator) = Served::before(&third_party(15, 0), limit).await;
+    let job = served.submit().await;
+    let watched = served.cli(&["watch", &job]).spawn();
+    // script(1) runs it on a terminal.
+    let mut script = tokio::process::Command::new("script");
+    script.args(["-qec", &format!("{} watch {job}", program().display()), "/dev/null"]).env("TERM", "xterm");
+    script.env("TIDEGATE_URL", format!("http://{}", served.address)).env("TIDEGATE_API_KEY", &served.key);
+    let drawn = tokio::time::timeout(DEADLINE, script.stdin(Stdio::null()).output()).await.unwrap().unwrap();
+    let drawn = String::from_utf8_lossy(&drawn.stdout).into_owned();
+    for part in ["limits", "pace ", "█", "users ", " pages  ", "log", "  running", "succeeded  47/47 calls"] {
+        assert!(drawn.contains(part), "{part} in {drawn}");
+    }
+    let told = watched.wait().await.expect(0).stderr;
+    assert!(told.contains("Z  running\n") && told.ends_with("Z  succeeded\n"), "{told}");
+    assert!(!told.contains('█'), "{told}");
     served.finish().await;
 }
 

@@ -7,6 +7,7 @@ mod items;
 mod jobs;
 mod limits;
 mod patience;
+mod screen;
 mod stored;
 mod submit;
 mod tree;

@@ -1,21 +1,25 @@
-//! `tidegate watch`: a job's events until it is finished.
+//! `tidegate watch`: a job's events until it is finished; on a terminal a picture of how it stands, elsewhere a line for each
+//! thing that happened.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use tidegate_client::{Client, ClientError, JobEvent};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tidegate_client::{BudgetQuery, Client, ClientError, JobDetail, JobEvent};
 use tidegate_contracts::JobId;
 use tidegate_daemon::clock;
+use tidegate_limits::Usage;
 
 use super::jobs::{exit, line};
 use super::patience::Patience;
+use super::screen::Screen;
 use crate::cli::JobOf;
 use crate::exit::Exit;
-use crate::live::progress as progress_line;
 use crate::say;
 
 /// Before a stream is taken up again that the gateway ended, to stop or to start anew.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Between two looks at a job's steps and its provider's limits, which events do not tell.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn watch(args: JobOf) -> anyhow::Result<Exit> {
     let client = super::connect(&args.gateway)?;
@@ -32,19 +36,16 @@ pub(super) async fn follow(
     quiet: bool,
     mut patience: Patience,
 ) -> Result<JobEvent, ClientError> {
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style);
-    }
+    let mut view = View::new(quiet);
     loop {
-        match stream(client, job, &bar, &mut patience).await {
+        match stream(client, job, &mut view, &mut patience).await {
             Ok(Some(last)) => {
-                bar.finish_and_clear();
+                view.bar.finish_and_clear();
                 return Ok(last);
             }
             Ok(None) => tokio::time::sleep(AGAIN_AFTER).await,
             Err(error) => {
-                bar.set_message(format!("{error}; trying again"));
+                view.bar.set_message(format!("{error}; trying again"));
                 patience.wait(error).await?;
             }
         }
@@ -55,14 +56,13 @@ pub(super) async fn follow(
 async fn stream(
     client: &Client,
     job: JobId,
-    bar: &ProgressBar,
+    view: &mut View,
     patience: &mut Patience,
 ) -> Result<Option<JobEvent>, ClientError> {
     let Some(mut events) = client.events(job, None).await? else { return Ok(None) };
     while let Some(event) = events.next().await? {
         patience.restore();
-        bar.set_message(told(&event));
-        bar.tick();
+        view.show(client, &event).await;
         if event.job.is_final() {
             return Ok(Some(event));
         }
@@ -70,10 +70,49 @@ async fn stream(
     Ok(None)
 }
 
-fn told(event: &JobEvent) -> String {
-    let waits = event.waiting.first().map(|wait| format!("  · {} calls wait: {}", wait.calls, wait.reason));
-    let progress = event.progress.as_ref();
-    let progress = progress.and_then(|told| progress_line(told.fraction, told.eta_ms, clock::now_ms()));
-    let progress = progress.map(|progress| format!("  · {progress}"));
-    format!("{}{}{}", line(&event.job), progress.unwrap_or_default(), waits.unwrap_or_default())
+/// What somebody sees meanwhile.
+struct View {
+    bar: ProgressBar,
+    quiet: bool,
+    screen: Screen,
+    detail: Option<JobDetail>,
+    limits: Vec<Usage>,
+    looked: Option<Instant>,
+}
+
+impl View {
+    fn new(quiet: bool) -> Self {
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(8) };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, quiet, screen: Screen::default(), detail: None, limits: Vec::new(), looked: None }
+    }
+
+    async fn show(&mut self, client: &Client, event: &JobEvent) {
+        let now_ms = clock::now_ms();
+        let news = self.screen.news(event, now_ms);
+        if self.bar.is_hidden() {
+            if !self.quiet {
+                news.iter().for_each(|news| say::note(news));
+            }
+            return;
+        }
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            self.look(client, event).await;
+        }
+        self.bar.set_message(self.screen.text(event, self.detail.as_ref(), &self.limits, now_ms));
+        self.bar.tick();
+    }
+
+    /// What can't be had this time stays as it was.
+    async fn look(&mut self, client: &Client, event: &JobEvent) {
+        self.looked = Some(Instant::now());
+        self.detail = client.job(event.job.id).await.ok().or(self.detail.take());
+        let of_provider = BudgetQuery { provider: Some(event.job.provider.clone()), ..BudgetQuery::default() };
+        if let Ok(page) = client.budgets(&of_provider).await {
+            self.limits = page.budgets;
+        }
+    }
 }
