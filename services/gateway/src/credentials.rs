@@ -50,7 +50,7 @@ pub(crate) struct Listed {
     pub(crate) updated_at_ms: i64,
     /// Its provider takes it no more: no call is made with it until it is stored anew. Jobs that have no other wait.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parked: Option<view::Parked>,
+    pub(crate) parked: Option<view::Parked>,
 }
 
 impl From<CredentialRow> for Listed {

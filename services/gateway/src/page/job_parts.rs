@@ -13,6 +13,7 @@ pub(super) fn state(job: &Job) -> Markup {
     let word = match job.paused_at_ms {
         Some(_) => "paused",
         None if job.finished_at_ms.is_none() && job.reason.is_some() => "stopping",
+        None if job.finished_at_ms.is_none() && job.parked.is_some() => "waiting",
         None => job.state,
     };
     html! { span.state.(word) { (word) } }

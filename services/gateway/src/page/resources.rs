@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use maud::html;
+use maud::{Markup, html};
 use serde_json::Value;
 use tidegate_registry::Scope;
 
@@ -13,6 +13,7 @@ use super::text::time;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::route::Route;
+use crate::view::Parked;
 use crate::{credentials, providers};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -65,6 +66,7 @@ async fn list_credentials(State(app): State<Arc<App>>, viewer: Viewer) -> Result
     let list = credentials::list(State(app), viewer.caller()).await?.0;
     let head = html! {
         th scope="col" { "Credential" }
+        th scope="col" { "Stands" }
         th.number scope="col" { "Version" }
         th scope="col" { "Changed" }
     };
@@ -72,6 +74,7 @@ async fn list_credentials(State(app): State<Arc<App>>, viewer: Viewer) -> Result
         @for credential in &list.credentials {
             tr {
                 td { (credential.name) }
+                td { (stands(credential.parked.as_ref())) }
                 td.number { (credential.version) }
                 td { (time(credential.updated_at_ms)) }
             }
@@ -84,4 +87,18 @@ async fn list_credentials(State(app): State<Arc<App>>, viewer: Viewer) -> Result
         @else { (frame::table("Credentials", &head, &rows)) }
     };
     Ok(frame::page(&viewer, "/ui/credentials", "Credentials", &main))
+}
+
+/// Whether its provider takes it, as far as that is known.
+fn stands(parked: Option<&Parked>) -> Markup {
+    html! {
+        @match parked {
+            None => span.state.good { "fine" },
+            Some(Parked { provider, class, message, since_ms, .. }) => {
+                span.state.bad { "parked" }
+                div { (provider) " takes it no more (" (class) "): " (message) }
+                div.note { "since " (time(*since_ms)) ". Store it anew, and the jobs that wait for it go on." }
+            }
+        }
+    }
 }

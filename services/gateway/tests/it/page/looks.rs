@@ -7,7 +7,7 @@ use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{End, Envelope, JobId, JobSubmitted, Message, Wait, WaitReason};
 use tidegate_gateway::Config;
 use tidegate_ledger::DeadLetters as _;
-use tidegate_registry::Scope;
+use tidegate_registry::{Registry as _, Scope};
 
 use super::browser::Browser;
 use crate::budgets::{OWN, SHARED, ask};
@@ -161,7 +161,14 @@ async fn providers_are_shown_and_of_credentials_only_the_names() {
     assert!(browser.page("/ui/providers/shop").await.contains("https://shop.example"));
     assert_eq!(browser.get("/ui/providers/nothing").await.status, 404);
     let html = browser.page("/ui/credentials").await;
-    assert!(html.contains("alice") && !html.contains("canary"), "{html}");
+    assert!(html.contains("alice") && html.contains(">fine<") && !html.contains("canary"), "{html}");
+    let parked = json!({
+        "credential": "alice", "provider": "shop", "class": "auth_revoked", "message": "<gone>", "since_ms": NOW,
+    });
+    let (tenant, name) = ("a".parse().unwrap(), "alice".to_owned().try_into().unwrap());
+    assert!(world.registry.park_credential(&tenant, &name, 1, &parked.to_string()).await.unwrap());
+    let html = browser.page("/ui/credentials").await;
+    assert!(html.contains("shop takes it no more (auth_revoked): &lt;gone&gt;") && !html.contains("canary"), "{html}");
     let reader = world.key("a", &[Scope::Read], None).await;
     let mut reader = Browser::with_key(&world, &reader).await;
     for path in ["/ui/limits", "/ui/providers", "/ui/providers/shop", "/ui/credentials"] {
