@@ -14,8 +14,24 @@ pub struct OpenLane {
     pub provider: String,
     /// The lane.
     pub lane: Lane,
-    /// Jobs that are neither finished nor paused.
+    /// Jobs that are neither finished nor paused, nor wait for their credential.
     pub jobs: u32,
+    /// Jobs that are paused.
+    pub paused: u32,
+    /// Jobs that are not paused and wait for their credential.
+    pub parked: u32,
+    /// Calls of all of them that have not ended.
+    pub calls_open: u64,
+    /// Those of them that are out.
+    pub calls_out: u64,
+}
+
+impl OpenLane {
+    /// A lane without jobs.
+    #[must_use]
+    pub fn empty(provider: &str, lane: Lane) -> Self {
+        Self { provider: provider.into(), lane, jobs: 0, paused: 0, parked: 0, calls_open: 0, calls_out: 0 }
+    }
 }
 
 /// Most calls of one job that are released at once; the rest wait in the ledger. So a job of a million pages never floods
@@ -91,7 +107,7 @@ mod tests {
     #[test]
     fn few_jobs_have_their_lanes_windows_and_many_share() {
         let windows =
-            |jobs| Windows::default().shared_by(vec![OpenLane { provider: "x".into(), lane: Lane::Normal, jobs }]);
+            |jobs| Windows::default().shared_by(vec![OpenLane { jobs, ..OpenLane::empty("x", Lane::Normal) }]);
         for (jobs, window) in [(0, 256), (1, 256), (32, 256), (64, 128), (1_000, 8), (1_000_000, 8)] {
             assert_eq!(windows(jobs).of("x", Lane::Normal), window, "{jobs} jobs");
         }

@@ -5,7 +5,7 @@
 //! there is no exporter, no OpenTelemetry layer and no thread, so nothing is paid for.
 //!
 //! What it is not: it does not say *what* is counted. Each service has a `metrics.rs` that takes its
-//! instruments from `opentelemetry::global::meter`; without an endpoint these do nothing.
+//! instruments from the table in `tidegate-metrics`; without an endpoint these do nothing.
 //!
 //! *To add a field*: a constant in [`field`], used by that name in every log line and span.
 

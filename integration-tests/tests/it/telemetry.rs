@@ -106,7 +106,7 @@ async fn metrics_count_what_was_done() {
     let count = |name: &str| counted.get(name).copied().unwrap_or_else(|| panic!("no {name} in {counted:?}"));
     for (name, expected) in [
         ("tidegate.job.submitted", 1),
-        ("tidegate.job.finished", 1),
+        ("tidegate.job.duration", 1),
         ("tidegate.call.duration", REQUESTS),
         ("tidegate.call.ended", CALLS),
         ("tidegate.call.released", CALLS),
@@ -117,6 +117,15 @@ async fn metrics_count_what_was_done() {
         assert_eq!(count(name), expected, "{name}");
     }
     assert!((2..=CALLS + 1).contains(&count("tidegate.commit.duration")), "{counted:?}");
+    // Everything that is measured is on the page of metrics, with that unit and those labels.
+    let described = collector.described();
+    assert!(described.len() >= 15, "{described:?}");
+    for (name, (unit, labels)) in described {
+        let known = tidegate_metrics::ALL.iter().find(|metric| metric.name == name);
+        let known = known.unwrap_or_else(|| panic!("{name} is on no page"));
+        assert_eq!(unit, known.unit, "{name}");
+        assert!(labels.iter().all(|label| known.labels.contains(&label.as_str())), "{name}: {labels:?}");
+    }
     // Labels are few: no id, address or parameter is one.
     for post in collector.posts("/v1/metrics") {
         for text in ["job_", "call_", "fetch_", "127.0.0.1", "/items"] {

@@ -1,7 +1,7 @@
 //! The way of one call message.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tidegate_bus::{Delivery, or_redelivered};
@@ -174,7 +174,7 @@ async fn make_with(
         Ok(prepared) => prepared,
         Err(failure) => return Ok(Made::Now(Now::End(Outcome::Failed { call: call.clone(), failure }))),
     };
-    let mut unasked = 0;
+    let (mut unasked, mut asked_at) = (0, Instant::now());
     loop {
         shared.stopped.settled(call.job).await;
         let slot = shared.slots.acquire().await.context("the executor's slots are closed")?;
@@ -189,6 +189,7 @@ async fn make_with(
         }
         let (wait, may_end_early) = match ask(shared, &prepared, &mut unasked).await {
             Asked::Granted(permit) => {
+                shared.metrics.permitted(call.lane, asked_at.elapsed());
                 let permitted = Permitted { tenant: &spec.tenant, spec: &spec.spec, prepared: &prepared, permit };
                 match attempt(shared, permitted, call).await? {
                     After::Page(page, report) => {
@@ -203,7 +204,10 @@ async fn make_with(
                     After::Failed(failure) => return Ok(Made::Now(given_up(shared, (spec, step), call, failure))),
                     After::Unauthorized(failure) => return Ok(Made::Unauthorized(failure)),
                     After::Later { until_ms, reason } => (Wait { until_ms, reason }, false),
-                    After::AskAgain => continue,
+                    After::AskAgain => {
+                        asked_at = Instant::now();
+                        continue;
+                    }
                 }
             }
             Asked::Wait { wait, may_end_early } => {

@@ -1,43 +1,46 @@
-//! The executor's metrics. No job, tenant or address is a label.
+//! The executor's metrics.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
 use tidegate_contracts::Lane;
+use tidegate_metrics::table;
+
+use crate::Gauges;
 
 /// The executor's instruments.
 pub(crate) struct Metrics {
     requests: Histogram<f64>,
+    waits: Histogram<f64>,
     parked: Counter<u64>,
     pushed: Counter<u64>,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let meter = opentelemetry::global::meter("tidegate.executor");
         Self {
-            requests: meter
-                .f64_histogram("tidegate.call.duration")
-                .with_unit("s")
-                .with_description(
-                    "Time of one request, from sending to its answer judged, by class (`page`: a page came)",
-                )
-                .with_boundaries(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0])
-                .build(),
-            parked: meter
-                .u64_counter("tidegate.call.parked")
-                .with_unit("{call}")
-                .with_description("Calls parked on the bus because they wait for long")
-                .build(),
-            pushed: meter
-                .u64_counter("tidegate.page.pushed")
-                .with_unit("{page}")
-                .with_description(
-                    "Pages pushed to the results exchange: with items, as a reference, or refused for now",
-                )
-                .build(),
+            requests: table::CALL_DURATION.histogram(),
+            waits: table::PERMIT_WAIT.histogram(),
+            parked: table::CALL_PARKED.counter(),
+            pushed: table::PAGE_PUSHED.counter(),
         }
+    }
+
+    /// Tells of what calls do right now, for as long as the process lives.
+    pub(crate) fn watch(gauges: &Arc<Gauges>) {
+        let of = Arc::clone(gauges);
+        table::CALL_IN_FLIGHT.watch(move |gauge| gauge.observe(of.in_flight.load(Relaxed) as f64, &[]));
+        let of = Arc::clone(gauges);
+        let sleeping = move || of.sleeping().iter().map(|(_, sleeping)| sleeping.calls).sum::<u64>();
+        table::CALL_SLEEPING.watch(move |gauge| gauge.observe(sleeping() as f64, &[]));
+    }
+
+    /// A permit came, this long after it was first asked for.
+    pub(crate) fn permitted(&self, lane: Lane, waited: Duration) {
+        self.waits.record(waited.as_secs_f64(), &[KeyValue::new("lane", lane.name())]);
     }
 
     pub(crate) fn request(&self, provider: &str, lane: Lane, class: &'static str, took: Duration) {

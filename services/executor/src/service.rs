@@ -95,6 +95,7 @@ pub(crate) struct Shared {
 pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdown) -> Handle {
     let mut handle = Handle::new(shutdown.clone());
     let (pages, writing) = Pages::new(Arc::clone(&deps.ledger), Arc::clone(&deps.clock));
+    Metrics::watch(&gauges);
     let shared = Arc::new(Shared {
         deps,
         egress: config.egress.clone(),

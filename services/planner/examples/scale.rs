@@ -8,7 +8,7 @@
 //!
 //! It goes as in the services, one after another instead of at once: executors take 256 calls from one queue, first come
 //! first served, store 64 pages in a transaction, the planner plans each outcome, and the tracker commits up to 256 plans in
-//! a transaction, by windows that it shares out anew each second. Meanwhile somebody asks for the status of a job, all the
+//! a transaction, by windows that it shares out anew each second and when jobs begin. Meanwhile somebody asks for the status of a job, all the
 //! time. The database has to be there for it and empty, and what is left in it may be looked at afterwards, or dropped.
 #![expect(clippy::print_stdout, reason = "it is there to print")]
 
@@ -212,7 +212,8 @@ impl<'a> Work<'a> {
     }
 
     async fn commit(&mut self, ledger: &dyn Ledger, plans: &[Plan]) -> Result<(), Error> {
-        if self.shared_at.is_none_or(|at| at.elapsed() > SHARED_EVERY) {
+        let begins = plans.iter().any(|plan| plan.ended.is_none());
+        if begins || self.shared_at.is_none_or(|at| at.elapsed() > SHARED_EVERY) {
             self.windows = Windows::default().shared_by(ledger.lanes_open().await?);
             self.shared_at = Some(Instant::now());
         }

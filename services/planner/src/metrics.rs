@@ -1,7 +1,8 @@
-//! The planner's metrics. No job, tenant or address is a label.
+//! The planner's metrics.
 
 use opentelemetry::metrics::Counter;
 use tidegate_contracts::{NewPages, Plan};
+use tidegate_metrics::table;
 
 /// The planner's instruments.
 pub(crate) struct Metrics {
@@ -12,16 +13,10 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        let meter = opentelemetry::global::meter("tidegate.planner");
-        let counter = |name, unit, text| meter.u64_counter(name).with_unit(unit).with_description(text).build();
         Self {
-            plans: counter("tidegate.plan.made", "{plan}", "Plans made, those made twice included"),
-            pages: counter("tidegate.plan.pages", "{page}", "Pages that plans ask for, those known already included"),
-            fetches: counter(
-                "tidegate.plan.fetches",
-                "{fetch}",
-                "Fetches that plans begin, those known already included",
-            ),
+            plans: table::PLAN_MADE.counter(),
+            pages: table::PLAN_PAGES.counter(),
+            fetches: table::PLAN_FETCHES.counter(),
         }
     }
 

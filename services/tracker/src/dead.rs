@@ -9,6 +9,7 @@ use tidegate_bus::DeadLetter;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::Shutdown;
 use tidegate_ledger::{DeadBounds, NewDead};
+use tidegate_metrics::table;
 
 use crate::Deps;
 
@@ -17,18 +18,13 @@ const BATCH: usize = 100;
 
 /// The instruments.
 struct Metrics {
-    letters: Gauge<u64>,
+    letters: Gauge<f64>,
     kept: Counter<u64>,
 }
 
 impl Metrics {
     fn new() -> Self {
-        let meter = opentelemetry::global::meter("tidegate.tracker");
-        let (name, text) = ("tidegate.dead.letters", "Dead letters that are kept");
-        let letters = meter.u64_gauge(name).with_unit("{letter}").with_description(text).build();
-        let (name, text) =
-            ("tidegate.dead.kept", "Dead letters that were taken off the bus, by the queue they died in");
-        Self { letters, kept: meter.u64_counter(name).with_unit("{letter}").with_description(text).build() }
+        Self { letters: table::DEAD_LETTERS.gauge(), kept: table::DEAD_KEPT.counter() }
     }
 }
 
@@ -71,7 +67,7 @@ async fn keep_all(deps: &Deps, bounds: &DeadBounds, metrics: &Metrics) -> anyhow
     if pruned > 0 {
         tracing::warn!(pruned, "forgot dead letters: there are too many, or they are too old");
     }
-    metrics.letters.record(left, &[]);
+    metrics.letters.record(left as f64, &[]);
     Ok(())
 }
 

@@ -1,57 +1,93 @@
-//! The tracker's metrics. No job, tenant or address is a label.
+//! The tracker's metrics.
 
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram};
 use tidegate_contracts::{End, Plan};
-use tidegate_ledger::Committed;
+use tidegate_ledger::{Committed, JobRow, OpenLane, Swept};
+use tidegate_metrics::{Metric, table};
 
 /// The tracker's instruments.
 pub(crate) struct Metrics {
     duration: Histogram<f64>,
-    plans: Histogram<u64>,
+    plans: Histogram<f64>,
     ended: Counter<u64>,
     released: Counter<u64>,
-    finished: Counter<u64>,
+    jobs: Histogram<f64>,
+    swept_calls: Counter<u64>,
+    swept_jobs: Counter<u64>,
+    lanes: Arc<Mutex<Vec<OpenLane>>>,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let meter = opentelemetry::global::meter("tidegate.tracker");
-        let counter = |name, unit, text| meter.u64_counter(name).with_unit(unit).with_description(text).build();
+    /// Those of this process. Not taken before telemetry is started, or they do nothing.
+    pub(crate) fn get() -> &'static Self {
+        static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+        &METRICS
+    }
+
+    fn new() -> Self {
+        let lanes = Arc::<Mutex<Vec<OpenLane>>>::default();
+        watch(&lanes, table::JOB_OPEN, |gauge, labels, lane| {
+            for (state, jobs) in [("running", lane.jobs), ("paused", lane.paused), ("parked", lane.parked)] {
+                let labels = [labels, [KeyValue::new("state", state)].as_slice()].concat();
+                gauge.observe(f64::from(jobs), &labels);
+            }
+        });
+        watch(&lanes, table::CALL_OPEN, |gauge, labels, lane| gauge.observe(lane.calls_open as f64, labels));
+        watch(&lanes, table::CALL_OUT, |gauge, labels, lane| gauge.observe(lane.calls_out as f64, labels));
         Self {
-            duration: meter
-                .f64_histogram("tidegate.commit.duration")
-                .with_unit("s")
-                .with_description("Time of one commit of plans")
-                .with_boundaries(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0])
-                .build(),
-            plans: meter
-                .u64_histogram("tidegate.commit.plans")
-                .with_unit("{plan}")
-                .with_description("Plans in one commit")
-                .with_boundaries(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0])
-                .build(),
-            ended: counter(
-                "tidegate.call.ended",
-                "{call}",
-                "Plans that end a call, by how; one that comes twice counts twice",
-            ),
-            released: counter("tidegate.call.released", "{call}", "Calls released into their job's window"),
-            finished: counter("tidegate.job.finished", "{job}", "Jobs that are done, whatever came of them"),
+            duration: table::COMMIT_DURATION.histogram(),
+            plans: table::COMMIT_PLANS.histogram(),
+            ended: table::CALL_ENDED.counter(),
+            released: table::CALL_RELEASED.counter(),
+            jobs: table::JOB_DURATION.histogram(),
+            swept_calls: table::SWEEP_CALLS.counter(),
+            swept_jobs: table::SWEEP_JOBS.counter(),
+            lanes,
         }
+    }
+
+    /// What there is to do, as the ledger says.
+    pub(crate) fn looked(&self, lanes: &[OpenLane]) {
+        lanes.clone_into(&mut self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn swept(&self, swept: &Swept) {
+        self.swept_calls.add(swept.calls.len() as u64, &[]);
+        self.swept_jobs.add(swept.unplanned.len() as u64, &[]);
+    }
+
+    pub(crate) fn finished(&self, job: &JobRow) {
+        let took_ms = job.finished_at_ms.unwrap_or(job.submitted_at_ms) - job.submitted_at_ms;
+        self.jobs.record(took_ms as f64 / 1_000.0, &[KeyValue::new("state", job.state.name())]);
     }
 
     pub(crate) fn committed(&self, plans: &[Plan], committed: &Committed, took: Duration) {
         self.duration.record(took.as_secs_f64(), &[]);
-        self.plans.record(plans.len() as u64, &[]);
+        self.plans.record(plans.len() as f64, &[]);
         for end in plans.iter().filter_map(|plan| Some(&plan.ended.as_ref()?.end)) {
             self.ended.add(1, &[KeyValue::new("end", name(end))]);
         }
         self.released.add(committed.released.len() as u64, &[]);
-        self.finished.add(committed.finished.len() as u64, &[]);
     }
+}
+
+/// Tells of each lane that was open at the last look.
+fn watch(
+    lanes: &Arc<Mutex<Vec<OpenLane>>>,
+    metric: Metric,
+    tell: impl Fn(&dyn AsyncInstrument<f64>, &[KeyValue], &OpenLane) + Send + Sync + 'static,
+) {
+    let lanes = Arc::clone(lanes);
+    metric.watch(move |gauge| {
+        for lane in lanes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let labels = [KeyValue::new("provider", lane.provider.clone()), KeyValue::new("lane", lane.lane.name())];
+            tell(gauge, &labels, lane);
+        }
+    });
 }
 
 fn name(end: &End) -> &'static str {

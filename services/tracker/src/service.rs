@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tidegate_bus::{Bus, Delivery, ack_all, or_redelivered};
 use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
-use tidegate_contracts::{Call, End, Envelope, Event, Message, Plan};
+use tidegate_contracts::{Call, End, Envelope, Event, JobId, Message, Plan};
 use tidegate_daemon::{Clock, Handle, Shutdown};
 use tidegate_ledger::{Committed, DeadBounds, DeadLetters, Ledger, Windows};
 use tidegate_telemetry::{inject, span_link};
@@ -60,7 +60,8 @@ pub struct Deps {
 pub fn start(deps: Deps, config: Config, shutdown: &Shutdown) -> Handle {
     let mut handle = Handle::new(shutdown.clone());
     for partition in 0..PLAN_PARTITIONS {
-        let run = run(deps.clone(), config.windows.clone(), Queue::Plans(partition), shutdown.clone());
+        let shares = Shares { windows: config.windows.clone(), shared: Windows::default(), at: None };
+        let run = run(deps.clone(), shares, Queue::Plans(partition), shutdown.clone());
         handle.spawn(format!("tracker-{partition}"), run);
     }
     let dead_every = Duration::from_millis(config.dead_every_ms);
@@ -69,10 +70,8 @@ pub fn start(deps: Deps, config: Config, shutdown: &Shutdown) -> Handle {
     handle
 }
 
-async fn run(deps: Deps, windows: Windows, queue: Queue, shutdown: Shutdown) -> anyhow::Result<()> {
+async fn run(deps: Deps, mut shares: Shares, queue: Queue, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut plans = deps.bus.consume(&queue, PREFETCH).await.context("can't take plans")?;
-    let metrics = Metrics::new();
-    let mut shares = Shares { windows, shared: Windows::default(), at: None };
     loop {
         let batch = tokio::select! {
             biased;
@@ -90,7 +89,7 @@ async fn run(deps: Deps, windows: Windows, queue: Queue, shutdown: Shutdown) -> 
             .iter()
             .any(|delivery| matches!(&delivery.envelope.message, Message::Plan(plan) if plan.ended.is_none()));
         let windows = shares.now(&deps, begins).await?;
-        handle_plans(&deps, windows, &metrics, batch).instrument(span).await?;
+        handle_plans(&deps, windows, batch).instrument(span).await?;
     }
 }
 
@@ -106,6 +105,7 @@ impl Shares {
     async fn now(&mut self, deps: &Deps, begins: bool) -> anyhow::Result<&Windows> {
         if begins || self.at.is_none_or(|at| at.elapsed() >= SHARE_EVERY) {
             let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
+            Metrics::get().looked(&lanes);
             self.shared = self.windows.shared_by(lanes);
             self.at = Some(Instant::now());
         }
@@ -125,7 +125,7 @@ async fn sweep_on(deps: Deps, config: Config, shutdown: Shutdown) -> anyhow::Res
 }
 
 /// Decode, decide and save in one transaction, emit, acknowledge. Idempotent by call: see [`Ledger::commit`].
-async fn handle_plans(deps: &Deps, windows: &Windows, metrics: &Metrics, batch: Vec<Delivery>) -> anyhow::Result<()> {
+async fn handle_plans(deps: &Deps, windows: &Windows, batch: Vec<Delivery>) -> anyhow::Result<()> {
     let (mut plans, mut done): (Vec<Plan>, _) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
     for delivery in batch {
         match &delivery.envelope.message {
@@ -136,7 +136,7 @@ async fn handle_plans(deps: &Deps, windows: &Windows, metrics: &Metrics, batch: 
             _ => delivery.reject("not a message for the tracker").await?,
         }
     }
-    let started = Instant::now();
+    let (metrics, started) = (Metrics::get(), Instant::now());
     let committed = deps.ledger.commit(&plans, windows, (deps.clock)()).await.context("can't commit plans")?;
     metrics.committed(&plans, &committed, started.elapsed());
     let events = events(&plans, &committed);
@@ -150,7 +150,18 @@ async fn handle_plans(deps: &Deps, windows: &Windows, metrics: &Metrics, batch: 
     };
     let tell = async { deps.bus.publish(&Queue::Events, events).await.context("can't send events") };
     tokio::try_join!(note, tell)?;
-    Ok(or_redelivered(ack_all(done).await)?)
+    or_redelivered(ack_all(done).await)?;
+    tell_finished(deps, metrics, &committed.finished).await
+}
+
+/// Measures jobs that have finished, when everybody else has been told.
+pub(crate) async fn tell_finished(deps: &Deps, metrics: &Metrics, finished: &[JobId]) -> anyhow::Result<()> {
+    for job in finished {
+        if let Some(row) = deps.ledger.job(*job).await.context("can't read a finished job")? {
+            metrics.finished(&row);
+        }
+    }
+    Ok(())
 }
 
 /// What watchers hear of a commit.

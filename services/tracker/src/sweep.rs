@@ -6,7 +6,8 @@ use tidegate_contracts::{Envelope, Event, JobSubmitted, Message};
 use tidegate_ledger::Windows;
 
 use crate::Deps;
-use crate::service::publish_calls;
+use crate::metrics::Metrics;
+use crate::service::{publish_calls, tell_finished};
 
 /// Releases again what was lost, and returns how many calls and jobs that were. In a quiet run there are none.
 ///
@@ -16,10 +17,12 @@ use crate::service::publish_calls;
 /// # Errors
 /// When the ledger or the bus refuses.
 pub async fn sweep(deps: &Deps, windows: &Windows, everything: bool) -> anyhow::Result<usize> {
-    let now_ms = (deps.clock)();
+    let (metrics, now_ms) = (Metrics::get(), (deps.clock)());
     let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
+    metrics.looked(&lanes);
     let windows = &windows.shared_by(lanes);
     let swept = deps.ledger.sweep(everything, windows, now_ms).await.context("can't look for lost calls")?;
+    metrics.swept(&swept);
     let found = swept.calls.len() + swept.unplanned.len();
     if found > 0 {
         tracing::info!(calls = swept.calls.len(), jobs = swept.unplanned.len(), "released again");
@@ -38,5 +41,6 @@ pub async fn sweep(deps: &Deps, windows: &Windows, everything: bool) -> anyhow::
     let submitted = swept.unplanned.into_iter().map(|job| Message::JobSubmitted(JobSubmitted { job }));
     let submitted = submitted.map(|message| Envelope::new(message, now_ms, None)).collect();
     deps.bus.publish(&Queue::Outcomes, submitted).await.context("can't send jobs")?;
+    tell_finished(deps, metrics, &swept.finished).await?;
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, Params};
 
-use super::scene::{NOW, new_job};
+use super::scene::{NOW, Scene, new_job, offsets};
 use crate::{FailedFilter, FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, OpenLane, Submitted};
 
 /// The first submission of an id stays.
@@ -121,7 +121,7 @@ pub async fn lanes_are_open_while_jobs_are(ledger: &dyn Ledger) {
         ledger.submit(job, NOW).await.expect("submits");
     }
     let open = async || ledger.lanes_open().await.expect("reads");
-    let lane = |provider: &str, lane, jobs| OpenLane { provider: provider.into(), lane, jobs };
+    let lane = |provider: &str, lane, jobs| OpenLane { jobs, ..OpenLane::empty(provider, lane) };
     let normal = lane("mastodon", Lane::Normal, 1);
     let all = [lane("github", Lane::Trickle, 1), normal.clone(), lane("mastodon", Lane::Bulk, 2)];
     assert_eq!(open().await, all);
@@ -129,8 +129,12 @@ pub async fn lanes_are_open_while_jobs_are(ledger: &dyn Ledger) {
     ledger.cancel(jobs[0].id, "not needed", NOW).await.expect("cancels");
     assert_eq!(open().await, [normal, lane("mastodon", Lane::Bulk, 1)]);
     assert!(ledger.pause(jobs[1].id, NOW).await.expect("pauses"));
-    let paused = [lane("mastodon", Lane::Normal, 0), lane("mastodon", Lane::Bulk, 1)];
+    let normal = OpenLane { paused: 1, ..lane("mastodon", Lane::Normal, 0) };
+    let paused = [normal, lane("mastodon", Lane::Bulk, 1)];
     assert_eq!(open().await, paused, "its calls come back to executors, and it shares with nobody");
+    let (_, _, calls) = Scene::with_root(ledger, vec![offsets(0, 5)]).await;
+    let begun = OpenLane { jobs: 1, calls_open: 5, calls_out: calls.len() as u64, ..paused[0].clone() };
+    assert_eq!(open().await, [begun, paused[1].clone()]);
 }
 
 /// The last text kept under a name counts.

@@ -173,14 +173,22 @@ pub(super) async fn stopped(connection: &mut PgConnection, jobs: &[JobId]) -> Re
 pub(super) async fn lanes_open(connection: &mut PgConnection) -> Result<Vec<OpenLane>, LedgerError> {
     let rows = sqlx::query!(
         r#"/* lanes_open */
-        SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NULL) AS "jobs!"
+        SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NULL) AS "jobs!",
+            count(paused_at_ms) AS "paused!", count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NOT NULL) AS "parked!",
+            sum(calls_open)::bigint AS "calls_open!", sum(calls_released)::bigint AS "calls_out!"
         FROM jobs WHERE finished_at_ms IS NULL GROUP BY provider, lane"#,
     );
-    let rows = rows
-        .fetch_all(connection)
-        .await?
-        .into_iter()
-        .map(|row| Ok(OpenLane { provider: row.provider, lane: lane(&row.lane)?, jobs: small(row.jobs, "jobs")? }));
+    let rows = rows.fetch_all(connection).await?.into_iter().map(|row| {
+        Ok(OpenLane {
+            provider: row.provider,
+            lane: lane(&row.lane)?,
+            jobs: small(row.jobs, "jobs")?,
+            paused: small(row.paused, "paused")?,
+            parked: small(row.parked, "parked")?,
+            calls_open: count(row.calls_open, "calls_open")?,
+            calls_out: count(row.calls_out, "calls_out")?,
+        })
+    });
     let mut lanes = rows.collect::<Result<Vec<OpenLane>, LedgerError>>()?;
     lanes.sort_unstable();
     Ok(lanes)

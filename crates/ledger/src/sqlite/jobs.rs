@@ -44,14 +44,25 @@ pub(super) async fn filtered(
 }
 
 pub(super) async fn lanes_open(connection: &mut SqliteConnection) -> Result<Vec<OpenLane>, LedgerError> {
-    let sql = "/* lanes_open */ SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NULL) AS jobs
+    let sql = "/* lanes_open */
+        SELECT provider, lane, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NULL) AS jobs,
+            count(paused_at_ms) AS paused, count(*) FILTER (WHERE paused_at_ms IS NULL AND parked IS NOT NULL) AS parked,
+            sum(calls_open) AS calls_open, sum(calls_released) AS calls_out
         FROM jobs WHERE finished_at_ms IS NULL GROUP BY provider, lane";
     let rows = sqlx::query(sql).fetch_all(connection).await?;
     let mut lanes = rows
         .iter()
         .map(|row| {
             let (provider, lane) = (row.try_get("provider")?, lane(row.try_get("lane")?)?);
-            Ok(OpenLane { provider, lane, jobs: small(row, "jobs")? })
+            Ok(OpenLane {
+                provider,
+                lane,
+                jobs: small(row, "jobs")?,
+                paused: small(row, "paused")?,
+                parked: small(row, "parked")?,
+                calls_open: count(row, "calls_open")?,
+                calls_out: count(row, "calls_out")?,
+            })
         })
         .collect::<Result<Vec<OpenLane>, LedgerError>>()?;
     lanes.sort_unstable();

@@ -1,6 +1,6 @@
 //! A collector of traces and metrics: OTLP over HTTP, read with as much of protobuf as that takes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -128,6 +128,23 @@ impl Collector {
                 (name, of_counter.chain(of_histogram).sum())
             })
             .collect()
+    }
+
+    /// The unit of each of our metrics, and the labels that its points had.
+    pub(crate) fn described(&self) -> BTreeMap<String, (String, BTreeSet<String>)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let posts = self.posts("/v1/metrics");
+        let mut described = BTreeMap::<String, (String, BTreeSet<String>)>::new();
+        for metric in posts.iter().flat_map(|post| below(&post.body, &[1, 2, 2])) {
+            let name = text(bytes(metric, 1).next().expect("a metric has a name"));
+            let unit = bytes(metric, 3).next().map(text).unwrap_or_default();
+            // Points of gauges and sums have their labels in field 7, those of histograms in field 9.
+            let points = [[5, 1, 7], [7, 1, 7], [9, 1, 9]].into_iter().flat_map(|path| below(metric, &path));
+            let labels = points.flat_map(|label| bytes(label, 1)).map(text);
+            let (_, known) = described.entry(name).or_insert_with(|| (unit, BTreeSet::new()));
+            known.extend(labels);
+        }
+        described
     }
 }
 

@@ -1,0 +1,45 @@
+//! The page of all metrics.
+
+use std::fmt::Write as _;
+
+use crate::{ALL, Kind};
+
+/// The page, as Markdown.
+#[must_use]
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+        Services send metrics by OTLP to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, and measure nothing without \
+        one. This\npage is made from [`crates/metrics`](../crates/metrics/src/table.rs) by \
+        `cargo run -p tidegate-metrics --example page`. In Prometheus dots become\nunderscores, and counters and units get \
+        their suffixes: `tidegate_call_duration_seconds_count`, `tidegate_job_submitted_total`. Several\nprocesses may tell \
+        of the same gauge, as arbiters do of limits: take the largest (`max by`), not the sum, but of `tidegate.call.in_flight`\n\
+        and `tidegate.call.sleeping`, which each executor has for itself.\n",
+    );
+    let mut service = "";
+    for metric in ALL {
+        if metric.service != service {
+            service = metric.service;
+            // Writing to a String does not fail.
+            let _ = write!(
+                page,
+                "\n## {service}\n\n| metric | kind | unit | labels | says |\n| --- | --- | --- | --- | --- |\n"
+            );
+        }
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {kind} | `{}` | {} | {} |",
+            metric.name,
+            metric.unit,
+            labels.join(" "),
+            metric.text
+        );
+    }
+    page
+}

@@ -1,0 +1,87 @@
+//! The metrics.
+
+use crate::{Kind, Metric};
+
+/// Bounds for requests to third parties, s.
+const OF_CALLS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// Bounds for our own requests, s.
+const OF_REQUESTS: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Bounds for commits, s.
+const OF_COMMITS: &[f64] = &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Bounds for waits, s: a permit's, up to where a call is parked.
+const OF_WAITS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0];
+/// Bounds for jobs, s.
+const OF_JOBS: &[f64] = &[0.1, 1.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0, 604_800.0];
+/// Bounds for what is done at once.
+const OF_BATCHES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+macro_rules! metrics {
+    ($($constant:ident: $kind:expr, $name:literal, $unit:literal, $service:literal, [$($label:literal),*], $text:literal;)*) => {
+        $(
+            #[doc = $text]
+            pub const $constant: Metric = Metric {
+                name: $name, kind: $kind, unit: $unit, service: $service, labels: &[$($label),*], text: $text,
+            };
+        )*
+        /// All of them, by service and name.
+        pub const ALL: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics! {
+    PERMIT_GRANTED: Kind::Counter, "tidegate.permit.granted", "{permit}", "arbiter", [],
+        "Permits granted";
+    PERMIT_REFUSED: Kind::Counter, "tidegate.permit.refused", "{request}", "arbiter", [],
+        "Requests that a provider refused because of a limit";
+    PERMIT_UNUSED: Kind::Counter, "tidegate.permit.unused", "{permit}", "arbiter", [],
+        "Permits given back without a request";
+    PERMIT_WAITS: Kind::Counter, "tidegate.permit.waits", "{question}", "arbiter", ["limit"],
+        "Questions answered with a time to come back, by the limit that has no room until then";
+    CALL_DURATION: Kind::Histogram(OF_CALLS), "tidegate.call.duration", "s", "executor", ["provider", "lane", "class"],
+        "Time of one request, from sending to its answer judged, by class (`page`: a page came)";
+    CALL_IN_FLIGHT: Kind::Gauge, "tidegate.call.in_flight", "{call}", "executor", [],
+        "Requests on the wire";
+    CALL_PARKED: Kind::Counter, "tidegate.call.parked", "{call}", "executor", ["provider", "lane"],
+        "Calls parked on the bus because they wait for long";
+    CALL_SLEEPING: Kind::Gauge, "tidegate.call.sleeping", "{call}", "executor", [],
+        "Calls that wait where they stand, for up to 2 s";
+    PAGE_PUSHED: Kind::Counter, "tidegate.page.pushed", "{page}", "executor", ["provider", "kind"],
+        "Pages pushed to the results exchange: with items, as a reference, or refused for now";
+    PERMIT_WAIT: Kind::Histogram(OF_WAITS), "tidegate.permit.wait.duration", "s", "executor", ["lane"],
+        "Time between a call's first question for a permit and its permit, of calls that were not parked";
+    HTTP_DURATION: Kind::Histogram(OF_REQUESTS), "http.server.request.duration", "s", "gateway",
+        ["http.request.method", "http.route", "http.response.status_code"],
+        "From a request to the head of its answer";
+    JOB_SUBMITTED: Kind::Counter, "tidegate.job.submitted", "{job}", "gateway", ["lane"],
+        "Jobs taken";
+    PLAN_FETCHES: Kind::Counter, "tidegate.plan.fetches", "{fetch}", "planner", [],
+        "Fetches that plans begin, those known already included";
+    PLAN_MADE: Kind::Counter, "tidegate.plan.made", "{plan}", "planner", [],
+        "Plans made, those made twice included";
+    PLAN_PAGES: Kind::Counter, "tidegate.plan.pages", "{page}", "planner", [],
+        "Pages that plans ask for, those known already included";
+    CALL_ENDED: Kind::Counter, "tidegate.call.ended", "{call}", "tracker", ["end"],
+        "Plans that end a call, by how; one that comes twice counts twice";
+    CALL_OPEN: Kind::Gauge, "tidegate.call.open", "{call}", "tracker", ["provider", "lane"],
+        "Planned calls of unfinished jobs that have not ended";
+    CALL_OUT: Kind::Gauge, "tidegate.call.out", "{call}", "tracker", ["provider", "lane"],
+        "Calls within their jobs' windows: released, and not ended";
+    CALL_RELEASED: Kind::Counter, "tidegate.call.released", "{call}", "tracker", [],
+        "Calls released into their job's window";
+    COMMIT_DURATION: Kind::Histogram(OF_COMMITS), "tidegate.commit.duration", "s", "tracker", [],
+        "Time of one commit of plans";
+    COMMIT_PLANS: Kind::Histogram(OF_BATCHES), "tidegate.commit.plans", "{plan}", "tracker", [],
+        "Plans in one commit";
+    DEAD_KEPT: Kind::Counter, "tidegate.dead.kept", "{letter}", "tracker", ["queue"],
+        "Dead letters that were taken off the bus, by the queue they died in";
+    DEAD_LETTERS: Kind::Gauge, "tidegate.dead.letters", "{letter}", "tracker", [],
+        "Dead letters that are kept";
+    JOB_DURATION: Kind::Histogram(OF_JOBS), "tidegate.job.duration", "s", "tracker", ["state"],
+        "Time from a job's submission to its end, by how it ended";
+    JOB_OPEN: Kind::Gauge, "tidegate.job.open", "{job}", "tracker", ["provider", "lane", "state"],
+        "Unfinished jobs: `running`, `paused`, or `parked` until their credential is renewed";
+    SWEEP_CALLS: Kind::Counter, "tidegate.sweep.calls", "{call}", "tracker", [],
+        "Calls that nobody had spoken of, released again; 0 while nothing is lost";
+    SWEEP_JOBS: Kind::Counter, "tidegate.sweep.jobs", "{job}", "tracker", [],
+        "Jobs that no planner had seen, told again; 0 while nothing is lost";
+}
