@@ -43,6 +43,7 @@ fn call(ordinal: u32) -> Call {
         attempt,
         requests,
         failing_since_ms,
+        waited_for: None,
         again,
         provider,
         lane,

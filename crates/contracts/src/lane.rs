@@ -24,6 +24,12 @@ impl Lane {
     /// All lanes, most urgent first.
     pub const ALL: [Self; 4] = [Self::Interactive, Self::Normal, Self::Bulk, Self::Trickle];
 
+    /// Its place among all lanes, from 0 for the most urgent.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        self as u8
+    }
+
     /// The lane's name as in files, queues and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -39,6 +39,9 @@ pub struct Call {
     /// Unix time in milliseconds of the first failure; the retry time budget runs from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since_ms: Option<i64>,
+    /// Id of the limit that it was told to wait for last, if it has waited and was not granted since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<String>,
     /// Released before: its page may be stored already, and is looked for before anybody is called.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,

@@ -121,6 +121,12 @@ impl Meter for Bucket {
         }
     }
 
+    fn behind(&self, in_flight: &InFlight, ahead: u64, cost: u64, now_ms: i64) -> Option<i64> {
+        let size_us = self.to_restore_us(self.size);
+        let wait_us = self.backlog_us(in_flight, now_ms).saturating_add(self.to_restore_us(ahead + cost)) - size_us;
+        Some(now_ms + div_ceil(wait_us.max(0), 1_000))
+    }
+
     fn spend(&mut self, in_flight: &InFlight, cost: u64, now_ms: i64) {
         let backlog_us = self.backlog_us(in_flight, now_ms);
         self.full_at_us = us(now_ms).saturating_add(backlog_us).saturating_add(self.to_restore_us(cost));

@@ -7,6 +7,7 @@ use crate::charge::{Charge, Health, Report, Told};
 use crate::in_flight::{Held, InFlight};
 use crate::learn::Outcome;
 use crate::limiter::{Down, Usage};
+use crate::line::{By, LOOK_AGAIN_MS, Line};
 use crate::meter::{Heard, Ready, State};
 use crate::rate::Rate;
 
@@ -23,6 +24,9 @@ pub(crate) struct Budget {
     /// Permits from this one on were granted after the last report.
     quiet_from: u64,
     touched_ms: i64,
+    /// Those who wait for it. Not saved: after a restart they ask anew.
+    #[serde(skip)]
+    line: Line,
     /// Its rate is what somebody wanted: what answers say is of another.
     #[serde(default)]
     pub(crate) is_overridden: bool,
@@ -47,6 +51,7 @@ impl Budget {
             in_flight: InFlight::default(),
             quiet_from: 0,
             touched_ms: 0,
+            line: Line::default(),
             is_overridden: false,
         }
     }
@@ -59,14 +64,53 @@ impl Budget {
     }
 
     /// When the charge has room, by the meter and by what was refused.
-    pub(crate) fn ready(&mut self, charge: &Charge, now_ms: i64) -> Ready {
+    pub(crate) fn ready(&mut self, charge: &Charge, by: Option<&By>, now_ms: i64) -> Ready {
         if self.rate != charge.rate {
             self.rate = charge.rate.clone();
             self.state = self.state.under(&self.rate);
         }
         let cost = self.affordable(charge.cost);
         let ready = self.state.meter().ready(&self.in_flight, cost, now_ms);
-        ready.and(Ready::at(self.block.until_ms()))
+        let ready = ready.and(Ready::at(self.block.until_ms()));
+        by.map_or(ready, |by| self.in_turn(charge, by, ready, now_ms))
+    }
+
+    /// When a charge that has room by `ready` is granted to somebody: when it is their turn.
+    fn in_turn(&self, charge: &Charge, by: &By, ready: Ready, now_ms: i64) -> Ready {
+        let (meter, cost) = (self.state.meter(), self.affordable(charge.cost));
+        let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
+        if ahead.now == 0 && ahead.place == 0 {
+            return ready;
+        }
+        let now = meter.behind(&self.in_flight, ahead.now, cost, now_ms);
+        if now.is_none_or(|at_ms| at_ms <= now_ms && ready.until_ms <= now_ms) {
+            return ready;
+        }
+        let place_ms = meter.behind(&self.in_flight, ahead.place, cost, now_ms).unwrap_or(now_ms);
+        let look_ms = ready.until_ms.max(now_ms + LOOK_AGAIN_MS);
+        let until_ms = place_ms.max(ready.until_ms).max(now_ms + 1).min(look_ms);
+        Ready { until_ms, at_latest_ms: ready.at_latest_ms.max(until_ms) }
+    }
+
+    /// Who asks was told to come back at `until_ms` because of it: at its place in the line, or to look.
+    pub(crate) fn join(&mut self, by: &By, cost: u32, until_ms: i64, now_ms: i64) {
+        let (meter, cost) = (self.state.meter(), self.affordable(cost));
+        let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
+        if let Some(place_ms) = meter.behind(&self.in_flight, ahead.place, cost, now_ms) {
+            self.line.join(by, until_ms, Some(ahead).filter(|_| place_ms <= until_ms), now_ms);
+        }
+    }
+
+    /// Who asks was told before to wait for it, and has come back.
+    pub(crate) fn leave(&mut self, by: &By) {
+        self.line.leave(by);
+    }
+
+    /// Who asks was granted its charge.
+    pub(crate) fn serve(&mut self, by: &By, cost: u32, now_ms: i64) {
+        if self.state.meter().behind(&self.in_flight, 0, 1, now_ms).is_some() {
+            self.line.serve(by, self.affordable(cost), now_ms);
+        }
     }
 
     pub(crate) fn spend(&mut self, id: u64, cost: u32, now_ms: i64) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::headers::Reading;
+use crate::line::By;
 use crate::overrides::Why;
 use crate::rate::Rate;
 
@@ -26,6 +27,17 @@ pub struct Charge {
 pub struct Question {
     /// All limits that the call touches: every one must have room, or none is charged.
     pub charges: Vec<Charge>,
+    /// Who asks, and so when it is its turn; without, whatever has room is granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+}
+
+impl Question {
+    /// Nobody's in particular.
+    #[must_use]
+    pub fn new(charges: Vec<Charge>) -> Self {
+        Self { charges, by: None }
+    }
 }
 
 /// The answer to a [`Question`].
@@ -38,7 +50,7 @@ pub enum Decision {
     Wait {
         /// Unix time in ms to come back at; before, there is no room, unless a call is given back unsent or a slot
         /// comes free. Then the call is granted, if nobody else consumes and no call is in flight over an edge; who
-        /// waits for a slot comes back every 250 ms.
+        /// waits for a slot, or for answers to calls that may be counted twice, comes back every 250 ms.
         until_ms: i64,
         /// Unix time in ms at which the call is granted, if nobody else consumes, even if the calls in flight are
         /// never reported.

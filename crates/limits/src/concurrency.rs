@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::in_flight::InFlight;
 use crate::meter::{Gauge, Heard, Meter, Ready};
 
-/// A slot may come free with any report, so whoever waits for one asks again after this time.
-const ASK_AGAIN_MS: i64 = 250;
+/// A slot may come free with any report, so whoever waits for a report asks again after this time.
+pub(crate) const ASK_AGAIN_MS: i64 = 250;
 
 /// A limit on calls in flight.
 #[derive(Debug, Clone, Serialize, Deserialize)]

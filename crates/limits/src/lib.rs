@@ -25,6 +25,7 @@ mod in_flight;
 mod instant;
 pub mod learn;
 pub mod limiter;
+mod line;
 mod meter;
 pub mod overrides;
 mod pace;
@@ -38,6 +39,7 @@ pub use charge::{Charge, Decision, Health, Permit, Question, Refused, Report, To
 pub use headers::{HeaderNames, Reading, ResetAs};
 pub use learn::Learn;
 pub use limiter::{Down, Learnt, Limiter, Snapshot, Usage};
+pub use line::By;
 pub use overrides::{Does, Override, OverrideError, OverrideKind, Why, targets};
 pub use rate::{Aligned, Rate, RateError};
 pub use terms::Terms;

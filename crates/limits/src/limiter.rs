@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Settled};
-use crate::charge::{Charge, Decision, Permit, Report};
+use crate::charge::{Charge, Decision, Permit, Question, Report};
+use crate::line::By;
 use crate::meter::Ready;
 use crate::overrides::{Override, OverrideKind, Overrides, Why};
 
@@ -101,8 +102,22 @@ impl Limiter {
 
     /// Decides over one call's limits: charges all of them, or none.
     pub fn ask(&mut self, now_ms: i64, charges: &[Charge]) -> Decision {
+        self.ask_by(now_ms, charges, None)
+    }
+
+    /// Decides over a question, when it is its turn.
+    pub fn decide(&mut self, now_ms: i64, question: &Question) -> Decision {
+        self.ask_by(now_ms, &question.charges, question.by.as_ref())
+    }
+
+    fn ask_by(&mut self, now_ms: i64, charges: &[Charge], by: Option<&By>) -> Decision {
         let charges = self.imposed(now_ms, charges);
-        match self.binding(now_ms, &charges) {
+        let binding = self.binding(now_ms, &charges, by);
+        if let Some(by) = by {
+            let binds = binding.as_ref().map(|binding| (binding.by.key.as_str(), binding.ready.until_ms));
+            self.line_up(now_ms, &charges, by, binds);
+        }
+        match binding {
             Some(binding) => Decision::Wait {
                 until_ms: binding.ready.until_ms,
                 at_latest_ms: binding.ready.at_latest_ms,
@@ -110,6 +125,21 @@ impl Limiter {
                 why: binding.why,
             },
             None => Decision::Granted(self.commit(now_ms, &charges)),
+        }
+    }
+
+    /// Has who asks wait in the line of the budget that binds until that time, or takes its turn in those of all.
+    fn line_up(&mut self, now_ms: i64, charges: &[Charge], by: &By, binds: Option<(&str, i64)>) {
+        for charge in charges {
+            let Some(budget) = self.budgets.get_mut(&charge.key) else { continue };
+            if by.waited_for.as_ref() == Some(&charge.limit) {
+                budget.leave(by);
+            }
+            match binds {
+                Some((key, until_ms)) if key == charge.key => budget.join(by, charge.cost, until_ms, now_ms),
+                Some(_) => {}
+                None => budget.serve(by, charge.cost, now_ms),
+            }
         }
     }
 
@@ -128,7 +158,7 @@ impl Limiter {
     }
 
     /// Reads all limits: none when all have room, else when they do and which one binds.
-    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge]) -> Option<Binding<'a>> {
+    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge], by: Option<&By>) -> Option<Binding<'a>> {
         let mut binding: Option<Binding<'_>> = None;
         for charge in charges {
             // A budget that was never charged has room for any one call.
@@ -136,7 +166,7 @@ impl Limiter {
             if let Some(budget) = self.budgets.get_mut(&charge.key) {
                 budget.advance(now_ms);
                 budget.is_overridden = imposed.rate.is_some();
-                ready = budget.ready(charge, now_ms);
+                ready = budget.ready(charge, by, now_ms);
             }
             let paused_ms = imposed.end_ms().filter(|&end_ms| end_ms > ready.until_ms);
             let down = self.budgets.get(&charge.key).and_then(Budget::down);

@@ -31,6 +31,12 @@ pub(crate) trait Meter {
     /// When `cost` has room. Exact, and never earlier than `now_ms`.
     fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready;
 
+    /// When `cost` has room behind so much that goes before it: exact as long as time alone makes room, else the next time at
+    /// which there is any. None where there is no line: it would keep slots from being used.
+    fn behind(&self, _in_flight: &InFlight, _ahead: u64, _cost: u64, _now_ms: i64) -> Option<i64> {
+        None
+    }
+
     /// Charges `cost`; `in_flight` is without this call yet.
     fn spend(&mut self, _in_flight: &InFlight, _cost: u64, _now_ms: i64) {}
 

@@ -19,6 +19,11 @@ impl Meter for Learner {
         Ready { until_ms: until_ms.ceil() as i64, at_latest_ms: at_latest_ms.ceil() as i64 }
     }
 
+    fn behind(&self, in_flight: &InFlight, ahead: u64, cost: u64, now_ms: i64) -> Option<i64> {
+        let ahead_ms = ahead as f64 * 1_000.0 / self.speed_per_s(now_ms as f64);
+        Some(self.ready(in_flight, cost, now_ms).until_ms + ahead_ms.ceil() as i64)
+    }
+
     fn spend(&mut self, _in_flight: &InFlight, cost: u64, now_ms: i64) {
         self.go(cost as f64, now_ms as f64);
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::whole_ms;
+use crate::concurrency::{ASK_AGAIN_MS, whole_ms};
 use crate::in_flight::{Held, InFlight};
 use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
 use crate::rate::Aligned;
@@ -176,10 +176,21 @@ impl Meter for Window {
                     (landing, Some(next)) if !has_room(landing) => next.end_ms,
                     _ => open.over_ms,
                 };
-                Ready { until_ms: open.over_ms, at_latest_ms }
+                // What landed may be counted twice, as told and as in flight: less is used when its answers are here.
+                let may_shrink = has_room(self.own) && in_flight.cost_since(self.landed_ms) > 0;
+                let until_ms = if may_shrink { open.over_ms.min(now_ms + ASK_AGAIN_MS) } else { open.over_ms };
+                Ready { until_ms, at_latest_ms }
             }
             _ => Ready::at(now_ms.max(self.gap_end_ms)),
         }
+    }
+
+    fn behind(&self, _in_flight: &InFlight, ahead: u64, cost: u64, now_ms: i64) -> Option<i64> {
+        let size = self.size()?;
+        if self.used.saturating_add(ahead).saturating_add(cost) <= size {
+            return Some(now_ms.max(self.gap_end_ms));
+        }
+        Some(self.open.map_or(now_ms + self.per_ms, |open| open.over_ms))
     }
 
     fn spend(&mut self, _in_flight: &InFlight, cost: u64, now_ms: i64) {

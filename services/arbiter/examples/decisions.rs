@@ -67,7 +67,7 @@ fn question(limits: usize, of: usize) -> Question {
         rate,
         cost: 1,
     };
-    Question { charges: rates.into_iter().enumerate().take(limits).map(charge).collect() }
+    Question::new(rates.into_iter().enumerate().take(limits).map(charge).collect())
 }
 
 async fn serve(store: Arc<dyn LimitStore>) -> anyhow::Result<(reqwest::Url, Handle)> {

@@ -41,7 +41,7 @@ struct Case(Arc<dyn LimitStore>);
 
 impl Case {
     async fn ask(&self, after_ms: i64, charges: &[Charge]) -> Decision {
-        let question = Question { charges: charges.to_vec() };
+        let question = Question::new(charges.to_vec());
         let decisions = expect(self.0.ask(START_MS + after_ms, vec![question]).await);
         assert_eq!(decisions.len(), 1, "one decision for one question");
         decisions.into_iter().next().unwrap_or_else(|| unreachable!())
@@ -132,7 +132,7 @@ async fn a_refusal_is_exact(case: &Case) {
 }
 
 async fn questions_are_decided_in_order(case: &Case) {
-    let question = Question { charges: vec![charge("window", &a_minute(2), 1)] };
+    let question = Question::new(vec![charge("window", &a_minute(2), 1)]);
     let decisions = expect(case.0.ask(START_MS, vec![question.clone(), question.clone(), question]).await);
     assert!(
         matches!(&decisions[..], [Decision::Granted(one), Decision::Granted(two), Decision::Wait { .. }] if one.id < two.id),
@@ -305,7 +305,7 @@ async fn a_race_overspends_nothing(store: &Arc<dyn LimitStore>) {
     let callers = (0..8).map(|caller| {
         let store = Arc::clone(store);
         let own = if caller % 2 == 0 { charge("even", &a_minute(700), 1) } else { charge("odd", &a_minute(200), 1) };
-        let question = Question { charges: vec![charge("all", &a_minute(800), 1), own] };
+        let question = Question::new(vec![charge("all", &a_minute(800), 1), own]);
         tokio::spawn(async move {
             let mut granted = 0;
             for _ in 0..300 {

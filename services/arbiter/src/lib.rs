@@ -232,7 +232,7 @@ mod tests {
     async fn the_arbiter_goes_by_its_clock() {
         let rate = Rate::Window { calls: 1, per: Duration::from_mins(1), aligned: Aligned::Epoch };
         let charges = vec![Charge { limit: "minute".to_owned(), key: "key".to_owned(), rate, cost: 1 }];
-        let once_a_minute = Question { charges };
+        let once_a_minute = Question::new(charges);
         let now_ms = Arc::new(AtomicI64::new(59_999));
         let hand = Arc::clone(&now_ms);
         let arbiter = Arbiter::new(Arc::new(MemoryStore::new()), Arc::new(move || hand.load(Ordering::Relaxed)));

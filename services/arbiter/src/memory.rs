@@ -37,7 +37,7 @@ impl MemoryStore {
 impl LimitStore for MemoryStore {
     async fn ask(&self, now_ms: i64, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError> {
         let mut limiter = self.limiter();
-        Ok(questions.iter().map(|question| limiter.ask(now_ms, &question.charges)).collect())
+        Ok(questions.iter().map(|question| limiter.decide(now_ms, question)).collect())
     }
 
     async fn report(&self, now_ms: i64, reports: Vec<Report>) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tidegate_bus::{Delivery, or_redelivered};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Call, Class, Envelope, Failure, Message, Outcome, Wait, WaitReason};
-use tidegate_limits::{Decision, Question, Why};
+use tidegate_limits::{By as Asker, Decision, Question, Why};
 use tidegate_provider::{OnFailure, Spec, Step};
 use tidegate_specs::{JobSpec, SpecsError};
 use tidegate_telemetry::{inject, span_link};
@@ -187,7 +187,7 @@ async fn make_with(
         if shared.stopped.is_paused(call.job) {
             return Ok(Made::Now(Now::End(Outcome::Returned { call: call.clone() })));
         }
-        let (wait, may_end_early) = match ask(shared, &prepared, &mut unasked).await {
+        let (wait, may_end_early) = match ask(shared, (&prepared, &spec.tenant), call, &mut unasked).await {
             Asked::Granted(permit) => {
                 shared.metrics.permitted(call.lane, asked_at.elapsed());
                 let permitted = Permitted { tenant: &spec.tenant, spec: &spec.spec, prepared: &prepared, permit };
@@ -237,8 +237,14 @@ enum Asked {
 
 /// Asks the arbiter. While it can't be asked the call waits: it never goes out unasked, and that costs no attempt.
 /// `unasked` counts the questions in a row that came to nothing.
-async fn ask(shared: &Shared, prepared: &Prepared, unasked: &mut u32) -> Asked {
-    let question = Question { charges: prepared.charges.clone() };
+async fn ask(shared: &Shared, (prepared, tenant): (&Prepared, &str), call: &mut Call, unasked: &mut u32) -> Asked {
+    let by = Asker {
+        lane: call.lane.rank(),
+        tenant: tenant.to_owned(),
+        job: call.job.to_string(),
+        waited_for: call.waited_for.clone(),
+    };
+    let question = Question { charges: prepared.charges.clone(), by: Some(by) };
     let decision = match shared.deps.permits.ask(question).await {
         Ok(decision) => decision,
         Err(error) => {
@@ -250,10 +256,11 @@ async fn ask(shared: &Shared, prepared: &Prepared, unasked: &mut u32) -> Asked {
         }
     };
     shared.reach.answered();
-    *unasked = 0;
+    (*unasked, call.waited_for) = (0, None);
     match decision {
         Decision::Granted(permit) => Asked::Granted(permit),
         Decision::Wait { until_ms, at_latest_ms, limit, why } => {
+            call.waited_for = why.is_none().then(|| limit.clone());
             Asked::Wait { wait: Wait { until_ms, reason: reason(limit, why) }, may_end_early: until_ms < at_latest_ms }
         }
     }

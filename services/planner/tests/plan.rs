@@ -54,6 +54,7 @@ fn call(fetch: &NewFetch, pointer: PagePointer) -> Call {
         attempt: 0,
         requests: 1,
         failing_since_ms: None,
+        waited_for: None,
         again: false,
         provider: "x".into(),
         lane: Lane::Normal,

@@ -177,6 +177,7 @@ impl Script {
             attempt: 0,
             requests: 0,
             failing_since_ms: None,
+            waited_for: None,
             again: false,
             provider: String::new(),
             lane: Lane::Normal,

@@ -89,6 +89,7 @@ pub async fn a_released_call_says_all_that_an_executor_needs(ledger: &dyn Ledger
         attempt: 0,
         requests: 0,
         failing_since_ms: None,
+        waited_for: None,
         again: false,
         provider: "mastodon".into(),
         lane: Lane::Normal,

@@ -217,6 +217,7 @@ fn read(row: Row, job: JobId, provider: &str, lane: Lane) -> Result<Call, Ledger
         attempt: small(row.attempt, "attempt")?,
         requests: small(row.requests, "requests")?,
         failing_since_ms: None,
+        waited_for: None,
         again: row.again,
         provider: provider.to_owned(),
         lane,

@@ -9,6 +9,7 @@ use super::*;
 use crate::breaker::Breaker;
 use crate::charge::{Charge, Health, Permit, Refused, Told};
 use crate::headers::Reading;
+use crate::line::By;
 use crate::overrides::{Does, Why};
 use crate::rate::{Aligned, Rate};
 
@@ -42,7 +43,7 @@ fn every_message_reads_and_writes_its_golden_file() {
         charge("slots", Rate::Concurrency { calls: 5, lease: minute }),
         charge("told", Rate::Told {}),
     ];
-    is_golden("v1.permits_request.json", &PermitsRequest { questions: vec![Question { charges }] });
+    is_golden("v1.permits_request.json", &PermitsRequest { questions: vec![Question::new(charges)] });
     let wait = Decision::Wait {
         until_ms: 1_790_000_001_000,
         at_latest_ms: 1_790_000_002_000,
@@ -104,12 +105,12 @@ fn overrides_read_and_write_their_golden_files() {
 }
 
 #[test]
-fn what_is_said_of_a_provider_that_is_down_reads_and_writes_its_golden_files() {
+fn who_asks_and_what_is_said_of_a_provider_that_is_down_reads_and_writes_its_golden_files() {
     let breaker = charge("breaker", Rate::Breaker(Breaker::default()));
-    is_golden(
-        "v1.permits_request_breaker.json",
-        &PermitsRequest { questions: vec![Question { charges: vec![breaker] }] },
-    );
+    is_golden("v1.permits_request_breaker.json", &PermitsRequest { questions: vec![Question::new(vec![breaker])] });
+    let by = By { lane: 1, tenant: "alice".into(), job: "job_1".into(), waited_for: Some("minute".into()) };
+    let question = Question { charges: vec![charge("told", Rate::Told {})], by: Some(by) };
+    is_golden("v1.permits_request_by.json", &PermitsRequest { questions: vec![question] });
     let (since_ms, now_ms) = (1_789_999_000_000, 1_790_000_000_000);
     let why = Some(Why::Down { since_ms });
     let wait = Decision::Wait { until_ms: now_ms + 9, at_latest_ms: now_ms + 9, limit: "breaker".into(), why };

@@ -13,6 +13,7 @@ mod learning;
 mod provider;
 mod readings;
 mod refusals;
+mod turns;
 
 /// A charge of `cost` to the budget named `key`.
 fn charge(key: &str, rate: &Rate, cost: u32) -> Charge {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use tidegate_limits::{Charge, Override, Permit, Question, Report};
+use tidegate_limits::{By, Charge, Override, Permit, Question, Report};
 
 use super::problem::Problem;
 use crate::redis::family;
@@ -11,7 +11,9 @@ use crate::redis::family;
 const CHARGES_MAX: usize = 32;
 /// Longest key of a budget, in bytes.
 const KEY_MAX_BYTES: usize = 1_024;
-/// Longest id of a limit, in bytes.
+/// The least urgent lane.
+const LANE_MAX: u8 = 3;
+/// Longest id of a limit, a tenant and a job, in bytes.
 const LIMIT_MAX_BYTES: usize = 128;
 /// Ids of permits are below this; others are not ours.
 const ID_END: u64 = 1 << 53;
@@ -34,6 +36,7 @@ pub(super) fn wanted(wanted: &Override) -> Result<(), Problem> {
 
 fn question(at: &str, question: &Question) -> Result<(), Problem> {
     within(&format!("{at}/charges"), question.charges.len(), CHARGES_MAX)?;
+    question.by.as_ref().map_or(Ok(()), |by| asker(&format!("{at}/by"), by))?;
     let mut keys = HashSet::new();
     for (place, asked) in question.charges.iter().enumerate() {
         let at = format!("{at}/charges/{place}");
@@ -43,6 +46,18 @@ fn question(at: &str, question: &Question) -> Result<(), Problem> {
         }
     }
     one_provider(&format!("{at}/charges"), question.charges.iter().map(|charge| charge.key.as_str()))
+}
+
+fn asker(at: &str, By { lane, tenant, job, waited_for }: &By) -> Result<(), Problem> {
+    if *lane > LANE_MAX {
+        return Err(Problem::invalid(format!("{at}/lane"), format!("must be from 0 to {LANE_MAX}")));
+    }
+    for (field, text) in [("tenant", Some(tenant)), ("job", Some(job)), ("waited_for", waited_for.as_ref())] {
+        if text.is_some_and(|text| text.len() > LIMIT_MAX_BYTES) {
+            return Err(Problem::invalid(format!("{at}/{field}"), format!("is longer than {LIMIT_MAX_BYTES} bytes")));
+        }
+    }
+    Ok(())
 }
 
 fn charge(at: &str, charge: &Charge) -> Result<(), Problem> {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use redis::Cmd;
-use tidegate_limits::{Aligned, Breaker, Charge, Does, Health, Learn, Override, OverrideKind, Question, Report, Terms};
+use tidegate_limits::{
+    Aligned, Breaker, By, Charge, Does, Health, Learn, Override, OverrideKind, Question, Report, Terms,
+};
 
 use super::keys::Keys;
 
@@ -31,6 +33,13 @@ impl<'a> FunctionCall<'a> {
     pub(super) fn ask(&mut self, questions: &[&'a Question]) {
         self.argument(questions.len());
         for question in questions {
+            match &question.by {
+                None => self.argument(""),
+                Some(By { lane, tenant, job, waited_for }) => {
+                    self.argument(lane);
+                    self.arguments.extend([tenant.clone(), job.clone(), waited_for.clone().unwrap_or_default()]);
+                }
+            }
             self.argument(question.charges.len());
             for charge in &question.charges {
                 self.charge(charge);

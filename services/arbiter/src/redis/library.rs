@@ -13,6 +13,7 @@ const SOURCE: &str = concat!(
     include_str!("lua/window.lua"),
     include_str!("lua/learn.lua"),
     include_str!("lua/breaker.lua"),
+    include_str!("lua/line.lua"),
     include_str!("lua/budget.lua"),
     include_str!("lua/overrides.lua"),
     include_str!("lua/limiter.lua"),

@@ -76,7 +76,7 @@ pub(crate) fn charge(limit: &str, rate: Rate) -> Charge {
 }
 
 pub(crate) fn question(charges: impl IntoIterator<Item = Charge>) -> Question {
-    Question { charges: charges.into_iter().collect() }
+    Question::new(charges.into_iter().collect())
 }
 
 /// An arbiter that serves on a port of its own until it is dropped.

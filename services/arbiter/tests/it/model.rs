@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisStore};
 use tidegate_limits::{
-    Aligned, Breaker, Charge, Decision, Does, Health, Learn, Limiter, Override, Permit, Question, Rate, Reading,
+    Aligned, Breaker, By, Charge, Decision, Does, Health, Learn, Limiter, Override, Permit, Question, Rate, Reading,
     Refused, Report, Told, Usage,
 };
 
@@ -22,7 +22,7 @@ enum Step {
         ms: i64,
     },
     /// Questions in one batch: each a list of limits (modulo their number) with a cost.
-    Ask(Vec<Vec<(usize, u32)>>),
+    Ask(Vec<Vec<(usize, u32)>>, Vec<Option<By>>),
     /// One of the permits (modulo their number), perhaps not for the first time.
     Report {
         permit: usize,
@@ -106,6 +106,15 @@ fn readings() -> impl Strategy<Value = Reading> {
         })
 }
 
+fn askers() -> impl Strategy<Value = By> {
+    (0..5_u8, 0..2_u8, 0..3_u8, option::of(0..5_usize)).prop_map(|(lane, tenant, job, waited_for)| By {
+        lane,
+        tenant: format!("tenant {tenant}"),
+        job: format!("job {job}"),
+        waited_for: waited_for.map(|limit| format!("limit {limit}")),
+    })
+}
+
 fn answers() -> impl Strategy<Value = Answer> {
     let refused = (vec(any::<usize>(), 1..3), option::of(-1_000..60_000_i64));
     (vec((any::<usize>(), readings()), 0..3), option::weighted(0.25, refused))
@@ -119,7 +128,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let batch = vec(vec((any::<usize>(), cost), 1..4), 1..6);
     prop_oneof![
         4 => ms.prop_map(|ms| Step::Wait { ms }),
-        8 => batch.prop_map(Step::Ask),
+        8 => (batch, vec(option::weighted(0.8, askers()), 6)).prop_map(|(batch, by)| Step::Ask(batch, by)),
         6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()), health)
             .prop_map(|(permit, sent, answer, health)| Step::Report { permit, sent, answer, health }),
         1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
@@ -148,7 +157,7 @@ impl Pair {
     async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Wait { ms } => self.now_ms += ms,
-            Step::Ask(batch) => self.ask(&batch).await?,
+            Step::Ask(batch, by) => self.ask(&batch, &by).await?,
             Step::Report { permit, sent, answer, health } if !self.permits.is_empty() => {
                 let (ours, theirs) = self.permits[permit % self.permits.len()].clone();
                 let answer = answer.map(|answer| self.told(&ours, answer));
@@ -193,21 +202,21 @@ impl Pair {
         limit.map_or("{acme}/".to_owned(), |limit| key(limit % self.rates.len()))
     }
 
-    async fn ask(&mut self, batch: &[Vec<(usize, u32)>]) -> Result<(), TestCaseError> {
-        let question = |asked: &Vec<(usize, u32)>| {
+    async fn ask(&mut self, batch: &[Vec<(usize, u32)>], by: &[Option<By>]) -> Result<(), TestCaseError> {
+        let question = |(asked, by): (&Vec<(usize, u32)>, &Option<By>)| {
             let costs: BTreeMap<usize, u32> =
                 asked.iter().map(|(limit, cost)| (limit % self.rates.len(), *cost)).collect();
             let charge = |(limit, cost): (usize, u32)| {
                 let rate = self.rates[limit].clone();
                 Charge { limit: format!("limit {limit}"), key: key(limit), rate, cost }
             };
-            Question { charges: costs.into_iter().map(charge).collect() }
+            Question { charges: costs.into_iter().map(charge).collect(), by: by.clone() }
         };
-        let questions: Vec<Question> = batch.iter().map(question).collect();
+        let questions: Vec<Question> = batch.iter().zip(by).map(question).collect();
         let theirs = self.redis.ask(self.now_ms, questions.clone()).await.unwrap();
         prop_assert_eq!(theirs.len(), questions.len());
         for (question, theirs) in questions.iter().zip(theirs) {
-            match (self.model.ask(self.now_ms, &question.charges), theirs) {
+            match (self.model.decide(self.now_ms, question), theirs) {
                 (Decision::Granted(ours), Decision::Granted(theirs)) => {
                     prop_assert_eq!((&ours.keys, ours.probe), (&theirs.keys, theirs.probe));
                     if let Some((_, last)) = self.permits.last() {

@@ -124,6 +124,7 @@ async fn submit(ledger: &dyn Ledger, port: u16, more: &str) -> Call {
         attempt: 0,
         requests: 0,
         failing_since_ms: None,
+        waited_for: None,
         again: false,
         provider: "acme".to_owned(),
         lane: Lane::Normal,

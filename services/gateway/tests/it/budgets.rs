@@ -16,7 +16,7 @@ fn charge(key: &str) -> Charge {
 }
 
 pub(crate) async fn ask(world: &World, key: &str) -> Decision {
-    let question = Question { charges: vec![charge(key)] };
+    let question = Question::new(vec![charge(key)]);
     world.arbiter.ask(vec![question]).await.unwrap().remove(0)
 }
 

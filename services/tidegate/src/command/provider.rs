@@ -109,6 +109,7 @@ pub(crate) fn first_call(spec: &Spec, step: &Step, params: &Params) -> Call {
         attempt: 0,
         requests: 0,
         failing_since_ms: None,
+        waited_for: None,
         again: false,
         provider: spec.provider().provider.to_string(),
         lane: spec.job().lane,

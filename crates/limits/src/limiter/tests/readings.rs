@@ -33,6 +33,20 @@ fn calls_in_flight_are_counted_on_top_of_what_an_answer_knew() {
 }
 
 #[test]
+fn who_finds_calls_counted_twice_asks_again_soon_and_not_at_the_window_s_end() {
+    let (mut limiter, rate) = (Limiter::default(), ten_a_minute());
+    let permits: Vec<Permit> = (0..9).map(|_| grant(&mut limiter, 0, &rate)).collect();
+    // All nine have landed, but only one answer is here: it tells of eight that are in flight still, as far as we know.
+    answer(&mut limiter, 100, &permits[0], &told(10, 1.0, MINUTE_MS));
+    let Decision::Wait { until_ms: 350, at_latest_ms: MINUTE_MS, .. } = ask(&mut limiter, 100, &rate) else {
+        panic!("the ninth is counted twice")
+    };
+    permits[1..].iter().for_each(|permit| answer(&mut limiter, 110, permit, &told(10, 1.0, MINUTE_MS)));
+    grant(&mut limiter, 110, &rate);
+    assert_eq!(wait(&mut limiter, 110, &rate), MINUTE_MS, "now it is full by our own count");
+}
+
+#[test]
 fn only_an_answer_to_a_call_that_was_alone_makes_more_room() {
     let rate = ten_a_minute();
     let mut limiter = Limiter::default();

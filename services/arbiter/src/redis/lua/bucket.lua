@@ -62,6 +62,12 @@ function bucket.ready(self, b, cost, now_ms)
   return now_ms + math.ceil(wait_us / 1000), now_ms + math.ceil(at_latest_us / 1000)
 end
 
+-- When `cost` has room behind so much that goes before it.
+function bucket.behind(self, b, ahead, cost, now_ms)
+  local wait_us = backlog_us(self, b, now_ms) + to_restore_us(self, ahead + cost) - to_restore_us(self, self.size)
+  return now_ms + math.ceil(math.max(wait_us, 0) / 1000)
+end
+
 function bucket.spend(self, b, cost, now_ms)
   self.full_at_us = now_ms * 1000 + backlog_us(self, b, now_ms) + to_restore_us(self, cost)
 end

@@ -84,7 +84,7 @@ local function affordable(meter, cost)
 end
 
 -- When the charge has room, by the meter and by what was refused: soon, and at the latest.
-function budget.ready(b, charge, now_ms)
+function budget.ready(b, charge, by, now_ms)
   local state = b.state
   if state.rate ~= charge.rate then
     local meter = meter_of(charge.rate)
@@ -93,7 +93,56 @@ function budget.ready(b, charge, now_ms)
   end
   local meter = state.meter
   local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, charge.cost), now_ms)
-  return math.max(until_ms, state.block.until_ms), math.max(at_latest_ms, state.block.until_ms)
+  until_ms, at_latest_ms = math.max(until_ms, state.block.until_ms), math.max(at_latest_ms, state.block.until_ms)
+  local behind = METERS[meter.kind].behind
+  if not by or not behind then
+    return until_ms, at_latest_ms
+  end
+  -- When it is their turn.
+  local cost = affordable(meter, charge.cost)
+  local ahead = line.ahead(state.line, by, METERS[meter.kind].size(meter) or 0, cost, now_ms)
+  if ahead.now == 0 and ahead.place == 0 then
+    return until_ms, at_latest_ms
+  end
+  local can_ms = behind(meter, b, ahead.now, cost, now_ms)
+  if not can_ms or can_ms <= now_ms and until_ms <= now_ms then
+    return until_ms, at_latest_ms
+  end
+  local place_ms = behind(meter, b, ahead.place, cost, now_ms)
+  local look_ms = math.max(until_ms, now_ms + LOOK_AGAIN_MS)
+  until_ms = math.min(math.max(place_ms, until_ms, now_ms + 1), look_ms)
+  return until_ms, math.max(at_latest_ms, until_ms)
+end
+
+-- Who asks was told before to wait for it, and has come back.
+function budget.leave(b, by)
+  if b.state.line then
+    line.leave(b.state.line, by)
+  end
+end
+
+-- Who asks was told to come back at `until_ms` because of it: at its place in the line, or to look.
+function budget.join(b, by, cost, until_ms, now_ms)
+  local meter = b.state.meter
+  local kind = METERS[meter.kind]
+  if not kind.behind then
+    return
+  end
+  cost = affordable(meter, cost)
+  local ahead = line.ahead(b.state.line, by, kind.size(meter) or 0, cost, now_ms)
+  local place_ms = kind.behind(meter, b, ahead.place, cost, now_ms)
+  if place_ms then
+    line.join(line.of(b.state), by, until_ms, place_ms <= until_ms and ahead, now_ms)
+  end
+end
+
+-- Who asks was granted its charge.
+function budget.serve(b, by, cost, now_ms)
+  local meter = b.state.meter
+  local kind = METERS[meter.kind]
+  if kind.behind and kind.behind(meter, b, 0, 1, now_ms) then
+    line.serve(line.of(b.state), by, affordable(meter, cost), now_ms)
+  end
 end
 
 function budget.spend(b, id, cost, now_ms)

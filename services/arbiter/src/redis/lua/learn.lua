@@ -418,6 +418,12 @@ function learn.ready(self, _, _, now_ms)
   return math.ceil(ready_ms), math.ceil(lost_ms)
 end
 
+-- When `cost` has room behind so much that goes before it.
+function learn.behind(self, b, ahead, cost, now_ms)
+  local ready_ms = learn.ready(self, b, cost, now_ms)
+  return ready_ms + math.ceil(ahead * 1000 / speed_per_s(self, now_ms))
+end
+
 function learn.spend(self, _, cost, now_ms)
   if is_stopped(self.trouble) then
     self.trouble.canary_at_ms, self.trouble.is_canary_out = now_ms, true

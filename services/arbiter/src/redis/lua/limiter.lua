@@ -40,14 +40,14 @@ end
 
 -- Reads all limits: nil when all have room, else when they do, at the latest, the number of the one that binds, and the
 -- pause that it binds by, if it does, or since when its provider is ill.
-local function binding(charges, now_ms)
+local function binding(charges, by_whom, now_ms)
   local until_ms, at_latest_ms, by, by_end_ms, by_pause, by_down_ms
   for number, charge in ipairs(charges) do
     local b, soon_ms, latest_ms = charge.budget, now_ms, now_ms
     if b.state then
       budget.advance(b, now_ms)
       b.state.overridden = b.wanted_rate and true or nil
-      soon_ms, latest_ms = budget.ready(b, charge, now_ms)
+      soon_ms, latest_ms = budget.ready(b, charge, by_whom, now_ms)
     end
     local pause = b.pause and b.pause.end_ms > soon_ms and b.pause or nil
     local end_ms = pause and pause.end_ms or soon_ms
@@ -64,6 +64,29 @@ local function binding(charges, now_ms)
     end
   end
   return until_ms, at_latest_ms, by, by_pause, by_down_ms
+end
+
+-- Has who asks wait in the line of the budget that binds, or takes its turn in those of all.
+local function line_up(charges, by_whom, binds, until_ms, now_ms)
+  for number, charge in ipairs(charges) do
+    local b = charge.budget
+    if b.state then
+      if by_whom.waited_for == charge.limit then
+        budget.leave(b, by_whom)
+      end
+      if number == binds then
+        budget.join(b, by_whom, charge.cost, until_ms, now_ms)
+      elseif not binds then
+        budget.serve(b, by_whom, charge.cost, now_ms)
+      end
+    end
+  end
+end
+
+-- Who asks, if a question says so: lane, tenant, job, and the limit that was waited for.
+local function asker(take)
+  local lane = tonumber(take())
+  return lane and { rank = math.min(lane, 3) + 1, tenant = take(), job = take(), waited_for = take() } or nil
 end
 
 -- Charges all limits; whether the call is a probe whose failure costs no attempt.
@@ -87,13 +110,16 @@ local function ask(keys, args)
   local last_id = tonumber(redis.call('GET', keys[1]) or 0)
   local reply, granted = { now_ms }, false
   for _ = 1, tonumber(take()) do
-    local charges = {}
+    local charges, by_whom = {}, asker(take)
     for number = 1, tonumber(take()) do
       local b = budgets[tonumber(take())]
       local limit, rate = take(), take()
       charges[number] = { budget = b, limit = limit, rate = b.wanted_rate or rate, cost = tonumber(take()) }
     end
-    local until_ms, at_latest_ms, by, pause, down_since_ms = binding(charges, now_ms)
+    local until_ms, at_latest_ms, by, pause, down_since_ms = binding(charges, by_whom, now_ms)
+    if by_whom then
+      line_up(charges, by_whom, by, until_ms, now_ms)
+    end
     if pause then
       reply[#reply + 1] = { until_ms, at_latest_ms, by, pause.json, pause.until_ms }
     elseif by then

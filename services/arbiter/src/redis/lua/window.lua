@@ -88,11 +88,27 @@ function window.ready(self, b, cost, now_ms)
     local at_ms = math.max(now_ms, self.gap_end_ms)
     return at_ms, at_ms
   end
+  -- What landed may be counted twice, as told and as in flight: less is used when its answers are here.
+  local until_ms = open.over_ms
+  if has_room(self.own or self.used) and in_flight.cost_since(b, self.landed_ms) > 0 then
+    until_ms = math.min(until_ms, now_ms + ASK_AGAIN_MS)
+  end
   local landing, following = after(self, b, open, open.end_ms)
   if following and not has_room(landing) then
-    return open.over_ms, following.end_ms
+    return until_ms, following.end_ms
   end
-  return open.over_ms, open.over_ms
+  return until_ms, open.over_ms
+end
+
+-- When `cost` has room behind so much that goes before it.
+function window.behind(self, _, ahead, cost, now_ms)
+  local size = window.size(self)
+  if not size then
+    return nil
+  elseif self.used + ahead + cost <= size then
+    return math.max(now_ms, self.gap_end_ms)
+  end
+  return self.open and self.open.over_ms or now_ms + self.per_ms
 end
 
 function window.spend(self, _, cost, now_ms)

@@ -1,0 +1,62 @@
+//! Many jobs under one limit, in simulated time: when each of them is done, in turns and without.
+//!
+//! `cargo run --release -p tidegate-limits --example fairness` has a whale of 100,000 calls and 100 jobs of 50 calls share 100
+//! calls a second, and a person come by in the middle of it.
+
+#![expect(clippy::print_stdout, reason = "its figures are its purpose")]
+
+mod drive;
+
+use std::time::Duration;
+
+use drive::{Done, Job, drive};
+use tidegate_limits::{Aligned, Rate};
+
+/// Calls a second that the limit allows.
+const PER_S: u32 = 100;
+const WHALE: u32 = 100_000;
+const SMALL: u32 = 50;
+const SMALL_JOBS: usize = 100;
+/// When the person comes.
+const PERSON_AT_MS: i64 = 20_000;
+
+fn main() {
+    let bucket = Rate::Bucket { calls: PER_S, restore_per_s: f64::from(PER_S) };
+    let window = Rate::Window { calls: 10 * PER_S, per: Duration::from_secs(10), aligned: Aligned::Epoch };
+    println!(
+        "| limit | whale's lane | small jobs come | in turns | small jobs done: first, median, last | of fair share | person's 20 calls | used |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for (name, rate) in [("bucket", &bucket), ("window of 10 s", &window)] {
+        for (lane, whale_lane) in [("normal", 1), ("bulk", 2)] {
+            for begin_ms in [0, 10_000] {
+                for in_turns in [false, true] {
+                    row((name, rate), (lane, whale_lane), begin_ms, in_turns);
+                }
+            }
+        }
+    }
+}
+
+fn row((name, rate): (&str, &Rate), (lane, whale_lane): (&str, u8), begin_ms: i64, in_turns: bool) {
+    let whale = Job { lane: whale_lane, begin_ms: 0, calls: WHALE };
+    let small = (0..SMALL_JOBS).map(|_| Job { lane: 1, begin_ms, calls: SMALL });
+    let person = Job { lane: 0, begin_ms: PERSON_AT_MS, calls: 20 };
+    let jobs: Vec<Job> = [whale, person].into_iter().chain(small).collect();
+    let Done { took_ms, granted, until_ms } = drive(rate, &jobs, in_turns, 1..jobs.len());
+    let mut small: Vec<i64> = took_ms[2..].to_vec();
+    small.sort_unstable();
+    let fair_ms = f64::from(SMALL) * (SMALL_JOBS + 1) as f64 / f64::from(PER_S) * 1_000.0;
+    let s = |ms: i64| ms as f64 / 1_000.0;
+    println!(
+        "| {name} | {lane} | after {:.0} s | {} | {:.1}, {:.1}, {:.1} s | {:.2} | {:.1} s | {:.1} % |",
+        s(begin_ms),
+        if in_turns { "yes" } else { "no" },
+        s(small[0]),
+        s(small[SMALL_JOBS / 2]),
+        s(small[SMALL_JOBS - 1]),
+        small[SMALL_JOBS - 1] as f64 / fair_ms,
+        s(took_ms[1]),
+        granted as f64 / (s(until_ms) * f64::from(PER_S) + f64::from(PER_S)) * 100.0,
+    );
+}

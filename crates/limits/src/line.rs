@@ -1,0 +1,240 @@
+//! Who goes first where a limit is not enough for all: turns by lane, tenant and job.
+//!
+//! Start-time fair queueing (Goyal, Vin, Cheng 1996), clocked by what is granted: each job has a tag, which grows by what it was
+//! granted over its weight. Who asks is granted if there is room for it and for all that waits with smaller tags; else it
+//! is told its place in the line as a time, and comes back then, at most [`LOOK_AGAIN_MS`] after there is any room, since
+//! those ahead may have gone.
+//!
+//! A lane's weight is shared by its tenants, a tenant's by its jobs. While nobody waits, nothing is kept and nobody is held
+//! back but by the headroom of higher lanes that were seen lately. A lane of which nobody waits goes before those below it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// Weights of lanes, the most urgent first: what each gets of a limit that all of them want.
+const WEIGHTS: [f64; LANES] = [1_000.0, 100.0, 10.0, 1.0];
+/// What of a budget is kept for each lane from those below it, in per cent, while it was seen lately.
+const HEADROOM_PERCENT: [u64; LANES] = [10, 10, 5, 0];
+const LANES: usize = 4;
+/// A lane that was granted nothing for so long, and does not wait, has no headroom.
+const SEEN_MS: i64 = 60_000;
+/// Who waits comes back this long after there is any room at the latest.
+pub(crate) const LOOK_AGAIN_MS: i64 = 2_000;
+/// Who does not come back so long after its time has gone.
+const PATIENCE_MS: i64 = 5_000;
+/// Most jobs with tags of their own; the others of a lane share one.
+const JOBS_MAX: usize = 256;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// The rank of its lane, from 0 for the most urgent to 3.
+    pub lane: u8,
+    /// Whose job it is.
+    pub tenant: String,
+    /// The job.
+    pub job: String,
+    /// Id of the limit that the call was told to wait for, if it has waited; a call that asks for the first time has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<String>,
+}
+
+impl By {
+    fn rank(&self) -> usize {
+        usize::from(self.lane).min(LANES - 1)
+    }
+}
+
+/// Those who wait for one budget, and whose turn it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// The tag of what was granted last.
+    served: f64,
+    jobs: BTreeMap<String, Turn>,
+    /// Unix ms at which each lane was seen last.
+    seen_ms: [i64; LANES],
+}
+
+/// One job's turn.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Turn {
+    lane: usize,
+    tenant: String,
+    tag: f64,
+    /// Questions that were told to come back.
+    waiting: u64,
+    /// The latest time that one was told, Unix ms.
+    until_ms: i64,
+    /// Up to this tag places in the line were told, the last of them for this time.
+    told: f64,
+    told_ms: i64,
+    /// When one of its questions was told to come that goes before its others: whenever it is its turn, somebody comes.
+    head_ms: i64,
+}
+
+impl Turn {
+    fn waits(&self, now_ms: i64) -> bool {
+        self.waiting > 0 && now_ms <= self.until_ms + PATIENCE_MS
+    }
+
+    /// How many of its units go before a place, where it begins at `start` and each unit is `step`; where both are told the
+    /// same place, it was told first.
+    fn before(&self, place: f64, start: f64, step: f64, now_ms: i64) -> u64 {
+        let units = (place - start) / step;
+        let units = if self.told > place && self.told_ms > now_ms { units.floor() + 1.0 } else { units.ceil() };
+        (units.max(0.0) as u64).min(self.waiting)
+    }
+}
+
+/// What goes before a question.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Ahead {
+    /// Units for others that go before it, and that are kept for higher lanes.
+    pub(crate) now: u64,
+    /// The same, if it takes a place behind those that its own job was told.
+    pub(crate) place: u64,
+    /// The tag up to which its job has places then.
+    told: f64,
+    /// Whether it goes before the others of its job.
+    is_head: bool,
+}
+
+impl Line {
+    fn key(&self, by: &By) -> String {
+        let key = format!("{}/{}/{}", by.rank(), by.tenant, by.job);
+        if self.jobs.len() < JOBS_MAX || self.jobs.contains_key(&key) { key } else { format!("{}//", by.rank()) }
+    }
+
+    /// What goes before a question, of a budget of `size` and for a call of `cost`.
+    pub(crate) fn ahead(&self, by: &By, (size, cost): (u64, u64), now_ms: i64) -> Ahead {
+        let kept = self.headroom(by.rank(), now_ms).saturating_mul(size) / 100;
+        let kept = kept.min(size.saturating_sub(cost));
+        let key = self.key(by);
+        if !self.jobs.iter().any(|(other, turn)| *other != key && turn.waits(now_ms)) {
+            return Ahead { now: kept, place: kept, told: 0.0, is_head: true };
+        }
+        let shares = Shares::of(self, by, now_ms);
+        let step = 1.0 / shares.weight(by.rank(), &by.tenant);
+        let own = self.jobs.get(&key);
+        let start = own.map_or(self.served, |own| own.tag.max(self.served));
+        // Behind those that were told places, unless the first of them is not on its way any more.
+        let told = own.filter(|own| own.told_ms > now_ms).map_or(start, |own| own.told.max(start));
+        let is_head = own.is_none_or(|own| own.head_ms <= now_ms);
+        let place = if is_head { start } else { told };
+        let in_front = ((place - start) / step + 0.5).floor() as u64;
+        let in_front = in_front.min(own.map_or(0, |own| own.waiting));
+        let others = || self.jobs.iter().filter(|(other, turn)| **other != key && turn.waits(now_ms));
+        // A lane that nobody of waits goes before those below it.
+        let least = if self.lane_waits(by.rank(), now_ms) { LANES } else { by.rank() };
+        let (mut now, mut at_place) = (kept, kept + in_front);
+        for (_, turn) in others() {
+            let (begins, step) = (turn.tag.max(self.served), 1.0 / shares.weight(turn.lane, &turn.tenant));
+            let units = ((start - begins) / step).ceil().max(0.0) as u64;
+            now += if turn.lane <= least { units.min(turn.waiting) } else { 0 };
+            at_place += turn.before(place, begins, step, now_ms);
+        }
+        let told = told.max(place + step * cost as f64);
+        Ahead { now, place: at_place, told, is_head }
+    }
+
+    fn lane_waits(&self, rank: usize, now_ms: i64) -> bool {
+        self.jobs.values().any(|turn| turn.lane == rank && turn.waits(now_ms))
+    }
+
+    /// What is kept for higher lanes, in per cent; where one of them waits, its turn comes.
+    fn headroom(&self, rank: usize, now_ms: i64) -> u64 {
+        let is_kept = |&higher: &usize| now_ms - self.seen_ms[higher] < SEEN_MS && !self.lane_waits(higher, now_ms);
+        (0..rank).filter(is_kept).map(|higher| HEADROOM_PERCENT[higher]).sum()
+    }
+
+    /// It was told to come back at `until_ms`, which is its place in the line if `ahead` says so.
+    pub(crate) fn join(&mut self, by: &By, until_ms: i64, ahead: Option<Ahead>, now_ms: i64) {
+        self.forget(now_ms);
+        self.seen_ms[by.rank()] = now_ms;
+        let turn = self.turn_of(by, until_ms);
+        turn.waiting += 1;
+        turn.until_ms = turn.until_ms.max(until_ms);
+        if let Some(ahead) = ahead {
+            turn.told = ahead.told;
+            turn.told_ms = if turn.told_ms > now_ms { turn.told_ms.max(until_ms) } else { until_ms };
+            turn.head_ms = if ahead.is_head { until_ms } else { turn.head_ms };
+        }
+    }
+
+    /// It has come back, and so waits no more.
+    pub(crate) fn leave(&mut self, by: &By) {
+        let key = self.key(by);
+        if let Some(turn) = self.jobs.get_mut(&key) {
+            turn.waiting = turn.waiting.saturating_sub(1);
+        }
+    }
+
+    /// It was granted.
+    pub(crate) fn serve(&mut self, by: &By, cost: u64, now_ms: i64) {
+        self.forget(now_ms);
+        self.seen_ms[by.rank()] = now_ms;
+        if self.jobs.is_empty() {
+            return;
+        }
+        let weight = Shares::of(self, by, now_ms).weight(by.rank(), &by.tenant);
+        let served = self.served;
+        let turn = self.turn_of(by, now_ms);
+        let begins = turn.tag.max(served);
+        turn.tag = begins + cost as f64 / weight;
+        self.served = begins;
+    }
+
+    fn turn_of(&mut self, by: &By, until_ms: i64) -> &mut Turn {
+        let (key, tag) = (self.key(by), self.served);
+        self.jobs.entry(key).or_insert_with(|| Turn {
+            lane: by.rank(),
+            tenant: by.tenant.clone(),
+            tag,
+            waiting: 0,
+            until_ms,
+            told: 0.0,
+            told_ms: 0,
+            head_ms: 0,
+        })
+    }
+
+    /// Forgets those who have gone; when nobody waits, all.
+    fn forget(&mut self, now_ms: i64) {
+        let served = self.served;
+        self.jobs.retain(|_, turn| turn.waits(now_ms) || turn.tag > served && now_ms <= turn.until_ms + PATIENCE_MS);
+        if !self.jobs.values().any(|turn| turn.waits(now_ms)) {
+            self.jobs.clear();
+            self.served = 0.0;
+        }
+    }
+}
+
+/// Who shares the weights of lanes.
+struct Shares<'a> {
+    tenants: [BTreeSet<&'a str>; LANES],
+    jobs: BTreeMap<(usize, &'a str), f64>,
+}
+
+impl<'a> Shares<'a> {
+    /// Of those who wait, and who asks.
+    fn of(line: &'a Line, by: &'a By, now_ms: i64) -> Self {
+        let mut shares = Self { tenants: Default::default(), jobs: BTreeMap::new() };
+        let own = line.key(by);
+        for (_, turn) in line.jobs.iter().filter(|(key, turn)| **key != own && turn.waits(now_ms)) {
+            shares.add(turn.lane, &turn.tenant);
+        }
+        shares.add(by.rank(), &by.tenant);
+        shares
+    }
+
+    fn add(&mut self, lane: usize, tenant: &'a str) {
+        self.tenants[lane].insert(tenant);
+        *self.jobs.entry((lane, tenant)).or_default() += 1.0;
+    }
+
+    fn weight(&self, lane: usize, tenant: &str) -> f64 {
+        let jobs = self.jobs.get(&(lane, tenant)).copied().unwrap_or(1.0);
+        WEIGHTS[lane] / (self.tenants[lane].len().max(1) as f64) / jobs
+    }
+}

@@ -1,0 +1,181 @@
+-- Who goes first where a limit is not enough for all: turns by lane, tenant and job. In a budget's state: `served`, `jobs` by
+-- lane, tenant and name, and `seen`, when each lane was.
+
+local WEIGHTS = { 1000, 100, 10, 1 }
+local HEADROOM_PERCENT = { 10, 10, 5, 0 }
+local SEEN_MS = 60000
+local LOOK_AGAIN_MS = 2000
+local PATIENCE_MS = 5000
+local JOBS_MAX = 256
+
+local line = {}
+
+local function waits(turn, now_ms)
+  return turn.waiting > 0 and now_ms <= turn.until_ms + PATIENCE_MS
+end
+
+local function key_of(self, by)
+  local key, jobs = (by.rank - 1) .. '/' .. by.tenant .. '/' .. by.job, 0
+  if self.jobs[key] then
+    return key
+  end
+  for _ in pairs(self.jobs) do
+    jobs = jobs + 1
+  end
+  return jobs < JOBS_MAX and key or (by.rank - 1) .. '//'
+end
+
+-- The weight of a tenant's jobs in a lane: of those who wait, and who asks.
+local function weights(self, own, by, now_ms)
+  local tenants, jobs = { 0, 0, 0, 0 }, {}
+  local function add(rank, tenant)
+    local name = rank .. '/' .. tenant
+    if not jobs[name] then
+      tenants[rank] = tenants[rank] + 1
+    end
+    jobs[name] = (jobs[name] or 0) + 1
+  end
+  for key, turn in pairs(self.jobs) do
+    if key ~= own and waits(turn, now_ms) then
+      add(turn.rank, turn.tenant)
+    end
+  end
+  add(by.rank, by.tenant)
+  return function(rank, tenant)
+    return WEIGHTS[rank] / math.max(tenants[rank], 1) / (jobs[rank .. '/' .. tenant] or 1)
+  end
+end
+
+-- How many units of a job go before a place.
+local function before(turn, place, start, step, now_ms)
+  local units = (place - start) / step
+  if turn.told > place and turn.told_ms > now_ms then
+    units = math.floor(units) + 1
+  else
+    units = math.ceil(units)
+  end
+  return math.min(math.max(units, 0), turn.waiting)
+end
+
+local function lane_waits(self, rank, now_ms)
+  for _, turn in pairs(self.jobs) do
+    if turn.rank == rank and waits(turn, now_ms) then
+      return true
+    end
+  end
+  return false
+end
+
+-- What is kept for higher lanes, in per cent; where one of them waits, its turn comes.
+local function headroom(self, rank, now_ms)
+  local kept = 0
+  for higher = 1, rank - 1 do
+    if now_ms - self.seen[higher] < SEEN_MS and not lane_waits(self, higher, now_ms) then
+      kept = kept + HEADROOM_PERCENT[higher]
+    end
+  end
+  return kept
+end
+
+-- What goes before a question: now, at its place, the tag up to which its job has places then, and whether it goes before the
+-- others of its job.
+function line.ahead(self, by, size, cost, now_ms)
+  if not self then
+    return { now = 0, place = 0, told = 0, is_head = true }
+  end
+  local kept = math.floor(headroom(self, by.rank, now_ms) * size / 100)
+  kept = math.min(kept, math.max(size - cost, 0))
+  local others, key = {}, key_of(self, by)
+  for other, turn in pairs(self.jobs) do
+    if other ~= key and waits(turn, now_ms) then
+      others[#others + 1] = turn
+    end
+  end
+  if #others == 0 then
+    return { now = kept, place = kept, told = 0, is_head = true }
+  end
+  local weight = weights(self, key, by, now_ms)
+  local step, own = 1 / weight(by.rank, by.tenant), self.jobs[key]
+  local start = own and math.max(own.tag, self.served) or self.served
+  -- Behind those that were told places, unless the first of them is not on its way any more.
+  local told = own and own.told_ms > now_ms and math.max(own.told, start) or start
+  local is_head = not own or own.head_ms <= now_ms
+  local place = is_head and start or told
+  local in_front = math.min(math.floor((place - start) / step + 0.5), own and own.waiting or 0)
+  -- A lane that nobody of waits goes before those below it.
+  local least = lane_waits(self, by.rank, now_ms) and #WEIGHTS or by.rank
+  local now, at_place = kept, kept + in_front
+  for _, turn in ipairs(others) do
+    local begins, their_step = math.max(turn.tag, self.served), 1 / weight(turn.rank, turn.tenant)
+    local units = math.max(math.ceil((start - begins) / their_step), 0)
+    now = now + (turn.rank <= least and math.min(units, turn.waiting) or 0)
+    at_place = at_place + before(turn, place, begins, their_step, now_ms)
+  end
+  return { now = now, place = at_place, told = math.max(told, place + step * cost), is_head = is_head }
+end
+
+-- Forgets those who have gone; when nobody waits, all.
+local function forget(self, now_ms)
+  local anybody = false
+  for key, turn in pairs(self.jobs) do
+    if waits(turn, now_ms) then
+      anybody = true
+    elseif turn.tag <= self.served or now_ms > turn.until_ms + PATIENCE_MS then
+      self.jobs[key] = nil
+    end
+  end
+  if not anybody then
+    self.jobs, self.served = {}, 0
+  end
+end
+
+local function turn_of(self, by, until_ms)
+  local key = key_of(self, by)
+  local turn = self.jobs[key]
+  if not turn then
+    turn = { rank = by.rank, tenant = by.tenant, tag = self.served, waiting = 0, until_ms = until_ms }
+    turn.told, turn.told_ms, turn.head_ms = 0, 0, 0
+    self.jobs[key] = turn
+  end
+  return turn
+end
+
+-- The line, once somebody is to stand in it.
+function line.of(state)
+  state.line = state.line or { served = 0, jobs = {}, seen = { 0, 0, 0, 0 } }
+  return state.line
+end
+
+-- It was told to come back at `until_ms`, which is its place in the line if `ahead` is given.
+function line.join(self, by, until_ms, ahead, now_ms)
+  forget(self, now_ms)
+  self.seen[by.rank] = now_ms
+  local turn = turn_of(self, by, until_ms)
+  turn.waiting, turn.until_ms = turn.waiting + 1, math.max(turn.until_ms, until_ms)
+  if ahead then
+    turn.told = ahead.told
+    turn.told_ms = turn.told_ms > now_ms and math.max(turn.told_ms, until_ms) or until_ms
+    turn.head_ms = ahead.is_head and until_ms or turn.head_ms
+  end
+end
+
+-- It has come back, and so waits no more.
+function line.leave(self, by)
+  local turn = self.jobs[key_of(self, by)]
+  if turn then
+    turn.waiting = math.max(turn.waiting - 1, 0)
+  end
+end
+
+-- It was granted.
+function line.serve(self, by, cost, now_ms)
+  forget(self, now_ms)
+  self.seen[by.rank] = now_ms
+  if next(self.jobs) == nil then
+    return
+  end
+  local weight = weights(self, key_of(self, by), by, now_ms)(by.rank, by.tenant)
+  local turn = turn_of(self, by, now_ms)
+  self.served = math.max(turn.tag, self.served)
+  turn.tag = self.served + cost / weight
+end
