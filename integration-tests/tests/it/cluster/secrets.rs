@@ -10,10 +10,14 @@ use lapin::{Connection, ConnectionProperties};
 use super::fixture::{Cluster, KINDS};
 use super::servers::{Addresses, Postgres, Redis};
 use crate::hostile::{Hostile, Trick, page};
+use crate::notify::Receiver;
+use crate::parked::{parked, put};
 use crate::process::DEADLINE;
-use crate::world::JOB;
+use crate::world::{JOB, until};
 
 const TOKEN: &str = "canary-token-58c1d0e4";
+/// Of a credential that is no longer taken.
+const REVOKED: &str = "canary-revoked-0b7d61fe";
 const POSTGRES: &str = "canary-postgres-91ab";
 const REDIS: &str = "canary-redis-7e02";
 
@@ -24,6 +28,7 @@ limits:
 endpoints:
   items: { get: /items, items: '$.items[*]', key: $.id, pages: { offset: offset, size: { param: limit, max: 10 } } }
   child: { get: '/items/{id}' }
+  own: { get: /own, items: '$.items[*]' }
 ";
 const STEPS: &str = "credential: alice
 steps:
@@ -31,9 +36,13 @@ steps:
   - { id: more, call: child, for_each: items, with: { id: '{{ item.id }}' }, on_failure: continue }
 ";
 
-/// Twenty pages of items; of those behind them, some fail for good, all of them with the token in their answer.
+/// Twenty pages of items; of those behind them, some fail for good, all of them with the token in their answer, and so does what
+/// is refused.
 async fn third_party() -> Hostile {
     Hostile::start(|seen| match seen.target.strip_prefix("/items/") {
+        _ if seen.target == "/own" => {
+            Trick::answer("401 Unauthorized", "", format!("{{\"error\":\"the token {REVOKED} is revoked\"}}"))
+        }
         Some(id) if id.ends_with('3') => Trick::answer("403 Forbidden", "", format!("{{\"error\":\"no {TOKEN}\"}}")),
         Some(id) if id.ends_with('7') => Trick::answer("500 Oh", "", format!("the token {TOKEN} is no good")),
         Some(_) => Trick::json(r#"{"id":0}"#),
@@ -41,6 +50,31 @@ async fn third_party() -> Hostile {
         None => Trick::json(page(seen.number("offset"), seen.number("offset") + 10, "")),
     })
     .await
+}
+
+/// All that is said of a job whose credential is parked, to whoever asks and to its owner. The job is given up after.
+async fn said_of_a_parked_credential(cluster: &Cluster) -> Vec<(String, String)> {
+    let receiver = Receiver::start(204, 204).await;
+    put(cluster, "revoked", REVOKED).await;
+    let notify = format!("notify: {{ url: '{}' }}", receiver.url);
+    let file = format!("provider: ./sim.yaml\ncredential: revoked\n{notify}\nsteps: [{{ id: own, call: own }}]\n");
+    cluster.world.write("revoked.yaml", &file);
+    let job = cluster.submit("revoked.yaml").await;
+    let status = parked(cluster, &job).await;
+    assert_eq!(status["parked"]["message"], "the token *** is revoked", "{status}");
+    until("its owner is told", || !receiver.told().is_empty()).await;
+    let told = receiver.told().iter().map(|told| told.body.to_string()).collect();
+    let asked = |path: String| async move { cluster.ask("gateway", "GET", &path, "").await.body };
+    let said = vec![
+        ("the status of a parked job".to_owned(), status.to_string()),
+        ("the webhook".to_owned(), told),
+        ("credentials that are listed".to_owned(), asked("/v1/credentials".to_owned()).await),
+        ("why a job waits".to_owned(), asked(format!("/v1/jobs/{job}/explain")).await),
+        ("jobs that are listed".to_owned(), asked("/v1/jobs".to_owned()).await),
+    ];
+    assert!(said.iter().all(|(place, text)| text.contains("***") || !place.contains("parked")), "{said:?}");
+    cluster.cli(&["cancel", &job]).run().await.expect(0);
+    said
 }
 
 /// How long a queue may take to deliver what is in it.
@@ -103,7 +137,9 @@ async fn no_secret_is_found_in_logs_messages_tables_or_keys() {
     assert!(hostile.seen().iter().all(|seen| seen.head.contains(TOKEN)), "the third party got the token");
     let failures = cluster.ask("gateway", "GET", &format!("/v1/jobs/{job}/failures"), "").await;
     assert_eq!(failures.status, 200, "{failures:?}");
+    places.extend(said_of_a_parked_credential(&cluster).await);
     let tables = postgres.dump(cluster.name()).await;
+    assert!(tables.contains("the token *** is revoked"), "the dump holds why a credential is parked");
     assert!(tables.contains("alice") && tables.contains("403"), "the dump holds credentials and failures");
     let keys = redis.dump().await;
     assert!(keys.contains("quota"), "{keys}");
@@ -118,7 +154,7 @@ async fn no_secret_is_found_in_logs_messages_tables_or_keys() {
     ]);
     // Ids of keys and checksums are no secrets; what stands between them is.
     let secret = |text: &str| text.split(['_', ':']).max_by_key(|part| part.len()).unwrap_or(text).to_owned();
-    let secrets = cluster.secrets().map(secret).into_iter().chain([TOKEN, POSTGRES, REDIS].map(str::to_owned));
+    let secrets = cluster.secrets().map(secret).into_iter().chain([TOKEN, REVOKED, POSTGRES, REDIS].map(str::to_owned));
     for secret in secrets {
         assert!(secret.len() >= 12, "too short to look for: {secret}");
         for (place, text) in &places {
