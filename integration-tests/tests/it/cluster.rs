@@ -10,6 +10,7 @@ mod jobs;
 mod kills;
 mod notify;
 mod order;
+mod outages;
 mod pauses;
 mod poison;
 mod push;

@@ -12,7 +12,7 @@ endpoints:
   posts: { get: "/users/{id}/posts", items: "$.items[*]", pages: { cursor: cursor, next: "$.next", size: { param: limit, max: 5 } } }
 "#;
 
-const STEPS: &str = r#"
+pub(super) const STEPS: &str = r#"
 steps:
   - { id: users, call: users }
   - { id: posts, call: posts, for_each: users, with: { id: "{{ item.id }}" } }
