@@ -71,7 +71,12 @@ struct Rule {
 #[derive(Debug, Clone)]
 enum Until {
     Header(HeaderField),
-    Body(usize),
+    Body {
+        /// Number of the value in the finder.
+        value: usize,
+        /// It counts milliseconds, not seconds.
+        in_ms: bool,
+    },
 }
 
 impl Classifier {
@@ -141,7 +146,9 @@ impl Rule {
             scope: rule.scope.clone(),
             until: rule.until.as_ref().and_then(|selector| match selector {
                 Selector::Header(name) => Some(Until::Header(name.clone())),
-                Selector::Body(path) => Some(Until::Body(number(path))),
+                Selector::Body(path) => {
+                    Some(Until::Body { value: number(path), in_ms: path.to_string().ends_with("_ms") })
+                }
                 Selector::LastItem(_) => None,
             }),
         }
@@ -174,9 +181,18 @@ impl Rule {
     fn retry_after(&self, answer: &Evidence<'_>) -> Option<String> {
         match self.until.as_ref()? {
             Until::Header(name) => answer.headers(name).next(),
-            Until::Body(path) => answer.values(*path).find_map(|json| Scalar::of(json).text()).map(Into::into),
+            Until::Body { value, in_ms } => {
+                let told = answer.values(*value).find_map(|json| Scalar::of(json).text())?;
+                if *in_ms { seconds(&told) } else { Some(told.into()) }
+            }
         }
     }
+}
+
+/// Milliseconds, as `Retry-After` would have them.
+fn seconds(ms: &str) -> Option<String> {
+    let ms: f64 = ms.trim().parse().ok().filter(|ms: &f64| ms.is_finite() && *ms >= 0.0)?;
+    Some((ms / 1_000.0).to_string())
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<String> {

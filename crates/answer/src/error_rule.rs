@@ -44,7 +44,8 @@ pub struct ErrorRule {
     /// Id of the limit that refused, with `rate_limited` or `quota_exhausted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Where the answer says when to try again, read like `Retry-After`: seconds or a date. Default: that header.
+    /// Where the answer says when to try again, read like `Retry-After`: seconds, or a date; milliseconds where the
+    /// field's name ends in `_ms`. Default: that header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Selector>,
     /// Where the answer holds the error's message. Default: the usual places.

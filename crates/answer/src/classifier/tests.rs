@@ -30,6 +30,20 @@ fn matched(
 }
 
 #[test]
+fn a_field_that_counts_milliseconds_says_so_by_its_name() {
+    let rules = classifier(json!([{"status": 429, "class": "rate_limited", "until": "$.retry_after_ms"}]));
+    for (body, header, expected) in [
+        (r#"{"retry_after_ms":2500}"#, NO_HEADER, Some("2.5")),
+        (r#"{"retry_after_ms":"2000"}"#, ("retry-after", "9"), Some("2")),
+        (r#"{"retry_after_ms":-1}"#, ("retry-after", "9"), Some("9")),
+        (r#"{"retry_after_ms":"soon"}"#, NO_HEADER, None),
+    ] {
+        let Verdict::Failure(failure) = verdict(&rules, 429, header, body) else { panic!("a page: {body}") };
+        assert_eq!(failure.retry_after.as_deref(), expected, "{body}");
+    }
+}
+
+#[test]
 fn the_first_rule_whose_conditions_all_hold_counts() {
     let rules = classifier(json!([
         {"status": 400, "json": {"$.code": 1, "$.sub": [2, 3]}, "class": "gone"},
