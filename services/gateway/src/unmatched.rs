@@ -21,33 +21,33 @@ use crate::route::{Content, Route};
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct UnmatchedAnswer {
     /// The endpoint that answered.
-    endpoint: String,
+    pub(crate) endpoint: String,
     /// Its status.
-    status: u16,
+    pub(crate) status: u16,
     /// What it was taken for.
     #[schemars(with = "String")]
-    class: Class,
+    pub(crate) class: Class,
     /// What it says to people.
-    message: String,
+    pub(crate) message: String,
     /// How often the like was seen.
-    count: u64,
+    pub(crate) count: u64,
     /// Unix ms.
-    first_seen_ms: i64,
+    pub(crate) first_seen_ms: i64,
     /// Unix ms.
-    last_seen_ms: i64,
+    pub(crate) last_seen_ms: i64,
     /// A rule for `errors` of the provider file that speaks of it, of the class that it was taken for; null when nothing of
     /// it tells it from a page.
-    rule: Option<Value>,
+    pub(crate) rule: Option<Value>,
     /// The answer for `answers` of what `tidegate provider test` holds the file to, with what it means once there is the
     /// rule.
-    answer: Value,
+    pub(crate) answer: Value,
 }
 
 /// Answers that no error rule speaks of.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct UnmatchedList {
     /// Those seen last first, at most 50.
-    unmatched: Vec<UnmatchedAnswer>,
+    pub(crate) unmatched: Vec<UnmatchedAnswer>,
 }
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -63,7 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(
+pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Path(name): Path<String>,

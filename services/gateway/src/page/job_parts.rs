@@ -200,7 +200,10 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
             section {
                 h2 #failures { "What failed" }
                 (frame::table("Failed calls by error", &head, &html! { @for failure in failures { (row(failure)) } }))
-                p { a href=(to) { "One by one" } }
+                p.actions {
+                    a href=(to) { "One by one" }
+                    a href={ "/ui/providers/" (job.provider) "/unmatched" } { "Answers that no rule speaks of" }
+                }
             }
         }
     }

@@ -27,6 +27,7 @@ mod resources;
 mod session;
 mod text;
 mod tree;
+mod unmatched;
 
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ fn all() -> Vec<Route> {
         limit_change::routes(),
         resources::routes(),
         dead::routes(),
+        unmatched::routes(),
     ]
     .into_iter()
     .flatten()

@@ -57,6 +57,7 @@ async fn show_provider(State(app): State<Arc<App>>, viewer: Viewer, Path(name): 
         p { a href="/ui/providers" { "‹ Providers" } }
         h1 { (provider.name) }
         p.under { "Version " (provider.version) ", changed " (time(provider.updated_at_ms)) }
+        p { a href={ "/ui/providers/" (provider.name) "/unmatched" } { "Answers that no rule speaks of" } }
         pre tabindex="0" aria-label="The file" role="region" { (text) }
     };
     Ok(frame::page(&viewer, "/ui/providers", &provider.name, &main))

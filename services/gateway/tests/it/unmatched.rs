@@ -6,6 +6,12 @@ use tidegate_ledger::{NewUnmatched, UnmatchedAnswers as _};
 
 use crate::world::{NOW, World};
 
+/// A sample of tenant `a`'s.
+pub(crate) fn new(fingerprint: i64, sample: String) -> NewUnmatched {
+    let (tenant, provider) = ("a".to_owned(), "shop".to_owned());
+    NewUnmatched { tenant, provider, fingerprint, sample, count: 3, last_seen_ms: NOW }
+}
+
 #[tokio::test]
 async fn samples_are_shown_to_their_tenant_with_a_rule_and_its_test() {
     let world = World::start().await;
@@ -13,14 +19,6 @@ async fn samples_are_shown_to_their_tenant_with_a_rule_and_its_test() {
         "endpoint": "orders", "status": 400, "headers": { "retry-after": "7" }, "body": r#"{"code":17}"#,
         "class": "invalid", "message": "no",
     });
-    let new = |fingerprint, sample: String| NewUnmatched {
-        tenant: "a".to_owned(),
-        provider: "shop".to_owned(),
-        fingerprint,
-        sample,
-        count: 3,
-        last_seen_ms: NOW,
-    };
     // One that another build wrote.
     let samples = [new(1, sample.to_string()), new(2, "{}".to_owned())];
     world.ledger.keep_unmatched(&samples, NOW).await.unwrap();

@@ -6,7 +6,7 @@ use tidegate_bus::Bus as _;
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{End, Envelope, JobId, JobSubmitted, Message, Wait, WaitReason};
 use tidegate_gateway::Config;
-use tidegate_ledger::DeadLetters as _;
+use tidegate_ledger::{DeadLetters as _, UnmatchedAnswers as _};
 use tidegate_registry::{Registry as _, Scope};
 
 use super::browser::Browser;
@@ -175,4 +175,22 @@ async fn providers_are_shown_and_of_credentials_only_the_names() {
         assert_eq!(reader.page(path).await.matches("<form").count(), 1 + usize::from(path == "/ui/limits"), "{path}");
     }
     assert_eq!(reader.get("/ui/limits/change?key=%7Bshop%7D%2F").await.status, 403);
+}
+
+#[tokio::test]
+async fn answers_that_no_rule_speaks_of_are_shown_as_rules() {
+    let world = World::start().await;
+    let sample = json!({
+        "endpoint": "orders", "status": 400, "headers": {}, "body": r#"{"code":17}"#, "class": "invalid", "message": "<no>",
+    });
+    world.ledger.keep_unmatched(&[crate::unmatched::new(1, sample.to_string())], NOW).await.unwrap();
+    let mut browser = Browser::of(&world).await;
+    let html = browser.page("/ui/providers/shop/unmatched").await;
+    assert!(
+        html.contains("orders 400, taken for invalid") && html.contains("&lt;no&gt;") && html.contains("$.code"),
+        "{html}"
+    );
+    let stranger = world.tenant("b").await;
+    let mut other = Browser::with_key(&world, &stranger).await;
+    assert!(other.page("/ui/providers/shop/unmatched").await.contains("There are none."));
 }
