@@ -156,6 +156,9 @@ impl Limits {
     pub(crate) fn health(&self, failure: Option<(Class, Option<u16>)>) -> Option<Health> {
         match failure {
             Some((Class::Blocked, _)) => None, // Nobody asked the provider.
+            // It answers, and says that this request went wrong; others may not. One endpoint that is broken must not keep
+            // all others waiting, nor its own calls from failing.
+            Some((Class::Transient, Some(500))) if self.ill == ILL => Some(Health::Well),
             Some((class, status)) if self.ill.contains(&class) => {
                 // A connection that broke had been made.
                 let is_silent = status.is_none() && class != Class::Transient;
@@ -442,6 +445,7 @@ mod tests {
             (None, Some(Health::Well), Some(Health::Well)),
             (Some((Class::ProviderDown, None)), Some(Health::Silent), Some(Health::Well)),
             (Some((Class::Transient, Some(503))), Some(Health::Ill), Some(Health::Well)),
+            (Some((Class::Transient, Some(500))), Some(Health::Well), Some(Health::Well)),
             (Some((Class::Transient, None)), Some(Health::Ill), Some(Health::Well)),
             (Some((Class::Suspect, Some(200))), Some(Health::Well), Some(Health::Ill)),
             (Some((Class::RateLimited, Some(429))), Some(Health::Well), Some(Health::Well)),

@@ -33,7 +33,7 @@ pub struct Limit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<HeaderNames>,
     /// Failures by which a breaker takes the provider for ill, and only a breaker: `provider_down`, `timeout` and
-    /// `transient` unless said.
+    /// `transient` (but for a plain 500) unless said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<Class>,
     /// How much of it there is.
