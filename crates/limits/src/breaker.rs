@@ -29,6 +29,8 @@ const LOST_MS: i64 = 150_000;
 const PROBING_AGAIN_MS: i64 = 15_000;
 /// While it is closing, any report may make room.
 const CLOSING_AGAIN_MS: i64 = 250;
+/// Longest patience with a provider that was never well while this is remembered: a mistyped address looks like an outage.
+const UNMET_PATIENCE_MS: i64 = 120_000;
 /// It is closed again when so many calls may be in flight.
 const CLOSED_ROOM: u64 = 64;
 
@@ -48,7 +50,8 @@ pub struct Breaker {
     #[serde(with = "crate::human_duration")]
     #[schemars(with = "String")]
     pub longest_probe: Duration,
-    /// For so long after its opening a probe that fails costs its call no attempt; at most 366 days.
+    /// For so long after its opening a probe that fails costs its call no attempt; at most 366 days. At most 2 minutes for a
+    /// provider that no call has found well yet.
     #[serde(with = "crate::human_duration")]
     #[schemars(with = "String")]
     pub patience: Duration,
@@ -71,6 +74,9 @@ impl Default for Breaker {
 pub(crate) struct Circuit {
     breaker: Breaker,
     mode: Mode,
+    /// Some call found the provider well.
+    #[serde(default)]
+    met: bool,
     /// Failures, weighed against what went well.
     score: f64,
     failed_ms: i64,
@@ -100,6 +106,7 @@ impl Circuit {
         Self {
             breaker,
             mode: Mode::Closed,
+            met: false,
             score: 0.0,
             failed_ms: 0,
             since_ms: 0,
@@ -128,12 +135,15 @@ impl Circuit {
 
     /// Whether the call that was just granted is a probe whose failure costs no attempt.
     pub(crate) fn probes_free(&self, now_ms: i64) -> bool {
-        self.mode == Mode::Open && now_ms - self.since_ms < whole_ms(self.breaker.patience)
+        let patience_ms = whole_ms(self.breaker.patience);
+        let patience_ms = if self.met { patience_ms } else { patience_ms.min(UNMET_PATIENCE_MS) };
+        self.mode == Mode::Open && now_ms - self.since_ms < patience_ms
     }
 
     /// How a call went, `held` if it was granted while this was not closed.
     pub(crate) fn went(&mut self, held: Option<Held>, health: Option<Health>, now_ms: i64) {
         let granted_ms = held.map_or(i64::MIN, |held| held.granted_ms);
+        self.met |= health == Some(Health::Well);
         match self.mode {
             Mode::Closed => self.weigh(health, now_ms),
             Mode::Open if self.probed_ms > 0 && granted_ms >= self.probed_ms => {

@@ -92,6 +92,16 @@ fn single_calls_try_twice_as_far_apart_each_time_and_cost_no_attempt_for_as_long
 }
 
 #[test]
+fn a_provider_that_no_call_has_found_well_gets_two_minutes_of_patience() {
+    for (well, at_ms, is_free) in [(None, 119_999, true), (None, 120_000, false), (Some(Health::Well), 120_000, true)] {
+        let mut limiter = Limiter::default();
+        call(&mut limiter, 0, well);
+        call(&mut limiter, 0, vec![Health::Silent; 5]);
+        assert_eq!(grant(&mut limiter, at_ms, &breaker()).probe, is_free, "{well:?} {at_ms}");
+    }
+}
+
+#[test]
 fn a_probe_that_is_never_reported_or_was_not_made_makes_way_for_another() {
     let mut limiter = Limiter::default();
     call(&mut limiter, 0, vec![Health::Silent; 5]);

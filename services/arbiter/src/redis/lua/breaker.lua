@@ -5,12 +5,13 @@ local LOST_MS = 150000
 local PROBING_AGAIN_MS = 15000
 local CLOSING_AGAIN_MS = 250
 local CLOSED_ROOM = 64
+local UNMET_PATIENCE_MS = 120000
 
 local circuit = {}
 
 function circuit.new(failures, share, first_ms, longest_ms, patience_ms)
   return { kind = 'k', failures = failures, share = share, first_ms = first_ms, longest_ms = longest_ms,
-    patience_ms = patience_ms, mode = 'closed', score = 0, failed_ms = 0, since_ms = 0, distance_ms = 0, probe_ms = 0,
+    patience_ms = patience_ms, mode = 'closed', met = false, score = 0, failed_ms = 0, since_ms = 0, distance_ms = 0, probe_ms = 0,
     probed_ms = 0, closing_ms = 0, room = 0 }
 end
 
@@ -27,7 +28,8 @@ end
 
 -- Whether the call that was just granted is a probe whose failure costs no attempt.
 function circuit.probes_free(self, now_ms)
-  return self.mode == 'open' and now_ms - self.since_ms < self.patience_ms
+  local patience_ms = self.met and self.patience_ms or math.min(self.patience_ms, UNMET_PATIENCE_MS)
+  return self.mode == 'open' and now_ms - self.since_ms < patience_ms
 end
 
 local function open(self, now_ms)
@@ -54,6 +56,7 @@ end
 -- How a call went, `held` if it was granted while this was not closed.
 function circuit.went(self, held, health, now_ms)
   local granted_ms = held and held.granted_ms or NEVER_MS
+  self.met = self.met or health == 'well'
   if self.mode == 'closed' then
     weigh(self, health, now_ms)
   elseif self.mode == 'open' and self.probed_ms > 0 and granted_ms >= self.probed_ms then
