@@ -34,7 +34,11 @@ pub fn redact_credential(text: &str, credential: &Credential) -> String {
 fn forms(secret: &str) -> Vec<String> {
     let strict = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
     let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    let mut forms = vec![secret.to_owned(), strict.to_ascii_lowercase(), strict, form, STANDARD.encode(secret)];
+    let json = serde_json::Value::from(secret).to_string();
+    let json = json[1..json.len() - 1].to_owned(); // Without its quotes.
+    let slashed = json.replace('/', "\\/");
+    let mut forms =
+        vec![secret.to_owned(), strict.to_ascii_lowercase(), strict, form, STANDARD.encode(secret), json, slashed];
     forms.dedup();
     forms
 }
@@ -46,6 +50,9 @@ mod tests {
     #[test]
     fn every_form_of_a_secret_goes() {
         let secret = "p@ss w/ord";
+        for text in ["p@ss\\\"w/ord", "p@ss\\\"w\\/ord"] {
+            assert_eq!(redact(&format!("<{text}>"), ["p@ss\"w/ord"]), "<***>", "{text}");
+        }
         for text in ["p@ss w/ord", "p%40ss%20w%2Ford", "p%40ss%20w%2ford", "p%40ss+w%2Ford", "cEBzcyB3L29yZA=="] {
             assert_eq!(redact(&format!("<{text}>"), [secret]), "<***>", "{text}");
         }

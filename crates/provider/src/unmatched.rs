@@ -14,6 +14,8 @@ use crate::recorded::header_map;
 /// Bytes of a body that are looked at, and characters of it that are kept.
 const BODY_SEEN_BYTES: usize = 16 << 10;
 const BODY_KEPT_CHARS: usize = 4_000;
+/// Longest body that is read as JSON, in bytes.
+const JSON_MAX_BYTES: usize = 256 << 10;
 /// Headers that are kept, and characters of each.
 const HEADERS_MAX: usize = 16;
 const HEADER_MAX_CHARS: usize = 256;
@@ -162,9 +164,30 @@ fn is_code(value: &Value) -> bool {
 /// The beginning of a body without secrets. A secret that is cut in two would not be known for one: so what is looked at goes
 /// well beyond what is kept.
 fn beginning(body: &[u8], redact: impl Fn(&str) -> String) -> String {
+    // JSON may write a secret in many ways, which are one once it is read.
+    if body.len() <= JSON_MAX_BYTES
+        && let Ok(mut json) = serde_json::from_slice::<Value>(body)
+    {
+        redact_json(&mut json, &redact);
+        return cut(&redact(&json.to_string()), BODY_KEPT_CHARS);
+    }
     let seen = redact(&String::from_utf8_lossy(&body[..body.len().min(BODY_SEEN_BYTES)]));
     let is_whole = body.len() <= BODY_SEEN_BYTES;
     if is_whole || seen.len() >= 2 * BODY_KEPT_CHARS { cut(&seen, BODY_KEPT_CHARS) } else { String::new() }
+}
+
+fn redact_json(value: &mut Value, redact: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = redact(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| redact_json(value, redact)),
+        Value::Object(fields) => {
+            for (name, mut value) in std::mem::take(fields) {
+                redact_json(&mut value, redact);
+                fields.insert(redact(&name), value);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -280,10 +303,13 @@ mod tests {
     #[test]
     fn secrets_and_what_does_not_matter_are_left_out_and_the_rest_is_bounded() {
         let body = format!(r#"{{"message":"t0ken is bad","more":"{}"}}"#, "x".repeat(50_000));
-        let sample = sample(401, &body);
+        let sample_of = |body| sample(401, body);
+        let sample = sample_of(&body);
         assert!(sample.body.starts_with(r#"{"message":"*** is bad""#) && sample.body.len() == BODY_KEPT_CHARS);
         assert_eq!((sample.message.as_str(), sample.headers.len()), ("*** is bad", 1));
         assert!(sample.rule().is_some(), "what is cut still has a status");
+        let sample = sample_of(r#"{"message":"t0\u006ben is bad","t0ken":["\u0074\u0030ken"]}"#);
+        assert_eq!(sample.body, r#"{"message":"*** is bad","***":["***"]}"#, "however it is written");
         let secrets = "t0ken".repeat(10_000);
         assert_eq!(beginning(secrets.as_bytes(), |_| "***".to_owned()), "", "what was cut may be half a secret");
     }
