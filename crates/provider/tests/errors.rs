@@ -100,8 +100,10 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
         ),
         (
             "limits:\n  - id: a\n    windw: { calls: 1, per: 1m }\n",
-            &["p.yaml:6:5: limits[0].windw: unknown field; expected one of bucket, concurrency, cost, endpoints, \
-              headers, id, key, learn, told, when, window; did you mean window?"],
+            &[
+                "p.yaml:6:5: limits[0].windw: unknown field; expected one of breaker, bucket, classes, concurrency, cost, \
+              endpoints, headers, id, key, learn, told, when, window; did you mean window?",
+            ],
         ),
         (
             "auth: { baerer: x }\n",

@@ -124,19 +124,19 @@ fn charges_name_every_limit_that_applies() {
         let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: None };
         spec.charges(step, &call, &caller).unwrap().into_iter().map(|charge| charge.key).collect()
     };
-    assert_eq!(keys(0), ["{social}/host/egress=eu-1", "{social}/token/credential=alice"]);
-    assert_eq!(
-        keys(1),
-        ["{social}/paging/credential=alice", "{social}/host/egress=eu-1", "{social}/token/credential=alice"]
-    );
+    // What keeps calls from a provider that is down is added to every provider.
+    let (host, token, breaker) =
+        ("{social}/host/egress=eu-1", "{social}/token/credential=alice", "{social}/breaker/egress=eu-1");
+    assert_eq!(keys(0), [host, token, breaker]);
+    assert_eq!(keys(1), ["{social}/paging/credential=alice", host, token, breaker]);
     let of = |tenant| {
         let call = CallShape { params: &params, pointer: &PagePointer::First, ordinal: 0 };
         let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: Some(tenant) };
         spec.charges(step, &call, &caller).unwrap().into_iter().map(|charge| charge.key).collect::<Vec<_>>()
     };
     // What counts by the address counts for all; alice of one tenant is not alice of another.
-    assert_eq!(of("acme"), ["{social}/host/egress=eu-1", "{social}/token/credential=alice,of=acme"]);
-    assert_eq!(of("other"), ["{social}/host/egress=eu-1", "{social}/token/credential=alice,of=other"]);
+    assert_eq!(of("acme"), [host, "{social}/token/credential=alice,of=acme", breaker]);
+    assert_eq!(of("other"), [host, "{social}/token/credential=alice,of=other", breaker]);
     assert!(spec.header_names("token").unwrap().remaining.is_some());
     assert!(spec.header_names("paging").is_none(), "another one has headers of its own");
 }
@@ -155,7 +155,8 @@ fn costs_and_keys_follow_the_call() {
         charges("shelf", &params(&[("shelf", "a,b")])),
         [
             ("{catalog}/units/app=main,shelf=a%2Cb".to_owned(), 3),
-            ("{catalog}/open/credential=shop,endpoint=books.list,tenant=acme".to_owned(), 1)
+            ("{catalog}/open/credential=shop,endpoint=books.list,tenant=acme".to_owned(), 1),
+            ("{catalog}/breaker/egress=x".to_owned(), 1)
         ]
     );
     assert_eq!(charges("found", &params(&[("q", "x")]))[1], ("{catalog}/searches/provider=".to_owned(), 5));
@@ -168,8 +169,8 @@ fn a_provider_without_limits_obeys_what_it_is_told() {
     let spec = spec("notes-job.json");
     let call = CallShape { params: &Params::default(), pointer: &PagePointer::First, ordinal: 0 };
     let charges = spec.charges(spec.step("rows").unwrap(), &call, &Caller::default()).unwrap();
-    assert_eq!(charges.len(), 1);
-    assert_eq!((charges[0].limit.as_str(), charges[0].key.as_str()), ("told", "{notes}/told/credential="));
+    let named = charges.iter().map(|charge| (charge.limit.as_str(), charge.key.as_str())).collect::<Vec<_>>();
+    assert_eq!(named, [("told", "{notes}/told/credential="), ("breaker", "{notes}/breaker/egress=")]);
     assert!(spec.header_names("told").is_some());
 }
 
