@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tidegate_contracts::{DeadId, Failure, JobId};
 
 use crate::LedgerError;
+use crate::shown::shown;
 
 /// Bytes kept of a letter; of what is longer, which is no message, the beginning.
 pub const DEAD_BODY_MAX_BYTES: usize = 1 << 20;
@@ -115,7 +116,6 @@ impl NewDead {
 
     /// What is kept of its reason: stores have no room for NUL.
     pub(crate) fn shown(&self) -> String {
-        let shown = |char| if char == '\0' { char::REPLACEMENT_CHARACTER } else { char };
-        self.reason.chars().take(Failure::MESSAGE_MAX_CHARS).map(shown).collect()
+        shown(&self.reason, Failure::MESSAGE_MAX_CHARS)
     }
 }

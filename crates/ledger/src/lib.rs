@@ -23,6 +23,7 @@ mod packed;
 mod patient;
 mod postgres;
 mod prune;
+mod shown;
 mod sqlite;
 mod submit;
 mod tally;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_contracts::{JobId, Parked};
 
 use crate::LedgerError;
+use crate::shown::shown;
 
 /// Notices that wait to be delivered. They are made in the transaction that finishes a job whose file says `notify`, or parks
 /// its credential.
@@ -145,8 +146,7 @@ const LAST_MAX_CHARS: usize = 500;
 impl Tried {
     /// What is kept of its text: stores have no room for NUL.
     pub(crate) fn shown(&self) -> String {
-        let shown = |char| if char == '\0' { char::REPLACEMENT_CHARACTER } else { char };
-        self.last.chars().take(LAST_MAX_CHARS).map(shown).collect()
+        shown(&self.last, LAST_MAX_CHARS)
     }
 }
 

@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 use tidegate_contracts::{CallEnd, CallId, End, FetchId, JobId, NewFetch, PagePointer, Wait};
 use uuid::Uuid;
 
-use super::rows::{shown, to_json};
+use super::rows::to_json;
 use crate::LedgerError;
+use crate::shown::shown;
 use crate::tally::{GivenUp, Open};
 
 /// Calls in one statement: bounds the memory of a plan for very many pages.

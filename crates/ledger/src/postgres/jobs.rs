@@ -7,9 +7,10 @@ use tidegate_contracts::{JobId, Lane};
 use uuid::Uuid;
 
 use super::marks;
-use super::rows::{count, lane, shown, small};
+use super::rows::{count, lane, small};
 use crate::head::{Head, Heads};
 use crate::job::parked;
+use crate::shown::shown;
 use crate::tally::Tally;
 use crate::{Bounds, JobCounts, JobFilter, JobRow, JobState, LedgerError, OpenLane, SpecRow, Windows};
 

@@ -32,8 +32,3 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &'static st
 pub(super) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
-
-/// The beginning of a text for people. Postgres' texts have no room for NUL.
-pub(super) fn shown(text: &str, chars_max: usize) -> String {
-    text.chars().take(chars_max).map(|char| if char == '\0' { char::REPLACEMENT_CHARACTER } else { char }).collect()
-}

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rows::shown;
+use crate::shown::shown;
 use crate::{LedgerError, NewJob, Submitted, notices, submit};
 
 /// Longest name of a job, in characters.
