@@ -29,6 +29,15 @@ schemas:
     cargo run -p tidegate-provider --example schemas
     cargo run -p tidegate-gateway --example openapi
 
+# The reference of the guide, written anew.
+reference:
+    cargo build -p tidegate
+    cargo run -p tidegate-integration-tests --example reference
+
+# The guide as a book, in target/book; needs mdbook 0.5.
+book:
+    mdbook build docs
+
 # What the compiler checks statements for Postgres against, written anew from a database with the migrations applied.
 sqlx server="postgres://postgres@127.0.0.1:5432":
     crates/ledger/sqlx-prepare {{ server }}

@@ -75,6 +75,11 @@ await step('a job is found by name, and its failed calls are made again', async 
   await page.getByRole('link', { name: 'One by one' }).click();
   await lookOver(page);
   await page.goBack();
+  await page.getByRole('link', { name: 'Answers that no rule speaks of' }).click();
+  await page.getByRole('heading', { name: 'that no rule speaks of' }).first().waitFor();
+  await lookOver(page);
+  await page.goBack();
+  await page.getByRole('button', { name: 'Retry these' }).waitFor();
   await page.getByRole('button', { name: /^Retry \d+ failed calls?$/ }).click();
   await state(page, 'succeeded');
 });
@@ -111,7 +116,7 @@ await close();
 await step('in the dark, on a phone', async () => {
   const { page, close } = await open(url, { colorScheme: 'dark', viewport: { width: 320, height: 640 }, deviceScaleFactor: 2 });
   await logIn(page, key);
-  for (const path of ['/ui/jobs', `/ui/jobs/${running}`, `/ui/jobs/${running}/items`, '/ui/limits', '/ui/providers']) {
+  for (const path of ['/ui/jobs', `/ui/jobs/${running}`, `/ui/jobs/${running}/items`, '/ui/limits', '/ui/providers', '/ui/providers/github']) {
     await page.goto(path);
     await lookOver(page);
     await picture(page, `phone${path.replaceAll('/', '-').replace(running, 'job')}`);

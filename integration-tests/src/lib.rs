@@ -1,1 +1,3 @@
 //! Integration tests of the whole ring.
+
+pub mod reference;

@@ -24,6 +24,7 @@
 mod address;
 mod body;
 mod classifier;
+mod cursors;
 mod default_class;
 mod error_rule;
 mod evidence;
@@ -45,6 +46,7 @@ mod statuses;
 mod told;
 mod tree;
 mod unreadable;
+mod values;
 mod walk;
 
 pub use classifier::{Classified, Classifier, Verdict};
@@ -63,3 +65,4 @@ pub use since::{Newness, Since};
 pub use statuses::{ParseStatusesError, Statuses};
 pub use told::CURSOR_MAX_BYTES;
 pub use unreadable::Unreadable;
+pub use values::Values;

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use tidegate_contracts::PagePointer;
 use tidegate_pagination::{Kind, Paging};
 
+use crate::cursors;
 use crate::problem::Problem;
 use crate::selector::Selector;
 pub(crate) use way::Way;
 
 /// How an endpoint's pages are asked for, and what its answers say about other pages. Exactly one of `offset`, `page`,
-/// `cursor`, `link` and `next_url` says how a page is pointed at.
+/// `cursor`, `link`, `next_url` and `next_query` says how a page is pointed at.
 ///
 /// A selected value that is null, an empty text or absent says nothing: no next page, no total.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +43,10 @@ pub struct Pages {
     /// the origin that was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_url: Option<Selector>,
+    /// By several cursors: where the answer holds an object all of whose fields are query parameters of the next page, such
+    /// as MediaWiki's `$.continue`. Without one the page is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_query: Option<Selector>,
     /// With `cursor`: where the answer names the next cursor, a text or a number. With `offset` or `page`: what is
     /// there, and not null, if there is another page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,11 +74,11 @@ pub struct Pages {
     /// filter a page after cutting it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub short_page_ends: Option<bool>,
-    /// With `cursor`, `link` or `next_url`: whether a page without items is the last one even if it names a next one.
+    /// With `cursor`, `link`, `next_url` or `next_query`: whether a page without items is the last one even if it names a next one.
     /// Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blank_page_ends: Option<bool>,
-    /// With `cursor`, `link` or `next_url`: whether a page begins with the item that ended the page before, as where the
+    /// With `cursor`, `link`, `next_url` or `next_query`: whether a page begins with the item that ended the page before, as where the
     /// last item's id is the cursor and counts itself. Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlaps: Option<bool>,
@@ -152,7 +157,7 @@ pub struct PageSize {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub min: Option<u32>,
-    /// With `min`, and `cursor`, `link` or `next_url`: a page that took longer makes the next one smaller, such as `20s`.
+    /// With `min`, and `cursor`, `link`, `next_url` or `next_query`: a page that took longer makes the next one smaller, such as `20s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<String>,
 }
@@ -183,7 +188,7 @@ impl Pages {
             None => Kind::Single,
             Some(Way::Offset(_)) => Kind::Offset { size },
             Some(Way::Number(_)) => Kind::Number { size, first: self.first.unwrap_or(1) },
-            Some(Way::Cursor(_) | Way::Link(_) | Way::Url(_)) => Kind::Chain,
+            Some(Way::Cursor(_) | Way::Link(_) | Way::Url(_) | Way::Query(_)) => Kind::Chain,
         };
         let defaults = Paging::new(kind);
         Paging {
@@ -208,20 +213,22 @@ impl Pages {
     /// Offset and number bring their own size, which may be smaller than the declared one. A pointer of a kind that is not
     /// declared here names no parameter but the size's.
     #[must_use]
-    pub fn query(&self, pointer: &PagePointer) -> Vec<(&str, String)> {
+    pub fn query(&self, pointer: &PagePointer) -> Vec<(String, String)> {
         let declared = self.size.as_ref().map(|size| size.max);
         let size = pointer.size().or(declared);
-        let (place, size) = match (pointer.place(), Way::of(self)) {
+        let one = |param: &str, value: String| vec![(param.to_owned(), value)];
+        let (mut query, size) = match (pointer.place(), Way::of(self)) {
             (PagePointer::Count, _) => return Vec::new(),
-            (PagePointer::Url { .. }, _) => (None, pointer.size()),
-            (PagePointer::Offset { offset, .. }, Some(Way::Offset(param))) => (Some((param, offset.to_string())), size),
-            (PagePointer::Number { page, .. }, Some(Way::Number(param))) => (Some((param, page.to_string())), size),
-            (PagePointer::Cursor { cursor }, Some(Way::Cursor(param))) => (Some((param, cursor.clone())), size),
-            (PagePointer::Offset { .. } | PagePointer::Number { .. }, _) => (None, declared),
-            _ => (None, size),
+            (PagePointer::Url { .. }, _) => (Vec::new(), pointer.size()),
+            (PagePointer::Offset { offset, .. }, Some(Way::Offset(param))) => (one(param, offset.to_string()), size),
+            (PagePointer::Number { page, .. }, Some(Way::Number(param))) => (one(param, page.to_string()), size),
+            (PagePointer::Cursor { cursor }, Some(Way::Cursor(param))) => (one(param, cursor.clone()), size),
+            (PagePointer::Cursor { cursor }, Some(Way::Query(_))) => (cursors::read(cursor), size),
+            (PagePointer::Offset { .. } | PagePointer::Number { .. }, _) => (Vec::new(), declared),
+            _ => (Vec::new(), size),
         };
-        let size = self.size.as_ref().zip(size).map(|(param, size)| (param.param.as_str(), size.to_string()));
-        place.into_iter().chain(size).collect()
+        query.extend(self.size.as_ref().zip(size).map(|(param, size)| (param.param.clone(), size.to_string())));
+        query
     }
 }
 
@@ -246,6 +253,7 @@ mod tests {
             (json!({"page": "p", "first": 0, "size": size}), Kind::Number { size: 50, first: 0 }),
             (json!({"cursor": "c", "next": "$.next"}), Kind::Chain),
             (json!({"link": "next"}), Kind::Chain),
+            (json!({"next_query": "$.continue"}), Kind::Chain),
             (json!({"next_url": {"header": "Next-Page"}}), Kind::Chain),
         ];
         for (json, kind) in table {
@@ -273,6 +281,8 @@ mod tests {
         let cursor = pages(json!({"cursor": "after", "next": "$.n", "size": size}));
         let bare = pages(json!({"cursor": "after", "next": "$.n"}));
         let link = pages(json!({"link": "next", "size": size}));
+        let several = pages(json!({"next_query": "$.continue", "size": size}));
+        let cursors = At::Cursor { cursor: r#"{"continue":"gap||","gapcontinue":"a&b"}"#.to_owned() };
         let resized = |at: At| at.along(tidegate_contracts::Trail { size: Some(7), ..Default::default() });
         let cursor_at = || At::Cursor { cursor: "a b&c".to_owned() };
         let table = [
@@ -288,11 +298,13 @@ mod tests {
             (&cursor, resized(cursor_at()), vec![("after", "a b&c"), ("limit", "7")]),
             (&cursor, resized(At::First).within(1, 5, 9), vec![("limit", "7")]),
             (&number, At::Number { page: 3, size: 9 }.within(1, 5, 9), vec![("page", "3"), ("per_page", "9")]),
+            (&several, At::First, vec![("limit", "50")]),
+            (&several, cursors, vec![("continue", "gap||"), ("gapcontinue", "a&b"), ("limit", "50")]),
             (&number, At::Count, vec![]),
             (&Pages::default(), At::First, vec![]),
         ];
         for (pages, pointer, query) in table {
-            let query: Vec<_> = query.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+            let query: Vec<_> = query.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             assert_eq!(pages.query(&pointer), query, "{pointer:?}");
         }
     }

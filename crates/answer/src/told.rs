@@ -7,6 +7,7 @@ use tidegate_contracts::Next;
 use url::Url;
 
 use crate::address;
+use crate::cursors;
 use crate::finder::{Finder, Found, Items};
 use crate::json_path::JsonPath;
 use crate::link;
@@ -36,6 +37,7 @@ enum Chain {
     Cursor,
     Link(String),
     Address,
+    Query,
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +73,7 @@ impl Sources {
             Some(Way::Cursor(_)) => (Chain::Cursor, source(pages.next.as_ref())),
             Some(Way::Link(rel)) => (Chain::Link(rel.to_owned()), None),
             Some(Way::Url(selector)) => (Chain::Address, source(Some(selector))),
+            Some(Way::Query(selector)) => (Chain::Query, source(Some(selector))),
         };
         Self { chain, next, has_more: source(pages.has_more.as_ref()), total: source(pages.total.as_ref()) }
     }
@@ -97,6 +100,7 @@ impl Sources {
             (Chain::Link(rel), _) => {
                 link::target(answer.headers, rel).filter(|target| !target.is_empty()).map(Cow::Owned)
             }
+            (Chain::Query, Some(source)) => source.next_query(answer)?.map(Cow::Owned),
             (_, Some(source)) => source.next_text(answer)?,
             (_, None) => None,
         };
@@ -104,7 +108,7 @@ impl Sources {
         if text.len() > CURSOR_MAX_BYTES {
             return Err(Unreadable::NextTooLong);
         }
-        if let Chain::Cursor = self.chain {
+        if let Chain::Cursor | Chain::Query = self.chain {
             return Ok(Some(Next::Cursor(text.into_owned())));
         }
         let url = String::from(address::resolve(&text, answer.url)?);
@@ -154,6 +158,14 @@ impl Source {
             }
             (scalar, _) => Ok(scalar.text()),
         }
+    }
+
+    /// The next page's query parameters, as they are kept.
+    fn next_query(&self, answer: &Context<'_, '_>) -> Result<Option<String>, Unreadable> {
+        let Self::Body(number, _) = self else { return Ok(None) };
+        let Some(json) = answer.found.first(*number) else { return Ok(None) };
+        let refused = || Unreadable::NextNotText { source_text: self.to_string(), found: "no object of texts" };
+        cursors::keep(json).ok_or_else(refused)
     }
 
     /// A whole number from 0; of a header such as `Content-Range: items 0-24/319` (RFC 9110, 14.4) what follows the

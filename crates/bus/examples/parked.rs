@@ -100,7 +100,8 @@ async fn main() -> anyhow::Result<()> {
     let begins_s: i64 = arguments.next().map_or(Ok(30), |seconds| seconds.parse())?;
     let span_s: u64 = arguments.next().map_or(Ok(60), |seconds| seconds.parse())?;
     let prefix = format!("parked-{}.", std::process::id());
-    let config = RabbitConfig { prefix, ..RabbitConfig::new(SecretString::from(url)) };
+    // A broker that is busy may be slow to confirm; what is measured is how long it takes.
+    let config = RabbitConfig { prefix, publish_timeout: PATIENCE, ..RabbitConfig::new(SecretString::from(url)) };
     let bus = Arc::new(RabbitMq::connect(config, clock::system()).await?);
     let queue = Queue::Calls { provider: "bench".into(), lane: Lane::Normal };
     let first_due_ms = clock::now_ms() + begins_s * 1_000;

@@ -61,6 +61,7 @@ impl Conformance {
         self.a_parked_message_comes_when_due_and_not_before(make().await).await;
         self.parked_messages_come_in_the_order_they_are_due(make().await).await;
         self.a_parked_message_holds_nobody_up(make().await).await;
+        self.parked_messages_are_counted_by_how_long_they_wait(make().await).await;
         self.a_plans_queue_has_one_consumer_at_a_time(make().await).await;
         self.who_waits_is_woken_by_whatever_frees_a_message(make().await).await;
         self.every_watcher_gets_every_event(make().await).await;

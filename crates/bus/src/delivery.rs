@@ -55,6 +55,9 @@ pub struct Delivery {
 impl Delivery {
     /// A delivery that must be settled.
     pub fn new(parcel: Parcel, settle: Arc<dyn Settle>) -> Self {
+        if parcel.redelivered > 0 {
+            crate::metrics::redelivered(parcel.envelope.message.kind());
+        }
         Self { parcel, settle: Some(settle) }
     }
 

@@ -12,6 +12,7 @@ mod dead;
 mod delivery;
 mod error;
 mod inprocess;
+mod metrics;
 mod rabbitmq;
 
 use async_trait::async_trait;
@@ -71,6 +72,13 @@ pub trait Bus: Send + Sync {
     /// # Errors
     /// [`BusError::Closed`], [`BusError::Broker`].
     async fn depth(&self, queue: &Queue) -> Result<QueueDepth, BusError>;
+
+    /// How many messages are parked, on each of the [`DELAY_LEVELS`](tidegate_contracts::topology::DELAY_LEVELS): on `N` those
+    /// that came there with 2^N s or more to wait, and less than twice that. A look, outdated at once.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`], [`BusError::Broker`].
+    async fn parked(&self) -> Result<Vec<usize>, BusError>;
 
     /// Takes messages that were rejected, oldest first, of at most `max` (0 is taken for 1) of the carrier's messages. They
     /// stay where they are until they are acknowledged.

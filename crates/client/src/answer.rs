@@ -21,6 +21,8 @@ pub struct Job {
     pub name: String,
     pub provider: String,
     pub lane: Lane,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane_asked: Option<Lane>,
     pub state: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub extend: bool,

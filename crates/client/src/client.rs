@@ -203,12 +203,13 @@ impl Client {
         self.answer(self.ask(Method::POST, &["v1", "jobs", &job.to_string(), "resume"])).await
     }
 
-    /// Has the failed and cancelled calls of a finished job made again.
+    /// Has the failed and cancelled calls of a finished job made again; of the failed ones those that `alike` tells, by
+    /// the names of the route's query: all, where it is empty.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn retry_failed(&self, job: JobId) -> Result<Retried, ClientError> {
-        self.answer(self.ask(Method::POST, &["v1", "jobs", &job.to_string(), "retry-failed"])).await
+    pub async fn retry_failed(&self, job: JobId, alike: &[(&str, String)]) -> Result<Retried, ClientError> {
+        self.answer(self.ask(Method::POST, &["v1", "jobs", &job.to_string(), "retry-failed"]).query(alike)).await
     }
 
     /// Watches a job, from the present or the event whose id was seen last; `None` when its end was seen already.

@@ -123,4 +123,6 @@ impl std::fmt::Display for WaitReason {
 impl WaitReason {
     /// In place of a limit's id: the results exchange does not take the call's page. No limit can be called so.
     pub const RESULTS: &'static str = "results exchange";
+    /// In place of a limit's id: the provider's token endpoint gives no token now. No limit can be called so.
+    pub const TOKENS: &'static str = "token endpoint";
 }

@@ -9,8 +9,10 @@ use crate::{JobId, Lane};
 
 /// Partitions of the plans queue; one job always goes to the same one, which has one consumer at a time.
 pub const PLAN_PARTITIONS: u32 = 8;
-/// Longest wait in one piece, in seconds; a longer one is parked again (the delay ladder has 17 levels).
-pub const DELAY_MAX_S: u64 = (1 << 17) - 1;
+/// Levels of the delay ladder; what is parked on level N waits there for 2^N s.
+pub const DELAY_LEVELS: u32 = 17;
+/// Longest wait in one piece, in seconds; a longer one is parked again.
+pub const DELAY_MAX_S: u64 = (1 << DELAY_LEVELS) - 1;
 /// Largest message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 1 << 20;
 
@@ -122,6 +124,18 @@ pub const QUEUES: &[QueueRow] = &[
         arguments: "x-queue-type=quorum, x-delivery-limit=1000000000, x-max-length=10000, x-overflow=drop-head",
     },
 ];
+
+/// Whole seconds of a wait, rounded up: from 1 to [`DELAY_MAX_S`].
+#[must_use]
+pub fn delay_s(wait_ms: i64) -> u64 {
+    u64::try_from(wait_ms).unwrap_or(0).div_ceil(1_000).clamp(1, DELAY_MAX_S)
+}
+
+/// The level of the ladder on which a wait begins: that of the highest bit of its seconds.
+#[must_use]
+pub fn delay_level(wait_ms: i64) -> u32 {
+    delay_s(wait_ms).ilog2()
+}
 
 /// Where a message goes and is taken from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

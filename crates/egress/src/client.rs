@@ -7,13 +7,14 @@ use http::{HeaderMap, HeaderValue, header};
 use reqwest::{Certificate, Client, Response};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use url::{Host, Url};
 
 use crate::address::AddressRules;
 use crate::answer::Answer;
 use crate::body::Inflow;
 use crate::config::{ConfigError, EgressConfig};
 use crate::encoding::{ACCEPT_ENCODING, Coding, coding};
-use crate::error::{EgressError, Failure, Phase};
+use crate::error::{EgressError, Failure, Phase, Refusal};
 use crate::fault::{Limits, classify, host_text};
 use crate::mask::origin_text;
 use crate::redirect::{RedirectError, check_port, turn};
@@ -21,6 +22,7 @@ use crate::request::Request;
 use crate::request_headers::{check_size, drop_connection_headers};
 use crate::resolver::{GuardedResolver, Lookup, MAX_LOOKUPS, system_lookup};
 use crate::url_check::{Passage, inspect, inspect_method};
+use crate::via::Via;
 
 /// How often an HTTP/2 connection with calls under way is asked whether it lives, and how long it may take to say so. A
 /// dead one would otherwise swallow call after call.
@@ -42,6 +44,8 @@ struct Inner {
     open: Client,
     /// For plain http that may not: its resolver refuses public addresses.
     house: Client,
+    /// What judges names for `open` and for `house` where a proxy looks them up.
+    judges: Option<(GuardedResolver, GuardedResolver)>,
     rules: Arc<AddressRules>,
     max_redirects: u8,
     limits: Limits,
@@ -71,20 +75,32 @@ impl Egress {
         let roots = Certificate::from_pem_bundle(&config.extra_roots_pem).map_err(ConfigError::Roots)?;
         let rules = Arc::new(AddressRules { allow: config.allow_private.clone(), deny: config.deny.clone() });
         let lookups = Arc::new(Semaphore::new(MAX_LOOKUPS));
-        let builder = |private_only| {
+        let resolver = |private_only| {
             let (rules, lookups) = (rules.clone(), lookups.clone());
-            let resolver = GuardedResolver { lookup, rules, private_only, lookups };
-            client_builder(&config, &user_agent).dns_resolver(resolver)
+            GuardedResolver { lookup, rules, private_only, lookups }
         };
-        let open = builder(false).tls_certs_merge(roots).build().map_err(ConfigError::Client)?;
-        // It never speaks TLS, so the system's certificates need not be loaded a second time.
-        let house = builder(true).tls_certs_only([]).build().map_err(ConfigError::Client)?;
+        let builder = |private_only| {
+            let builder = client_builder(&config, &user_agent).dns_resolver(resolver(private_only));
+            Ok(match &config.via {
+                Via::Direct => builder,
+                Via::Address(address) => builder.local_address(*address),
+                Via::Proxy(proxy) => builder.proxy(proxy.for_client().map_err(ConfigError::Proxy)?),
+            })
+        };
+        let judges = matches!(config.via, Via::Proxy(_)).then(|| (resolver(false), resolver(true)));
+        let open = builder(false)?.tls_certs_merge(roots.clone()).build().map_err(ConfigError::Client)?;
+        // It never speaks TLS but to a proxy, so the system's certificates need not be loaded a second time.
+        let house = match config.via {
+            Via::Proxy(_) => builder(true)?.tls_certs_merge(roots),
+            Via::Direct | Via::Address(_) => builder(true)?.tls_certs_only([]),
+        };
+        let house = house.build().map_err(ConfigError::Client)?;
         let limits = Limits {
             connect_ms: millis(config.connect),
             max_headers: config.max_headers,
             max_header_bytes: config.max_header_bytes,
         };
-        Ok(Self { inner: Arc::new(Inner { open, house, rules, max_redirects: config.max_redirects, limits }) })
+        Ok(Self { inner: Arc::new(Inner { open, house, judges, rules, max_redirects: config.max_redirects, limits }) })
     }
 
     /// Makes one call and waits for its whole answer. It is never repeated in here.
@@ -140,6 +156,7 @@ impl Inner {
     }
 
     async fn send(&self, passage: Passage, request: &Request, progress: &Progress) -> Result<Response, Failure> {
+        self.judge(passage, &request.url, progress).await?;
         let mut sent = reqwest::Request::new(request.method.clone(), request.url.clone());
         // One clone for each request: a redirect, which nobody can foresee, needs the headers again.
         *sent.headers_mut() = request.headers.clone();
@@ -149,6 +166,18 @@ impl Inner {
             Ok(response) => Ok(response),
             Err(error) => Err(classify(error, &request.url, self.limits)),
         }
+    }
+
+    /// Judges the host's addresses, where a proxy looks them up and not the client.
+    async fn judge(&self, passage: Passage, url: &Url, progress: &Progress) -> Result<(), Failure> {
+        let (Some((open, house)), Some(Host::Domain(name))) = (&self.judges, url.host()) else { return Ok(()) };
+        let judge = if passage.private_only { house } else { open };
+        let within = Duration::from_millis(self.limits.connect_ms);
+        let judged = progress.within(within, Phase::Connect, judge.judge(name)).await?;
+        judged.map_err(|source| match source.downcast::<Refusal>() {
+            Ok(reason) => Failure::Blocked { host: host_text(url), reason: *reason },
+            Err(source) => Failure::Dns { host: host_text(url), source },
+        })
     }
 
     async fn take_in(&self, mut response: Response, request: Request, progress: &Progress) -> Result<Answer, Failure> {

@@ -5,10 +5,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::address::AllowPrivate;
+use crate::via::Via;
 
 /// Settings of an [`Egress`](crate::Egress).
 #[derive(Debug, Clone)]
 pub struct EgressConfig {
+    /// Where calls leave from. Default: this machine, as its routes say.
+    pub via: Via,
     /// Which private networks may be called. Default: none.
     pub allow_private: AllowPrivate,
     /// Networks that may never be called, public or not: our own services, for example. Default: none.
@@ -43,6 +46,9 @@ pub enum ConfigError {
     /// The extra certificates are not PEM.
     #[error("extra_roots_pem must be certificates in PEM")]
     Roots(#[source] reqwest::Error),
+    /// The client does not take the proxy's address.
+    #[error("the proxy can't be used")]
+    Proxy(#[source] reqwest::Error),
     /// TLS could not be set up: most often the system has no CA certificates (package `ca-certificates`).
     #[error("the HTTP client could not be built; are CA certificates installed?")]
     Client(#[source] reqwest::Error),
@@ -51,6 +57,7 @@ pub enum ConfigError {
 impl Default for EgressConfig {
     fn default() -> Self {
         Self {
+            via: Via::Direct,
             allow_private: AllowPrivate::None,
             deny: Vec::new(),
             user_agent: concat!("tidegate/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -46,7 +46,7 @@ pub enum Failure {
         host: Box<str>,
         /// The resolver's error.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// No connection was made, or it died before the request was written.
     #[error("no connection to {origin}")]

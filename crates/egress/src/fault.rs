@@ -32,7 +32,7 @@ pub(crate) fn classify(error: reqwest::Error, url: &Url, limits: Limits) -> Fail
     if source.is_connect() {
         return match () {
             () if source.is_timeout() => Failure::Timeout { phase: Phase::Connect, limit_ms: limits.connect_ms },
-            () if source.is_dns() => Failure::Dns { host: host_text(url), source },
+            () if source.is_dns() => Failure::Dns { host: host_text(url), source: source.into() },
             () if find::<rustls::Error>(&source).is_some() => Failure::Tls { origin: origin(), source },
             () => Failure::Connect { origin: origin(), source },
         };

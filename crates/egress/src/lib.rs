@@ -5,7 +5,8 @@
 //!
 //! - **Guarded**: a call reaches only addresses that are public, or that the operator opened ([`AllowPrivate`]).
 //!   Literal hosts are judged in the URL, names where they are resolved, and every redirect is judged anew. Nothing is
-//!   looked up twice, so a name cannot change between check and connection.
+//!   looked up twice, so a name cannot change between check and connection; but for a [`Proxy`], which looks up for itself
+//!   what was judged here.
 //! - **Bounded**: time ([`Deadlines`]), headers ([`EgressConfig`]) and bodies ([`BodyLimits`]) have limits that hold
 //!   whatever the server sends; a compressed body stops growing where its limit is.
 //! - **Discreet**: secrets leave with a change of origin, and neither `Debug` nor an error shows one.
@@ -31,6 +32,7 @@ mod request;
 mod request_headers;
 mod resolver;
 mod url_check;
+mod via;
 
 pub use address::{AddressRules, AllowPrivate, AllowPrivateParseError, Range, Reach, Space, locate};
 pub use answer::Answer;
@@ -42,3 +44,4 @@ pub use mask::masked;
 pub use redirect::RedirectError;
 pub use request::{BodyLimits, Deadlines, Request};
 pub use url_check::{Passage, inspect};
+pub use via::{Proxy, Via, ViaParseError};

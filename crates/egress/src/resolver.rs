@@ -3,6 +3,7 @@
 //! The connection is made to the addresses given out here, without a second look-up, so a name that changes its mind
 //! between check and connection (DNS rebinding) gains nothing.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -25,13 +26,21 @@ const MAX_ADDRESSES: usize = 16;
 pub(crate) type Lookup = fn(Name) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// A resolver behind the operator's rules.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct GuardedResolver {
     pub(crate) lookup: Lookup,
     pub(crate) rules: Arc<AddressRules>,
     /// Whether public addresses are refused: names that are called over plain http without leave.
     pub(crate) private_only: bool,
     pub(crate) lookups: Arc<Semaphore>,
+}
+
+impl GuardedResolver {
+    /// Whether a name may be called, for those who have it looked up elsewhere.
+    pub(crate) async fn judge(&self, name: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let mut found = self.resolve(name.parse()?).await?;
+        found.next().map(|_| ()).ok_or_else(|| "it has no address".into())
+    }
 }
 
 impl Resolve for GuardedResolver {

@@ -181,6 +181,8 @@ fn pointer(kind: &Kind, ordinal: u64) -> PagePointer {
 fn allows(rate: &Rate) -> String {
     match rate {
         Rate::Window { calls, per, .. } => format!("{calls} in {}", humantime::format_duration(*per)),
+        Rate::Quota { calls, per, zone } => format!("{calls} each {} ({zone})", per.name()),
+        Rate::Sliding { calls, per } => format!("{calls} in any {}", humantime::format_duration(*per)),
         Rate::Bucket { calls, restore_per_s } => format!("{calls} at once, {restore_per_s} a second"),
         Rate::Concurrency { calls, .. } => format!("{calls} at the same time"),
         Rate::Learn(_) => "what is learnt".to_owned(),

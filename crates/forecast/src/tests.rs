@@ -164,6 +164,8 @@ fn what_an_answer_said_is_left_comes_first() {
         reset_step_ms: 0,
         reset_is_relative: false,
         pause_until_ms: None,
+        clock_ahead_ms: None,
+        cost: None,
         ignored: 0,
     };
     let probed = Probed {

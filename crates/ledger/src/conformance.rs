@@ -92,6 +92,7 @@ macro_rules! conformance_checks {
             a_released_call_says_all_that_an_executor_needs
             many_jobs_share_what_may_be_out
             each_lane_has_its_own_window
+            a_whale_is_moved_to_bulk_and_back
             every_end_is_counted
             a_plan_that_comes_twice_changes_nothing
             plans_take_effect_in_any_order
@@ -130,6 +131,8 @@ macro_rules! conformance_checks {
             a_paused_job_is_cancelled
             a_job_is_paused_before_it_was_planned
             failed_calls_are_tried_again
+            those_that_failed_alike_are_tried_again_alone
+            what_was_cancelled_is_made_with_what_failed
             tolerated_failures_are_tried_again
             a_cancelled_job_is_taken_up_where_it_was
             what_cannot_begin_is_not_tried_again

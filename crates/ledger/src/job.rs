@@ -98,8 +98,11 @@ pub struct JobRow {
     pub name: String,
     /// Provider's name.
     pub provider: String,
-    /// Lane.
+    /// Lane in which its calls go out.
     pub lane: Lane,
+    /// The lane that it asked for, where it was moved because so many of its calls are open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lane_asked: Option<Lane>,
     /// Where it stands.
     pub state: JobState,
     /// It takes only what is new.

@@ -47,7 +47,7 @@ pub use postgres::{PostgresConfig, PostgresLedger};
 pub use prune::{PRUNE_ROWS, Prunable, PruneFilter, PrunePart, Pruned, PrunedRows, prune};
 pub use sqlite::{SqliteLedger, Sync};
 pub use submit::{Bounds, DEFAULT_TENANT, Idempotency, NewJob, Submitted};
-pub use tree::{FailedCall, FailedFilter, FetchFilter, FetchRow};
+pub use tree::{FailedCall, FailedFilter, FetchFilter, FetchRow, RetryFilter};
 pub use unmatched::{NewUnmatched, UNMATCHED_AGE_MS, UNMATCHED_MAX, UnmatchedAnswers, UnmatchedRow};
 pub use window::{OpenLane, Windows};
 
@@ -102,10 +102,10 @@ pub trait Ledger: Send + std::marker::Sync {
     /// their due time.
     async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError>;
 
-    /// Plans the failed and cancelled calls of a finished job again; the next [`Ledger::sweep`] releases them. Returns
-    /// how many. Fetches that could not begin stay failed: nothing is known to call anybody with; so does what waits for
+    /// Plans failed calls of a finished job again, and with them those that were cancelled; the next [`Ledger::sweep`]
+    /// releases them. Returns how many: none, where a filter meets no failed call. Fetches that could not begin stay failed: nothing is known to call anybody with; so does what waits for
     /// them. The job has its time and its calls ([`Bounds`]) anew.
-    async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError>;
+    async fn retry_failed(&self, job: JobId, which: &RetryFilter, now_ms: i64) -> Result<u64, LedgerError>;
 
     /// No new call of the job may go out; it ends as cancelled when the released ones have come back, or here if none
     /// are out. What those that come back lead to is planned and given up at once, for [`Ledger::retry_failed`] to find.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     Committed, FailedCall, FailedFilter, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError,
     MarkFilter, MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart,
-    PrunedRows, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    PrunedRows, RetryFilter, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 /// The first pause before asking again; doubles with each further one.
@@ -92,7 +92,7 @@ ask_patiently! {
     commit(plans: &[Plan], windows: &Windows, now_ms: i64) -> Committed;
     published(receipt: i64) -> ();
     sweep(everything: bool, windows: &Windows, now_ms: i64) -> Swept;
-    retry_failed(job: JobId, now_ms: i64) -> u64;
+    retry_failed(job: JobId, which: &RetryFilter, now_ms: i64) -> u64;
     cancel(job: JobId, reason: &str, now_ms: i64) -> ();
     pause(job: JobId, now_ms: i64) -> bool;
     resume(job: JobId) -> ();

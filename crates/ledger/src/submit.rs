@@ -48,9 +48,18 @@ pub(crate) fn credentials(spec: &str) -> Option<String> {
     }
     #[derive(Deserialize)]
     struct Job {
-        credential: Option<String>,
+        credential: Option<Credentials>,
     }
-    serde_json::from_str::<Spec>(spec).ok()?.job.credential
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Credentials {
+        One(String),
+        Several(Vec<String>),
+    }
+    match serde_json::from_str::<Spec>(spec).ok()?.job.credential? {
+        Credentials::One(name) => Some(name),
+        Credentials::Several(names) => Some(names.join(",")),
+    }
 }
 
 /// Why a job ends whose time is over.

@@ -31,6 +31,29 @@ pub struct FailedFilter {
     pub limit: u32,
 }
 
+/// Which failed calls of a job are made again: all, or those that look alike. What an unset field speaks of is any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetryFilter {
+    /// Of this fetch only, without those below it.
+    pub fetch: Option<FetchId>,
+    /// Of this step only.
+    pub step: Option<String>,
+    /// Of this failure class only.
+    pub class: Option<String>,
+    /// Answered with this HTTP status only.
+    pub status: Option<u16>,
+    /// With this message only.
+    pub message: Option<String>,
+}
+
+impl RetryFilter {
+    /// Whether it means all of them.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A fetch. `calls_planned = calls_open + calls_succeeded + calls_skipped + calls_failed + calls_cancelled`, always.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FetchRow {

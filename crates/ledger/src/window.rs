@@ -44,6 +44,9 @@ pub struct Windows {
     /// Calls that the jobs of one provider and lane share: each has its part of them, if that is less than its lane's
     /// window, but 8 at least.
     pub shared: u32,
+    /// A job of the normal lane that has so many calls open is moved to `bulk`, and back when it has less than half of them. 0:
+    /// none is.
+    pub whale_calls: u64,
     /// A released call that nobody has spoken of for this long is given up for lost and released again, in ms.
     pub lease_ms: i64,
     /// Jobs that share, by provider, for each lane; what [`Windows::shared_by`] is told.
@@ -74,6 +77,13 @@ impl Windows {
         Self { crowds, ..self.clone() }
     }
 
+    /// From how many open calls on a job is moved to `bulk`, and below how many it is moved back.
+    pub(crate) fn whales(&self) -> (i64, i64) {
+        let whole = |calls: u64| i64::try_from(calls).unwrap_or(i64::MAX);
+        let enter = if self.whale_calls == 0 { u64::MAX } else { self.whale_calls };
+        (whole(enter), whole(enter.div_ceil(2)))
+    }
+
     /// No lane smaller than `calls`, so that executors with that many calls in flight are never starved.
     #[must_use]
     pub fn at_least(mut self, calls: u32) -> Self {
@@ -87,7 +97,13 @@ impl Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { calls: [512, 256, 128, 32], shared: 8_192, lease_ms: 600_000, crowds: HashMap::new() }
+        Self {
+            calls: [512, 256, 128, 32],
+            shared: 8_192,
+            whale_calls: 20_000,
+            lease_ms: 600_000,
+            crowds: HashMap::new(),
+        }
     }
 }
 

@@ -231,6 +231,10 @@ impl Meter for Circuit {
         }
     }
 
+    fn leases(&self) -> bool {
+        self.is_closed()
+    }
+
     fn spend(&mut self, _in_flight: &InFlight, _cost: u64, now_ms: i64) {
         if self.mode == Mode::Open {
             self.probed_ms = now_ms;

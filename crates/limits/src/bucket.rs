@@ -127,6 +127,14 @@ impl Meter for Bucket {
         Some(now_ms + div_ceil(wait_us.max(0), 1_000))
     }
 
+    fn leases(&self) -> bool {
+        true
+    }
+
+    fn use_within_ms(&self) -> i64 {
+        self.landing_ms() / 2
+    }
+
     fn spend(&mut self, in_flight: &InFlight, cost: u64, now_ms: i64) {
         let backlog_us = self.backlog_us(in_flight, now_ms);
         self.full_at_us = us(now_ms).saturating_add(backlog_us).saturating_add(self.to_restore_us(cost));
@@ -135,6 +143,13 @@ impl Meter for Bucket {
     fn refund(&mut self, held: Held, _now_ms: i64) {
         if held.granted_ms >= self.refunds_from_ms {
             self.full_at_us -= self.to_restore_us(held.cost);
+        }
+    }
+
+    fn settle(&mut self, held: Held, cost: u64) {
+        if held.granted_ms >= self.refunds_from_ms {
+            self.full_at_us -= self.to_restore_us(held.cost);
+            self.full_at_us = self.full_at_us.saturating_add(self.to_restore_us(cost));
         }
     }
 

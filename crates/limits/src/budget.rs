@@ -7,7 +7,7 @@ use crate::charge::{Charge, Health, Report, Told};
 use crate::in_flight::{Held, InFlight};
 use crate::learn::Outcome;
 use crate::limiter::{Down, Usage};
-use crate::line::{By, LOOK_AGAIN_MS, Line};
+use crate::line::{Asker, LOOK_AGAIN_MS, Line};
 use crate::meter::{Heard, Ready, State};
 use crate::rate::Rate;
 
@@ -42,7 +42,7 @@ pub(crate) struct Settled<'a> {
 }
 
 impl Budget {
-    pub(crate) fn new(charge: &Charge) -> Self {
+    pub(crate) fn new(charge: &Charge, is_overridden: bool) -> Self {
         Self {
             limit: charge.limit.clone(),
             rate: charge.rate.clone(),
@@ -52,7 +52,7 @@ impl Budget {
             quiet_from: 0,
             touched_ms: 0,
             line: Line::default(),
-            is_overridden: false,
+            is_overridden,
         }
     }
 
@@ -64,7 +64,7 @@ impl Budget {
     }
 
     /// When the charge has room, by the meter and by what was refused.
-    pub(crate) fn ready(&mut self, charge: &Charge, by: Option<&By>, now_ms: i64) -> Ready {
+    pub(crate) fn ready(&mut self, charge: &Charge, by: Option<Asker<'_>>, now_ms: i64) -> Ready {
         if self.rate != charge.rate {
             self.rate = charge.rate.clone();
             self.state = self.state.under(&self.rate);
@@ -76,7 +76,7 @@ impl Budget {
     }
 
     /// When a charge that has room by `ready` is granted to somebody: when it is their turn.
-    fn in_turn(&self, charge: &Charge, by: &By, ready: Ready, now_ms: i64) -> Ready {
+    fn in_turn(&self, charge: &Charge, by: Asker<'_>, ready: Ready, now_ms: i64) -> Ready {
         let (meter, cost) = (self.state.meter(), self.affordable(charge.cost));
         let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
         if ahead.now == 0 && ahead.place == 0 {
@@ -92,8 +92,29 @@ impl Budget {
         Ready { until_ms, at_latest_ms: ready.at_latest_ms.max(until_ms) }
     }
 
+    /// Whether so many charges alike, of which one has room, have room now and together.
+    pub(crate) fn fits(&self, charge: &Charge, calls: u32, by: Option<Asker<'_>>, now_ms: i64) -> bool {
+        if let State::Breaker(circuit) = &self.state {
+            return circuit.is_closed();
+        }
+        let (meter, cost) = (self.state.meter(), self.affordable(charge.cost));
+        let (size, together) = (meter.size().unwrap_or(u64::MAX), cost * u64::from(calls));
+        if !meter.leases() || together > size || meter.ready(&self.in_flight, together, now_ms).at_latest_ms > now_ms {
+            return false;
+        }
+        let Some(by) = by else { return true };
+        let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
+        let behind = |ahead| meter.behind(&self.in_flight, ahead, together, now_ms);
+        ahead.now == 0 && ahead.place == 0 || behind(ahead.now).is_none_or(|at_ms| at_ms <= now_ms)
+    }
+
+    /// How long after its grant a call may be sent.
+    pub(crate) fn use_within_ms(&self) -> i64 {
+        self.state.meter().use_within_ms()
+    }
+
     /// Who asks was told to come back at `until_ms` because of it: at its place in the line, or to look.
-    pub(crate) fn join(&mut self, by: &By, cost: u32, until_ms: i64, now_ms: i64) {
+    pub(crate) fn join(&mut self, by: Asker<'_>, cost: u32, until_ms: i64, now_ms: i64) {
         let (meter, cost) = (self.state.meter(), self.affordable(cost));
         let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
         if let Some(place_ms) = meter.behind(&self.in_flight, ahead.place, cost, now_ms) {
@@ -101,27 +122,30 @@ impl Budget {
         }
     }
 
-    /// Who asks was told before to wait for it, and has come back.
-    pub(crate) fn leave(&mut self, by: &By) {
-        self.line.leave(by);
+    /// Who asks was told before to wait for it, and has come back. Whether any of its job was known to wait.
+    pub(crate) fn leave(&mut self, by: Asker<'_>) -> bool {
+        self.line.leave(by)
     }
 
-    /// Who asks was granted its charge.
-    pub(crate) fn serve(&mut self, by: &By, cost: u32, now_ms: i64) {
+    /// Who asks was granted its charge, so many times.
+    pub(crate) fn serve(&mut self, by: Asker<'_>, (cost, calls): (u32, u32), now_ms: i64) {
         if self.state.meter().behind(&self.in_flight, 0, 1, now_ms).is_some() {
-            self.line.serve(by, self.affordable(cost), now_ms);
+            self.line.serve(by, self.affordable(cost) * u64::from(calls), now_ms);
         }
     }
 
-    pub(crate) fn spend(&mut self, id: u64, cost: u32, now_ms: i64) {
+    /// Charges calls with the ids from this one on.
+    pub(crate) fn spend(&mut self, id: u64, (cost, calls): (u32, u32), now_ms: i64) {
         if matches!(&self.state, State::Breaker(circuit) if circuit.is_closed()) {
             // Only its report will count: nothing is kept of the call.
             self.touched_ms = if self.touched_ms == 0 { now_ms } else { self.touched_ms };
             return;
         }
         let cost = self.affordable(cost);
-        self.state.meter_mut().spend(&self.in_flight, cost, now_ms);
-        self.in_flight.add(Held { id, granted_ms: now_ms, cost });
+        self.state.meter_mut().spend(&self.in_flight, cost * u64::from(calls), now_ms);
+        (0..u64::from(calls)).for_each(|number| {
+            self.in_flight.add(Held { id: id + number, granted_ms: now_ms, cost });
+        });
         self.touched_ms = now_ms;
     }
 
@@ -133,9 +157,9 @@ impl Budget {
     pub(crate) fn settle(&mut self, settled: &Settled<'_>) {
         let Settled { key, report, next_id, now_ms } = *settled;
         self.advance(now_ms);
-        let held = self.in_flight.take(report.permit.id);
+        let held = self.in_flight.take_all(report.permit.id, report.permit.calls);
         if let State::Breaker(circuit) = &mut self.state {
-            circuit.went(held, report.health, now_ms);
+            (0..report.permit.calls).for_each(|_| circuit.went(held, report.health, now_ms));
             if matches!(report.health, Some(Health::Ill | Health::Silent)) {
                 self.touched_ms = now_ms;
             }
@@ -143,6 +167,13 @@ impl Budget {
         }
         self.touched_ms = now_ms;
         let meter = self.state.meter_mut();
+        let held = held.map(|held| match cost_told(key, report) {
+            Some(cost) if !self.is_overridden => {
+                meter.settle(held, cost);
+                Held { cost, ..held }
+            }
+            _ => held,
+        });
         match held {
             Some(held) if report.sent => meter.landed(&self.in_flight, held, report.answer.is_some(), now_ms),
             Some(held) => meter.refund(held, now_ms),
@@ -191,6 +222,28 @@ impl Budget {
         self.touched_ms = now_ms;
     }
 
+    /// What the call of a permit costs.
+    pub(crate) fn cost_of(&self, id: u64) -> u64 {
+        self.in_flight.cost_of(id)
+    }
+
+    /// Whether it may be what a call was refused for: a breaker is not.
+    pub(crate) fn refuses(&self) -> bool {
+        !matches!(self.state, State::Breaker(_))
+    }
+
+    /// Whether it is known how much fits.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.learns() && self.state.meter().size().is_some()
+    }
+
+    /// Whether such a cost would fit now, by what is counted and was told.
+    pub(crate) fn has_room(&self, cost: u64, now_ms: i64) -> bool {
+        let meter = self.state.meter();
+        let cost = meter.size().map_or(cost, |size| cost.min(size));
+        meter.ready(&self.in_flight, cost, now_ms).at_latest_ms <= now_ms
+    }
+
     /// Whether its limit is learnt.
     pub(crate) fn learns(&self) -> bool {
         self.state.learns()
@@ -204,6 +257,13 @@ impl Budget {
     /// Since when its provider is ill, where it was found to be.
     pub(crate) fn down(&self) -> Option<Down> {
         self.state.meter().down()
+    }
+
+    /// How full it is, from 0 for empty. Where nobody knows what fits, whoever has fewer calls in flight has more room.
+    pub(crate) fn fullness(&self, now_ms: i64) -> f64 {
+        let (meter, flying) = (self.state.meter(), self.in_flight.cost() as f64);
+        let Some(size) = meter.size() else { return flying / (flying + 1.0) };
+        meter.gauge(&self.in_flight, now_ms).used as f64 / size as f64
     }
 
     /// What people see.
@@ -242,6 +302,12 @@ impl Budget {
 fn tells(key: &str, report: &Report) -> bool {
     let reading = report.answer.as_ref().and_then(|told| told.readings.get(key));
     reading.is_some_and(|reading| reading.remaining.is_some())
+}
+
+/// What the answer told that each call cost, of all calls.
+fn cost_told(key: &str, report: &Report) -> Option<u64> {
+    let reading = report.answer.as_ref().filter(|_| report.sent)?.readings.get(key)?;
+    Some(reading.cost?.saturating_mul(u64::from(report.permit.calls)))
 }
 
 /// What became of a call, as far as one limit is concerned.

@@ -22,21 +22,43 @@ pub struct Charge {
     pub cost: u32,
 }
 
-/// Whether one call may be made now.
+/// Most calls that are granted at once.
+pub const LEASE_MAX: u32 = 256;
+
+/// Whether one call may be made now, or how many alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// All limits that the call touches: every one must have room, or none is charged.
     pub charges: Vec<Charge>,
+    /// What it may touch instead of `charges`, each of them whole, where it may be made in several ways (with one of several
+    /// credentials, from one of several addresses): of those that have room, the one with the most is charged. No two are of
+    /// the same keys, so that a permit's keys tell which one it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Vec<Charge>>,
     /// Who asks, and so when it is its turn; without, whatever has room is granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
+    /// Most calls alike that are to be granted at once, from 1 to [`LEASE_MAX`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub want: u32,
 }
 
 impl Question {
-    /// Nobody's in particular.
+    /// Nobody's in particular, for one call.
     #[must_use]
     pub fn new(charges: Vec<Charge>) -> Self {
-        Self { charges, by: None }
+        Self { charges, alternatives: Vec::new(), by: None, want: 1 }
+    }
+
+    /// The same, asked by somebody.
+    #[must_use]
+    pub fn by(self, by: By) -> Self {
+        Self { by: Some(by), ..self }
+    }
+
+    /// The ways in which the call may be made: what each touches.
+    pub fn choices(&self) -> impl Iterator<Item = &[Charge]> {
+        std::iter::once(&self.charges).chain(&self.alternatives).map(Vec::as_slice)
     }
 }
 
@@ -55,7 +77,7 @@ pub enum Decision {
         /// Unix time in ms at which the call is granted, if nobody else consumes, even if the calls in flight are
         /// never reported.
         at_latest_ms: i64,
-        /// Id of the limit that binds: the one with the latest `until_ms`.
+        /// Id of the limit that binds: the one with the latest `until_ms`. Of alternatives, the one that has room first.
         limit: String,
         /// Why, where it is not that the limit has no room. The times are when to ask again then, and promise nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,16 +101,45 @@ impl Decision {
     }
 }
 
-/// Leave to make one call. To be given back with a [`Report`], whatever came of the call.
+/// Leave to make one call, or several alike: a lease. To be given back with a [`Report`], whatever came of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
-    /// Unique and increasing within one limiter, over restarts too; below 2^53, so that JSON numbers hold it anywhere.
+    /// Unique and increasing within one limiter, over restarts too; below 2^53, so that JSON numbers hold it anywhere. Ids of
+    /// calls that were granted apart do not adjoin.
     pub id: u64,
     /// Keys of the budgets that were charged.
     pub keys: Vec<String>,
     /// The provider was found ill, and this call tries whether it still is: if so, that costs the call no attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
+    /// How many calls may be made. Each is a permit of its own, whose ids follow one another from `id` on.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub calls: u32,
+    /// How long after it was granted a call may be sent, in ms; later it is given back unsent. None if it was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_within_ms: Option<i64>,
+}
+
+impl Permit {
+    /// Leave to make one call, of which nothing more is known.
+    #[must_use]
+    pub fn new(id: u64, keys: Vec<String>) -> Self {
+        Self { id, keys, probe: false, calls: 1, use_within_ms: None }
+    }
+
+    /// Leave for each of its calls by itself.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        (0..u64::from(self.calls)).map(move |number| Self { id: self.id + number, calls: 1, ..self.clone() })
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_one(calls: &u32) -> bool {
+    *calls == 1
 }
 
 /// What became of a permit. Reporting twice does no harm.
@@ -127,6 +178,7 @@ impl Report {
         for reading in told.readings.values_mut() {
             reading.reset_at_ms.iter_mut().filter(|_| reading.reset_is_relative).for_each(ahead);
             reading.pause_until_ms.iter_mut().for_each(ahead);
+            reading.clock_ahead_ms.iter_mut().for_each(|ms| *ms = ms.saturating_sub(ahead_ms));
         }
         told.refused.iter_mut().filter_map(|refused| refused.until_ms.as_mut()).for_each(ahead);
         self

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::in_flight::InFlight;
-use crate::meter::{Gauge, Heard, Meter, Ready};
+use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
 
 /// A slot may come free with any report, so whoever waits for a report asks again after this time.
 pub(crate) const ASK_AGAIN_MS: i64 = 250;
@@ -41,6 +41,14 @@ impl Meter for Concurrency {
         let granted_ms = in_flight.grant_that_frees(missing).unwrap_or(now_ms);
         let at_latest_ms = (granted_ms + self.lease_ms).max(now_ms);
         Ready { until_ms: at_latest_ms.min(now_ms + ASK_AGAIN_MS), at_latest_ms }
+    }
+
+    fn leases(&self) -> bool {
+        true
+    }
+
+    fn use_within_ms(&self) -> i64 {
+        LANDS_WITHIN_MS.min(self.lease_ms) / 2
     }
 
     /// What remains is gone by the time it is read; the number of slots is not.

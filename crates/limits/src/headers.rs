@@ -8,11 +8,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ietf;
-use crate::instant::{self, number};
+use crate::instant::{self, Instant, number};
 use crate::usage;
 
 /// A limit or a count above this is no number of calls.
 const MOST_CALLS: f64 = 1e15;
+/// A clock that differs from ours by more is not believed to be one.
+const LARGEST_SKEW_MS: i64 = 3_600_000;
+/// What a call costs is at most what a limit may hold.
+const MOST_COST: f64 = 1e9;
 
 /// The headers that speak of a limit. Where none of `limit`, `remaining`, `used` and `reset` is named, the usual ones
 /// are tried: `X-RateLimit-*`, `RateLimit-*`, `X-Rate-Limit-*`, then the IETF's `RateLimit` with `RateLimit-Policy`.
@@ -29,6 +33,9 @@ pub struct HeaderNames {
     pub reset: Option<String>,
     /// How `reset` is written.
     pub reset_as: ResetAs,
+    /// Header with what the call cost in the end, in units of the limit: what its `cost` reserved beyond that is given
+    /// back, and what it lacked is charged.
+    pub cost: Option<String>,
     /// Header that, on any answer, asks to pause for so many seconds, such as Kinto's `Backoff`.
     pub pause: Option<String>,
     /// Header with JSON that tells in percent what is used, as Meta's `X-App-Usage` and `X-Business-Use-Case-Usage` do:
@@ -68,10 +75,36 @@ pub struct Reading {
     pub reset_step_ms: i64,
     /// Whether the reset was told from now on, and so is late by what the answer took.
     pub reset_is_relative: bool,
+    /// By how much the provider's clock was ahead of ours when the answer was here, by its `Date`, which is in whole
+    /// seconds and from when it was made: in ms, less than 0 where it was behind or the answer took a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
     /// Unix time in ms until which the answer asked to pause.
     pub pause_until_ms: Option<i64>,
+    /// What the call cost in the end, in units of the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
     /// Headers that were there but made no sense.
     pub ignored: u32,
+}
+
+impl Reading {
+    /// This, and what it lacks from another.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let reset = if self.reset_at_ms.is_some() { &self } else { &other };
+        Self {
+            reset_at_ms: reset.reset_at_ms,
+            reset_step_ms: reset.reset_step_ms,
+            reset_is_relative: reset.reset_is_relative,
+            clock_ahead_ms: self.clock_ahead_ms.or(other.clock_ahead_ms),
+            limit: self.limit.or(other.limit),
+            remaining: self.remaining.or(other.remaining),
+            pause_until_ms: self.pause_until_ms.max(other.pause_until_ms),
+            cost: self.cost.or(other.cost),
+            ignored: self.ignored + other.ignored,
+        }
+    }
 }
 
 /// Looks up a header's value by its name, in whatever case.
@@ -93,6 +126,7 @@ impl HeaderNames {
 /// than 32 days away) is ignored and counted.
 #[must_use]
 pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
+    let clock = Clock { now_ms, ahead_ms: ahead_ms(now_ms, get) };
     let mut reading = if names.names_counts() {
         let named = |name: &Option<String>| name.as_deref().and_then(get);
         let values = Values {
@@ -101,10 +135,14 @@ pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
             used: named(&names.used),
             reset: named(&names.reset),
         };
-        values.weigh(names.reset_as, now_ms)
+        values.weigh(names.reset_as, clock)
     } else {
-        read_standard(names.reset_as, now_ms, get)
+        read_standard(names.reset_as, clock, get)
     };
+    if let Some(text) = names.cost.as_deref().and_then(get) {
+        reading.cost = number(text).filter(|cost| *cost <= MOST_COST).map(|cost| cost.ceil() as u64);
+        reading.ignored += u32::from(reading.cost.is_none());
+    }
     if let Some(text) = names.pause.as_deref().and_then(get) {
         reading.pause_until_ms = retry_after(text, now_ms);
         reading.ignored += u32::from(reading.pause_until_ms.is_none());
@@ -125,7 +163,32 @@ pub fn retry_after(value: &str, now_ms: i64) -> Option<i64> {
     instant::read(value, ResetAs::Auto, now_ms).map(|instant| instant.at_ms)
 }
 
-fn read_standard(reset_as: ResetAs, now_ms: i64, get: Get<'_, '_>) -> Reading {
+/// By how much the provider's clock is ahead, as far as the answer tells; nothing of one that was kept on its way.
+fn ahead_ms(now_ms: i64, get: Get<'_, '_>) -> Option<i64> {
+    let date = get("Date").filter(|_| get("Age").is_none())?;
+    let ahead_ms = instant::date(date)?.at_ms.saturating_sub(now_ms);
+    (-LARGEST_SKEW_MS..=LARGEST_SKEW_MS).contains(&ahead_ms).then_some(ahead_ms)
+}
+
+/// Our time, and by how much the provider's is ahead of it.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    now_ms: i64,
+    ahead_ms: Option<i64>,
+}
+
+impl Clock {
+    /// Reads a time; by their clock where it makes no sense by ours.
+    fn read(self, text: &str, written_as: ResetAs) -> Option<Instant> {
+        let theirs = || {
+            let instant = instant::read(text, written_as, self.now_ms.saturating_add(self.ahead_ms?))?;
+            Some(instant).filter(|instant| !instant.is_relative)
+        };
+        instant::read(text, written_as, self.now_ms).or_else(theirs)
+    }
+}
+
+fn read_standard(reset_as: ResetAs, clock: Clock, get: Get<'_, '_>) -> Reading {
     for [limit, remaining, used, reset] in [
         ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Used", "X-RateLimit-Reset"],
         ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Used", "RateLimit-Reset"],
@@ -133,11 +196,11 @@ fn read_standard(reset_as: ResetAs, now_ms: i64, get: Get<'_, '_>) -> Reading {
     ] {
         let values = Values { limit: get(limit), remaining: get(remaining), used: get(used), reset: get(reset) };
         if values.is_some() {
-            return values.weigh(reset_as, now_ms);
+            return values.weigh(reset_as, clock);
         }
     }
     match get("RateLimit").map(|value| ietf::values(value, get("RateLimit-Policy"))) {
-        Some(Some(values)) => values.weigh(ResetAs::DeltaS, now_ms),
+        Some(Some(values)) => values.weigh(ResetAs::DeltaS, clock),
         Some(None) => Reading { ignored: 1, ..Reading::default() },
         None => Reading::default(),
     }
@@ -159,7 +222,7 @@ impl Values<'_> {
     }
 
     /// Keeps what makes sense, and completes limit, used and remaining from one another.
-    fn weigh(self, reset_as: ResetAs, now_ms: i64) -> Reading {
+    fn weigh(self, reset_as: ResetAs, clock: Clock) -> Reading {
         let mut ignored = 0;
         let mut count = |text: Option<&str>, least: f64| {
             let n = number(text?).filter(|n| (least..=MOST_CALLS).contains(n));
@@ -174,14 +237,16 @@ impl Values<'_> {
         let (remaining, used) = (count(self.remaining, 0.0), count(used, 0.0));
 
         let whole = remaining.zip(used).map(|(remaining, used)| (remaining + used).round()).filter(|&n| n >= 1.0);
-        let reset = self.reset.map(|text| instant::read(text, reset_as, now_ms));
+        let reset = self.reset.map(|text| clock.read(text, reset_as));
         Reading {
             limit: limit.or(whole).map(|n| n as u64),
             remaining: remaining.or(limit.zip(used).map(|(limit, used)| (limit - used).max(0.0))),
             reset_at_ms: reset.flatten().map(|instant| instant.at_ms),
             reset_step_ms: reset.flatten().map_or(0, |instant| instant.step_ms),
             reset_is_relative: reset.flatten().is_some_and(|instant| instant.is_relative),
+            clock_ahead_ms: clock.ahead_ms.filter(|_| reset.flatten().is_some_and(|instant| !instant.is_relative)),
             pause_until_ms: None,
+            cost: None,
             ignored: ignored + u32::from(reset == Some(None)),
         }
     }

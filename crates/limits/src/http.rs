@@ -146,7 +146,7 @@ pub fn is_of_tenant(key: &str, tenant: &str) -> bool {
 
 /// Whether a budget, or all that begin so, is shared and shows nothing of who shares it.
 fn is_of_nobody(key: &str) -> bool {
-    factors(key).all(|(name, _)| matches!(name, "egress" | "endpoint" | "provider" | "app"))
+    factors(key).all(|(name, _)| matches!(name, "egress" | "endpoint" | "method" | "provider" | "app"))
 }
 
 fn factors(key: &str) -> impl Iterator<Item = (&str, &str)> {

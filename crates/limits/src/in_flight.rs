@@ -59,6 +59,17 @@ impl InFlight {
         self.calls.push_back(held);
     }
 
+    /// Removes calls that were granted together, from this id on: what those cost that are still there.
+    pub(crate) fn take_all(&mut self, id: u64, calls: u32) -> Option<Held> {
+        let together = |first: Held, other: Held| Held { cost: first.cost + other.cost, ..first };
+        (id..id.saturating_add(u64::from(calls))).filter_map(|id| self.take(id)).reduce(together)
+    }
+
+    /// What a call costs; 1 when it was removed or forgotten.
+    pub(crate) fn cost_of(&self, id: u64) -> u64 {
+        self.calls.binary_search_by_key(&id, |held| held.id).map_or(1, |index| self.calls[index].cost)
+    }
+
     /// Removes a call; none when it was removed or forgotten before.
     pub(crate) fn take(&mut self, id: u64) -> Option<Held> {
         let index = self.calls.binary_search_by_key(&id, |held| held.id).ok()?;

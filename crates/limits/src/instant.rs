@@ -56,7 +56,8 @@ fn from_number(text: &str, written_as: ResetAs, n: f64, now_ms: i64) -> Instant 
     }
 }
 
-fn date(text: &str) -> Option<Instant> {
+/// Reads a date, as in ISO 8601 or HTTP.
+pub(crate) fn date(text: &str) -> Option<Instant> {
     let text = text.trim();
     if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         let step_ms = if text.contains('.') { 0 } else { 1_000 };

@@ -2,16 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Settled};
-use crate::charge::{Charge, Decision, Permit, Question, Report};
-use crate::line::By;
-use crate::meter::Ready;
+use crate::charge::{Charge, LEASE_MAX, Permit, Report};
+use crate::line::Asker;
+use crate::meter::{LANDS_WITHIN_MS, Ready};
 use crate::overrides::{Override, OverrideKind, Overrides, Why};
+use crate::sharing::Sharing;
 
+mod blame;
+mod choice;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +25,7 @@ pub struct Limiter {
     budgets: HashMap<String, Budget>,
     overrides: Overrides,
     next_id: u64,
+    sharing: Arc<Sharing>,
 }
 
 /// A limiter's state, to be saved and restored. Its JSON is nobody else's business.
@@ -88,7 +93,7 @@ pub struct Learnt {
 
 impl Default for Limiter {
     fn default() -> Self {
-        Self { budgets: HashMap::new(), overrides: Overrides::default(), next_id: 1 }
+        Self { budgets: HashMap::new(), overrides: Overrides::default(), next_id: 1, sharing: Arc::default() }
     }
 }
 
@@ -100,47 +105,16 @@ impl Limiter {
         Self { next_id: first_id, ..Self::default() }
     }
 
-    /// Decides over one call's limits: charges all of them, or none.
-    pub fn ask(&mut self, now_ms: i64, charges: &[Charge]) -> Decision {
-        self.ask_by(now_ms, charges, None)
-    }
-
-    /// Decides over a question, when it is its turn.
-    pub fn decide(&mut self, now_ms: i64, question: &Question) -> Decision {
-        self.ask_by(now_ms, &question.charges, question.by.as_ref())
-    }
-
-    fn ask_by(&mut self, now_ms: i64, charges: &[Charge], by: Option<&By>) -> Decision {
-        let charges = self.imposed(now_ms, charges);
-        let binding = self.binding(now_ms, &charges, by);
-        if let Some(by) = by {
-            let binds = binding.as_ref().map(|binding| (binding.by.key.as_str(), binding.ready.until_ms));
-            self.line_up(now_ms, &charges, by, binds);
+    /// How many calls have room at once, where one has: what is wanted, or halved until it fits.
+    fn fitting(&self, now_ms: i64, charges: &[Charge], by: Option<Asker<'_>>, want: u32) -> u32 {
+        let fits = |charge: &Charge, calls| {
+            self.budgets.get(&charge.key).is_some_and(|budget| budget.fits(charge, calls, by, now_ms))
+        };
+        let mut calls = want.clamp(1, LEASE_MAX);
+        while calls > 1 && !charges.iter().all(|charge| fits(charge, calls)) {
+            calls /= 2;
         }
-        match binding {
-            Some(binding) => Decision::Wait {
-                until_ms: binding.ready.until_ms,
-                at_latest_ms: binding.ready.at_latest_ms,
-                limit: binding.by.limit.clone(),
-                why: binding.why,
-            },
-            None => Decision::Granted(self.commit(now_ms, &charges)),
-        }
-    }
-
-    /// Has who asks wait in the line of the budget that binds until that time, or takes its turn in those of all.
-    fn line_up(&mut self, now_ms: i64, charges: &[Charge], by: &By, binds: Option<(&str, i64)>) {
-        for charge in charges {
-            let Some(budget) = self.budgets.get_mut(&charge.key) else { continue };
-            if by.waited_for.as_ref() == Some(&charge.limit) {
-                budget.leave(by);
-            }
-            match binds {
-                Some((key, until_ms)) if key == charge.key => budget.join(by, charge.cost, until_ms, now_ms),
-                Some(_) => {}
-                None => budget.serve(by, charge.cost, now_ms),
-            }
-        }
+        calls
     }
 
     /// The charges, with the rates that are wanted instead of the configured ones.
@@ -157,8 +131,14 @@ impl Limiter {
         charges
     }
 
+    /// The same, where lanes and tenants share like this.
+    #[must_use]
+    pub fn sharing(self, sharing: Arc<Sharing>) -> Self {
+        Self { sharing, ..self }
+    }
+
     /// Reads all limits: none when all have room, else when they do and which one binds.
-    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge], by: Option<&By>) -> Option<Binding<'a>> {
+    fn binding<'a>(&mut self, now_ms: i64, charges: &'a [Charge], by: Option<Asker<'_>>) -> Option<Binding<'a>> {
         let mut binding: Option<Binding<'_>> = None;
         for charge in charges {
             // A budget that was never charged has room for any one call.
@@ -188,37 +168,39 @@ impl Limiter {
         binding
     }
 
-    /// Charges all limits.
-    fn commit(&mut self, now_ms: i64, charges: &[Charge]) -> Permit {
+    /// Charges all limits for so many calls.
+    fn commit(&mut self, now_ms: i64, charges: &[Charge], calls: u32) -> Permit {
         let id = self.next_id;
-        self.next_id += 1;
-        let mut probe = false;
+        self.next_id += u64::from(calls) + 1; // Those that were granted apart do not adjoin.
+        let (mut probe, mut use_within_ms) = (false, LANDS_WITHIN_MS / 2);
         for charge in charges {
-            if let Some(budget) = self.budgets.get_mut(&charge.key) {
-                budget.spend(id, charge.cost, now_ms);
-                probe = probe || budget.probes_free(now_ms);
-            } else {
-                let mut budget = Budget::new(charge);
-                budget.is_overridden = self.overrides.on(&charge.key, now_ms).rate.is_some();
-                budget.spend(id, charge.cost, now_ms);
-                self.budgets.insert(charge.key.clone(), budget);
-            }
+            let budget = self.budgets.entry(charge.key.clone()).or_insert_with(|| {
+                let is_overridden = self.overrides.on(&charge.key, now_ms).rate.is_some();
+                Budget::new(charge, is_overridden)
+            });
+            budget.spend(id, (charge.cost, calls), now_ms);
+            probe = probe || budget.probes_free(now_ms);
+            use_within_ms = use_within_ms.min(budget.use_within_ms());
         }
-        Permit { id, keys: charges.iter().map(|charge| charge.key.clone()).collect(), probe }
+        let keys = charges.iter().map(|charge| charge.key.clone()).collect();
+        Permit { probe, calls, use_within_ms: Some(use_within_ms), ..Permit::new(id, keys) }
     }
 
     /// Takes a permit back, and believes what the answer told.
     pub fn report(&mut self, now_ms: i64, report: &Report) {
         let (id, next_id) = (report.permit.id, self.next_id);
+        let report = &*self.narrowed(report);
+        let costs = self.costs(report);
         for key in &report.permit.keys {
             if let Some(budget) = self.budgets.get_mut(key) {
                 budget.settle(&Settled { key, report, next_id, now_ms });
             }
         }
         let Some(refused) = report.answer.as_ref().and_then(|told| told.refused.as_ref()) else { return };
-        let is_learnt = |key: &String| self.budgets.get(key).is_some_and(Budget::learns);
-        let teaches = refused.until_ms.is_none() && refused.keys.iter().any(is_learnt);
-        for key in &refused.keys {
+        let blamed = self.blamed(report, &costs, now_ms);
+        let is_learnt = |key: &&str| self.budgets.get(*key).is_some_and(Budget::learns);
+        let teaches = refused.until_ms.is_none() && blamed.iter().any(is_learnt);
+        for key in blamed {
             // Where a limit is learnt, a refusal that names no time is its business alone.
             if let Some(budget) = self.budgets.get_mut(key).filter(|budget| budget.learns() || !teaches) {
                 budget.refuse(id, next_id, refused.until_ms, now_ms);
@@ -275,6 +257,6 @@ impl Limiter {
     #[must_use]
     pub fn restore(snapshot: Snapshot) -> Self {
         let Snapshot { budgets, overrides, next_id } = snapshot;
-        Self { budgets: budgets.into_iter().collect(), overrides, next_id }
+        Self { budgets: budgets.into_iter().collect(), overrides, next_id, sharing: Arc::default() }
     }
 }

@@ -5,18 +5,15 @@
 //! is told its place in the line as a time, and comes back then, at most [`LOOK_AGAIN_MS`] after there is any room, since
 //! those ahead may have gone.
 //!
-//! A lane's weight is shared by its tenants, a tenant's by its jobs. While nobody waits, nothing is kept and nobody is held
+//! A lane's weight is shared by its tenants, a tenant's by its jobs ([`Sharing`]). While nobody waits, nothing is kept and nobody is held
 //! back but by the headroom of higher lanes that were seen lately. A lane of which nobody waits goes before those below it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Weights of lanes, the most urgent first: what each gets of a limit that all of them want.
-const WEIGHTS: [f64; LANES] = [1_000.0, 100.0, 10.0, 1.0];
-/// What of a budget is kept for each lane from those below it, in per cent, while it was seen lately.
-const HEADROOM_PERCENT: [u64; LANES] = [10, 10, 5, 0];
-const LANES: usize = 4;
+use crate::sharing::{LANES, Sharing};
+
 /// A lane that was granted nothing for so long, and does not wait, has no headroom.
 const SEEN_MS: i64 = 60_000;
 /// Who waits comes back this long after there is any room at the latest.
@@ -40,9 +37,23 @@ pub struct By {
     pub waited_for: Option<String>,
 }
 
-impl By {
-    fn rank(&self) -> usize {
-        usize::from(self.lane).min(LANES - 1)
+/// Who asks, and how all who ask share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    rank: usize,
+    by: &'a By,
+    weight: u32,
+    sharing: &'a Sharing,
+}
+
+impl<'a> Asker<'a> {
+    pub(crate) fn new(by: &'a By, sharing: &'a Sharing) -> Self {
+        Self { rank: usize::from(by.lane).min(LANES - 1), by, weight: sharing.tenant(&by.tenant), sharing }
+    }
+
+    /// Id of the limit that its call was told to wait for.
+    pub(crate) fn waited_for(&self) -> Option<&'a String> {
+        self.by.waited_for.as_ref()
     }
 }
 
@@ -61,6 +72,7 @@ pub(crate) struct Line {
 struct Turn {
     lane: usize,
     tenant: String,
+    weight: u32,
     tag: f64,
     /// Questions that were told to come back.
     waiting: u64,
@@ -101,21 +113,21 @@ pub(crate) struct Ahead {
 }
 
 impl Line {
-    fn key(&self, by: &By) -> String {
-        let key = format!("{}/{}/{}", by.rank(), by.tenant, by.job);
-        if self.jobs.len() < JOBS_MAX || self.jobs.contains_key(&key) { key } else { format!("{}//", by.rank()) }
+    fn key(&self, by: Asker<'_>) -> String {
+        let key = format!("{}/{}/{}", by.rank, by.by.tenant, by.by.job);
+        if self.jobs.len() < JOBS_MAX || self.jobs.contains_key(&key) { key } else { format!("{}//", by.rank) }
     }
 
     /// What goes before a question, of a budget of `size` and for a call of `cost`.
-    pub(crate) fn ahead(&self, by: &By, (size, cost): (u64, u64), now_ms: i64) -> Ahead {
-        let kept = self.headroom(by.rank(), now_ms).saturating_mul(size) / 100;
+    pub(crate) fn ahead(&self, by: Asker<'_>, (size, cost): (u64, u64), now_ms: i64) -> Ahead {
+        let kept = self.headroom(by, now_ms).saturating_mul(size) / 100;
         let kept = kept.min(size.saturating_sub(cost));
         let key = self.key(by);
         if !self.jobs.iter().any(|(other, turn)| *other != key && turn.waits(now_ms)) {
             return Ahead { now: kept, place: kept, told: 0.0, is_head: true };
         }
         let shares = Shares::of(self, by, now_ms);
-        let step = 1.0 / shares.weight(by.rank(), &by.tenant);
+        let step = 1.0 / shares.weight(by.rank, &by.by.tenant);
         let own = self.jobs.get(&key);
         let start = own.map_or(self.served, |own| own.tag.max(self.served));
         // Behind those that were told places, unless the first of them is not on its way any more.
@@ -126,7 +138,7 @@ impl Line {
         let in_front = in_front.min(own.map_or(0, |own| own.waiting));
         let others = || self.jobs.iter().filter(|(other, turn)| **other != key && turn.waits(now_ms));
         // A lane that nobody of waits goes before those below it.
-        let least = if self.lane_waits(by.rank(), now_ms) { LANES } else { by.rank() };
+        let least = if self.lane_waits(by.rank, now_ms) { LANES } else { by.rank };
         let (mut now, mut at_place) = (kept, kept + in_front);
         for (_, turn) in others() {
             let (begins, step) = (turn.tag.max(self.served), 1.0 / shares.weight(turn.lane, &turn.tenant));
@@ -143,15 +155,15 @@ impl Line {
     }
 
     /// What is kept for higher lanes, in per cent; where one of them waits, its turn comes.
-    fn headroom(&self, rank: usize, now_ms: i64) -> u64 {
+    fn headroom(&self, by: Asker<'_>, now_ms: i64) -> u64 {
         let is_kept = |&higher: &usize| now_ms - self.seen_ms[higher] < SEEN_MS && !self.lane_waits(higher, now_ms);
-        (0..rank).filter(is_kept).map(|higher| HEADROOM_PERCENT[higher]).sum()
+        (0..by.rank).filter(is_kept).map(|higher| u64::from(by.sharing.headroom_percent()[higher])).sum()
     }
 
     /// It was told to come back at `until_ms`, which is its place in the line if `ahead` says so.
-    pub(crate) fn join(&mut self, by: &By, until_ms: i64, ahead: Option<Ahead>, now_ms: i64) {
+    pub(crate) fn join(&mut self, by: Asker<'_>, until_ms: i64, ahead: Option<Ahead>, now_ms: i64) {
         self.forget(now_ms);
-        self.seen_ms[by.rank()] = now_ms;
+        self.seen_ms[by.rank] = now_ms;
         let turn = self.turn_of(by, until_ms);
         turn.waiting += 1;
         turn.until_ms = turn.until_ms.max(until_ms);
@@ -162,22 +174,22 @@ impl Line {
         }
     }
 
-    /// It has come back, and so waits no more.
-    pub(crate) fn leave(&mut self, by: &By) {
+    /// It has come back, and so waits no more. Whether any of its job was known to wait.
+    pub(crate) fn leave(&mut self, by: Asker<'_>) -> bool {
         let key = self.key(by);
-        if let Some(turn) = self.jobs.get_mut(&key) {
-            turn.waiting = turn.waiting.saturating_sub(1);
-        }
+        let Some(turn) = self.jobs.get_mut(&key).filter(|turn| turn.waiting > 0) else { return false };
+        turn.waiting -= 1;
+        true
     }
 
     /// It was granted.
-    pub(crate) fn serve(&mut self, by: &By, cost: u64, now_ms: i64) {
+    pub(crate) fn serve(&mut self, by: Asker<'_>, cost: u64, now_ms: i64) {
         self.forget(now_ms);
-        self.seen_ms[by.rank()] = now_ms;
+        self.seen_ms[by.rank] = now_ms;
         if self.jobs.is_empty() {
             return;
         }
-        let weight = Shares::of(self, by, now_ms).weight(by.rank(), &by.tenant);
+        let weight = Shares::of(self, by, now_ms).weight(by.rank, &by.by.tenant);
         let served = self.served;
         let turn = self.turn_of(by, now_ms);
         let begins = turn.tag.max(served);
@@ -185,11 +197,12 @@ impl Line {
         self.served = begins;
     }
 
-    fn turn_of(&mut self, by: &By, until_ms: i64) -> &mut Turn {
+    fn turn_of(&mut self, by: Asker<'_>, until_ms: i64) -> &mut Turn {
         let (key, tag) = (self.key(by), self.served);
         self.jobs.entry(key).or_insert_with(|| Turn {
-            lane: by.rank(),
-            tenant: by.tenant.clone(),
+            lane: by.rank,
+            tenant: by.by.tenant.clone(),
+            weight: by.weight,
             tag,
             waiting: 0,
             until_ms,
@@ -212,29 +225,35 @@ impl Line {
 
 /// Who shares the weights of lanes.
 struct Shares<'a> {
-    tenants: [BTreeSet<&'a str>; LANES],
+    weights: [u32; LANES],
+    /// Of each lane's tenants.
+    tenants: [BTreeMap<&'a str, u32>; LANES],
     jobs: BTreeMap<(usize, &'a str), f64>,
 }
 
 impl<'a> Shares<'a> {
     /// Of those who wait, and who asks.
-    fn of(line: &'a Line, by: &'a By, now_ms: i64) -> Self {
-        let mut shares = Self { tenants: Default::default(), jobs: BTreeMap::new() };
+    fn of(line: &'a Line, by: Asker<'a>, now_ms: i64) -> Self {
+        let weights = by.sharing.weights();
+        let mut shares = Self { weights, tenants: Default::default(), jobs: BTreeMap::new() };
         let own = line.key(by);
         for (_, turn) in line.jobs.iter().filter(|(key, turn)| **key != own && turn.waits(now_ms)) {
-            shares.add(turn.lane, &turn.tenant);
+            shares.add(turn.lane, &turn.tenant, turn.weight);
         }
-        shares.add(by.rank(), &by.tenant);
+        shares.add(by.rank, &by.by.tenant, by.weight);
         shares
     }
 
-    fn add(&mut self, lane: usize, tenant: &'a str) {
-        self.tenants[lane].insert(tenant);
+    fn add(&mut self, lane: usize, tenant: &'a str, weight: u32) {
+        let known = self.tenants[lane].entry(tenant).or_insert(weight);
+        *known = weight.max(*known);
         *self.jobs.entry((lane, tenant)).or_default() += 1.0;
     }
 
     fn weight(&self, lane: usize, tenant: &str) -> f64 {
-        let jobs = self.jobs.get(&(lane, tenant)).copied().unwrap_or(1.0);
-        WEIGHTS[lane] / (self.tenants[lane].len().max(1) as f64) / jobs
+        let (jobs, tenants) = (self.jobs.get(&(lane, tenant)).copied().unwrap_or(1.0), &self.tenants[lane]);
+        let all: u64 = tenants.values().copied().map(u64::from).sum();
+        let own = tenants.get(tenant).copied().unwrap_or(1);
+        f64::from(self.weights[lane]) * f64::from(own) / (all.max(1) as f64) / jobs
     }
 }

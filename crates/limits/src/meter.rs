@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::breaker::Circuit;
 use crate::bucket::Bucket;
+use crate::calendar::Calendar;
 use crate::concurrency::Concurrency;
 use crate::headers::Reading;
 use crate::in_flight::{Held, InFlight};
 use crate::learn::{Learner, Outcome};
 use crate::limiter::{Down, Learnt};
 use crate::rate::Rate;
+use crate::sliding::Sliding;
 use crate::window::Window;
 
 /// A granted call reaches the provider within this time, or never: deadlines on connecting and on the request's
@@ -37,11 +39,24 @@ pub(crate) trait Meter {
         None
     }
 
+    /// Whether calls may be granted together: not where each one's answer decides over the next.
+    fn leases(&self) -> bool {
+        false
+    }
+
+    /// How long after its grant a call may be sent: half of what it may take to land.
+    fn use_within_ms(&self) -> i64 {
+        LANDS_WITHIN_MS / 2
+    }
+
     /// Charges `cost`; `in_flight` is without this call yet.
     fn spend(&mut self, _in_flight: &InFlight, _cost: u64, _now_ms: i64) {}
 
     /// Gives back what a call cost that was never sent.
     fn refund(&mut self, _held: Held, _now_ms: i64) {}
+
+    /// An answer told that the call, granted for `held.cost`, cost `cost`.
+    fn settle(&mut self, _held: Held, _cost: u64) {}
 
     /// A call that was sent is over: the provider has counted it by now, if ever, and surely when it was answered.
     /// `in_flight` is without it.
@@ -94,6 +109,11 @@ impl Ready {
         Self { until_ms: ms, at_latest_ms: ms }
     }
 
+    /// When one of both has room.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { until_ms: self.until_ms.min(other.until_ms), at_latest_ms: self.at_latest_ms.min(other.at_latest_ms) }
+    }
+
     /// When both have room.
     pub(crate) fn and(self, other: Self) -> Self {
         Self { until_ms: self.until_ms.max(other.until_ms), at_latest_ms: self.at_latest_ms.max(other.at_latest_ms) }
@@ -141,6 +161,7 @@ pub(crate) struct Gauge {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     Window(Window),
+    Sliding(Sliding),
     Bucket(Bucket),
     Concurrency(Concurrency),
     Learn(Box<Learner>),
@@ -151,6 +172,10 @@ impl State {
     pub(crate) fn new(rate: &Rate) -> Self {
         match *rate {
             Rate::Window { calls, per, aligned } => Self::Window(Window::new(calls, per, aligned)),
+            Rate::Quota { calls, per, ref zone } => {
+                Self::Window(Window::by_calendar(calls, Calendar { per, zone: zone.clone() }))
+            }
+            Rate::Sliding { calls, per } => Self::Sliding(Sliding::new(calls, per)),
             Rate::Bucket { calls, restore_per_s } => Self::Bucket(Bucket::new(calls, restore_per_s)),
             Rate::Concurrency { calls, lease } => Self::Concurrency(Concurrency::new(calls, lease)),
             Rate::Learn(ref learn) => Self::Learn(Box::new(Learner::new(learn))),
@@ -163,6 +188,7 @@ impl State {
     pub(crate) fn under(&self, rate: &Rate) -> Self {
         match (self, Self::new(rate)) {
             (Self::Window(old), Self::Window(new)) => Self::Window(new.counting_on(old)),
+            (Self::Sliding(old), Self::Sliding(new)) => Self::Sliding(new.counting_on(old)),
             (Self::Bucket(old), Self::Bucket(new)) => Self::Bucket(new.counting_on(old)),
             (Self::Learn(old), Self::Learn(new)) => Self::Learn(Box::new(old.as_ref().clone().under(&new))),
             (Self::Breaker(old), Self::Breaker(new)) => Self::Breaker(old.under(&new)),
@@ -173,6 +199,7 @@ impl State {
     pub(crate) fn meter(&self) -> &dyn Meter {
         match self {
             Self::Window(window) => window,
+            Self::Sliding(sliding) => sliding,
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
             Self::Learn(learner) => learner.as_ref(),
@@ -183,6 +210,7 @@ impl State {
     pub(crate) fn meter_mut(&mut self) -> &mut dyn Meter {
         match self {
             Self::Window(window) => window,
+            Self::Sliding(sliding) => sliding,
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
             Self::Learn(learner) => learner.as_mut(),

@@ -134,6 +134,10 @@ impl Override {
                 "a budget's key or a limit's, such as {acme}/token/, where a rate is set".to_owned(),
             ));
         }
+        if let Rate::Quota { .. } = rate {
+            let expected = "a window, a sliding window, a bucket or concurrency; a quota by the calendar is set in the provider file";
+            return Err(error("does.rate", expected.to_owned()));
+        }
         rate.check().map_err(|wrong| error(&format!("does.rate.{}", wrong.field), wrong.expected))
     }
 
@@ -293,6 +297,9 @@ mod tests {
         assert_eq!(field(Override { reason: " ".to_owned(), ..pause("{acme}/", None) }).as_deref(), Some("reason"));
         let none = Does::Rate(Rate::Bucket { calls: 0, restore_per_s: 1.0 });
         assert_eq!(field(Override { does: none.clone(), ..pause("{acme}/", None) }).as_deref(), Some("key"));
+        let quota = Does::Rate(serde_json::from_str(r#"{"quota":{"calls":1,"per":"day"}}"#).unwrap());
+        let wrong_kind = field(Override { does: quota, ..pause("{acme}/token/", None) });
+        assert_eq!(wrong_kind.as_deref(), Some("does.rate"));
         let wrong = field(Override { does: none, ..pause("{acme}/token/", None) });
         assert_eq!(wrong.as_deref(), Some("does.rate.bucket.calls"));
     }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::Breaker;
+use crate::calendar::{Period, Zone};
 use crate::learn::Learn;
 
 /// The most calls (or units of cost) that a limit may name; more is no limit.
@@ -33,6 +34,25 @@ pub enum Rate {
         /// Where windows begin.
         #[serde(default)]
         aligned: Aligned,
+    },
+    /// A sliding window: so many calls in any span of a length.
+    Sliding {
+        /// Calls (units of cost) in any such span, from 1 to 1,000,000,000.
+        calls: u32,
+        /// The span's length, such as `10s`; at most 366 days.
+        #[serde(with = "crate::human_duration")]
+        #[schemars(with = "String")]
+        per: Duration,
+    },
+    /// A quota of each day, week or month of the calendar.
+    Quota {
+        /// Calls (units of cost) in each period, from 1 to 1,000,000,000.
+        calls: u32,
+        /// How long each period is: days and weeks begin at midnight, weeks on Mondays, months on the first.
+        per: Period,
+        /// Where it is midnight, such as `America/Los_Angeles`.
+        #[serde(default)]
+        zone: Zone,
     },
     /// A leaky bucket: a burst, then a steady pace.
     Bucket {
@@ -89,9 +109,14 @@ impl Rate {
     pub fn check(&self) -> Result<(), RateError> {
         const SHORTEST: Duration = Duration::from_millis(1);
         match *self {
+            Self::Quota { calls, .. } => within("quota.calls", calls, 1..=MOST_CALLS),
             Self::Window { calls, per, .. } => {
                 within("window.calls", calls, 1..=MOST_CALLS)?;
                 within_duration("window.per", per, SHORTEST..=LONGEST)
+            }
+            Self::Sliding { calls, per } => {
+                within("sliding.calls", calls, 1..=MOST_CALLS)?;
+                within_duration("sliding.per", per, SHORTEST..=LONGEST)
             }
             Self::Bucket { calls, restore_per_s } => {
                 within("bucket.calls", calls, 1..=MOST_CALLS)?;
@@ -178,6 +203,15 @@ mod tests {
                 r#"{"window":{"calls":1,"per":"1s500ms","aligned":"epoch"}}"#,
                 Rate::Window { calls: 1, per: Duration::from_millis(1_500), aligned: Aligned::Epoch },
             ),
+            (r#"{"sliding":{"calls":600,"per":"1m"}}"#, Rate::Sliding { calls: 600, per: Duration::from_mins(1) }),
+            (
+                r#"{"quota":{"calls":10000,"per":"day","zone":"Europe/Berlin"}}"#,
+                Rate::Quota { calls: 10_000, per: Period::Day, zone: "Europe/Berlin".to_owned().try_into().unwrap() },
+            ),
+            (
+                r#"{"quota":{"calls":1,"per":"month"}}"#,
+                Rate::Quota { calls: 1, per: Period::Month, zone: Zone::default() },
+            ),
             (r#"{"bucket":{"calls":40,"restore_per_s":2}}"#, Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
             (r#"{"concurrency":{"calls":100}}"#, Rate::Concurrency { calls: 100, lease: minutes(5) }),
             (r#"{"told":{}}"#, Rate::Told {}),
@@ -202,6 +236,8 @@ mod tests {
             (r#"{"window":{"calls":300,"per":"5 parsecs"}}"#, "is not a duration such as"),
             (r#"{"window":{"calls":300,"per":"5m","burst":3}}"#, "unknown field `burst`"),
             (r#"{"told":{"calls":1}}"#, "unknown field `calls`"),
+            (r#"{"quota":{"calls":1,"per":"fortnight"}}"#, "unknown variant `fortnight`, expected one of `day`"),
+            (r#"{"quota":{"calls":1,"per":"day","zone":"Mars"}}"#, "expected the name of a time zone such as"),
             (r#"{"leaky":{}}"#, "unknown variant `leaky`"),
         ] {
             let error = rate(json).unwrap_err();
@@ -219,6 +255,12 @@ mod tests {
             (window(0, day), "`window.calls` must be from 1 to 1000000000"),
             (window(1, Duration::ZERO), "`window.per` must be from 1ms to 366 days"),
             (window(1, 367 * day), "`window.per` must be from 1ms to 366 days"),
+            (
+                Rate::Quota { calls: 0, per: Period::Day, zone: Zone::default() },
+                "`quota.calls` must be from 1 to 1000000000",
+            ),
+            (Rate::Sliding { calls: 0, per: day }, "`sliding.calls` must be from 1 to 1000000000"),
+            (Rate::Sliding { calls: 1, per: Duration::ZERO }, "`sliding.per` must be from 1ms to 366 days"),
             (Rate::Bucket { calls: 0, restore_per_s: 1.0 }, "`bucket.calls` must be from 1 to 1000000000"),
             (bucket(10_001.0), "`bucket.restore_per_s` must be above 0, at most 10000, and"),
             (bucket(0.0), "`bucket.restore_per_s` must be above 0, at most 10000, and"),

@@ -2,12 +2,13 @@
 
 use crate::breaker::Breaker;
 use crate::bucket::every_us;
+use crate::calendar::Calendar;
 use crate::concurrency::whole_ms;
 use crate::learn::Learn;
 use crate::rate::{Aligned, Rate};
 
 /// What a [`Rate`] comes down to. Numbers are at least 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Terms {
     /// So many units of cost in each window.
     Window {
@@ -17,6 +18,20 @@ pub enum Terms {
         per_ms: i64,
         /// Where windows begin.
         aligned: Aligned,
+    },
+    /// So many units of cost in any span of a length.
+    Sliding {
+        /// Units in any such span.
+        calls: u64,
+        /// The span's length.
+        per_ms: i64,
+    },
+    /// So many units of cost in each period of the calendar.
+    Quota {
+        /// Units in each period.
+        calls: u64,
+        /// The periods.
+        calendar: Calendar,
     },
     /// A bucket that regains one unit at a time.
     Bucket {
@@ -54,6 +69,10 @@ impl Rate {
             Self::Window { calls, per, aligned } => {
                 Terms::Window { calls: at_least_one(calls), per_ms: whole_ms(per), aligned }
             }
+            Self::Quota { calls, per, ref zone } => {
+                Terms::Quota { calls: at_least_one(calls), calendar: Calendar { per, zone: zone.clone() } }
+            }
+            Self::Sliding { calls, per } => Terms::Sliding { calls: at_least_one(calls), per_ms: whole_ms(per) },
             Self::Bucket { calls, restore_per_s } => {
                 Terms::Bucket { calls: at_least_one(calls), every_us: every_us(restore_per_s) }
             }

@@ -1,4 +1,4 @@
-//! Fixed windows: so many calls in each period. Also limits of which only answers' headers speak.
+//! Fixed windows: so many calls in each period. Also quotas by the calendar, and limits of which only answers' headers speak.
 //!
 //! A call counts at the provider when it lands there, some time between its grant and its answer. Where a window
 //! begins with a call, its end is therefore uncertain by as much, and nothing is granted in between:
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Calendar;
 use crate::concurrency::{ASK_AGAIN_MS, whole_ms};
 use crate::in_flight::{Held, InFlight};
 use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
@@ -31,6 +32,9 @@ pub(crate) struct Window {
     /// The window's length; of a limit without a number, the longest one seen, and 0 before the first.
     per_ms: i64,
     aligned: Aligned,
+    /// Where windows are periods of the calendar; then `per_ms` is about their length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calendar: Option<Calendar>,
     /// What answers said instead of `calls`.
     told_size: Option<u64>,
     /// An edge that an answer told.
@@ -84,11 +88,17 @@ impl Window {
         Self { calls: Some(u64::from(calls).max(1)), per_ms: whole_ms(per), aligned, ..Self::told() }
     }
 
+    pub(crate) fn by_calendar(calls: u32, calendar: Calendar) -> Self {
+        let per = Duration::from_millis(calendar.per.least_ms().unsigned_abs());
+        Self { calendar: Some(calendar), ..Self::new(calls, per, Aligned::Epoch) }
+    }
+
     pub(crate) fn told() -> Self {
         Self {
             calls: None,
             per_ms: 0,
             aligned: Aligned::FirstCall,
+            calendar: None,
             told_size: None,
             told_edge_ms: None,
             used: 0,
@@ -103,8 +113,8 @@ impl Window {
 
     /// This window, with what `old` has counted.
     pub(crate) fn counting_on(self, old: &Self) -> Self {
-        let Self { calls, per_ms, aligned, .. } = self;
-        Self { calls, per_ms, aligned, told_size: None, ..old.clone() }
+        let Self { calls, per_ms, aligned, calendar, .. } = self;
+        Self { calls, per_ms, aligned, calendar, told_size: None, ..old.clone() }
     }
 
     /// A known edge, when windows follow one another without waiting for a call.
@@ -124,6 +134,10 @@ impl Window {
 
     /// The window that holds `now_ms`, counted in whole periods from `anchor_ms`.
     fn span_from(&self, anchor_ms: i64, now_ms: i64) -> Span {
+        if let Some(calendar) = &self.calendar {
+            let (start_ms, end_ms) = calendar.span_ms(now_ms);
+            return Span { start_ms, end_ms, over_ms: end_ms, known: Known::Granted };
+        }
         let per_ms = self.per_ms.max(1);
         let start_ms = now_ms - (now_ms - anchor_ms).rem_euclid(per_ms);
         let end_ms = start_ms + per_ms;
@@ -135,7 +149,9 @@ impl Window {
         let anchor_ms = self.anchor_ms();
         let span = Span { known: Known::Suspected, ..self.span_from(anchor_ms.unwrap_or(ended.end_ms), now_ms) };
         let used = in_flight.cost_since(span.start_ms - self.landing_ms());
-        (used, (used > 0 || anchor_ms.is_some()).then_some(span))
+        // The next period of the calendar opens with a call: only who asks knows when that is.
+        let follows = anchor_ms.is_some() && self.calendar.is_none();
+        (used, (used > 0 || follows).then_some(span))
     }
 
     /// Whether the call is counted in `span`.
@@ -193,6 +209,14 @@ impl Meter for Window {
         Some(self.open.map_or(now_ms + self.per_ms, |open| open.over_ms))
     }
 
+    fn leases(&self) -> bool {
+        true
+    }
+
+    fn use_within_ms(&self) -> i64 {
+        self.landing_ms() / 2
+    }
+
     fn spend(&mut self, _in_flight: &InFlight, cost: u64, now_ms: i64) {
         if self.per_ms == 0 {
             return; // Nobody ever told a number: there is nothing to count against.
@@ -214,6 +238,13 @@ impl Meter for Window {
         if self.used == 0 && self.floats(open) {
             self.open = None; // No call was made that could have opened it.
             self.count(0, 0);
+        }
+    }
+
+    fn settle(&mut self, held: Held, cost: u64) {
+        if self.open.is_some_and(|open| self.counts(open, held)) && held.granted_ms > self.landed_ms {
+            let settled = |used: u64| used.saturating_add(cost).saturating_sub(held.cost);
+            (self.used, self.own) = (settled(self.used), settled(self.own));
         }
     }
 

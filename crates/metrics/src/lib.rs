@@ -9,10 +9,25 @@
 mod page;
 pub mod table;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use opentelemetry::metrics::{AsyncInstrument, Counter, Gauge, Histogram, Meter, ObservableGauge};
 
 pub use page::page;
 pub use table::ALL;
+
+static EXPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Says that what is measured leaves this process: to be said once, before anything is measured.
+pub fn set_exported() {
+    EXPORTED.store(true, Relaxed);
+}
+
+/// Whether what is measured leaves this process. Who would have to look for it, asks first.
+#[must_use]
+pub fn is_exported() -> bool {
+    EXPORTED.load(Relaxed)
+}
 
 /// How a metric is counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +47,7 @@ pub struct Metric {
     pub name: &'static str,
     /// How it is counted.
     pub kind: Kind,
-    /// Unit, in UCUM: `s`, `1`, or what is counted in braces.
+    /// Unit, in UCUM: `s`, `1`, what is counted in braces, or that per hour.
     pub unit: &'static str,
     /// Service that counts.
     pub service: &'static str,
@@ -43,6 +58,21 @@ pub struct Metric {
 }
 
 impl Metric {
+    /// Its name in Prometheus, as collectors make it of name, unit and kind
+    /// (<https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>). Of a histogram without
+    /// `_bucket`, `_sum` and `_count`.
+    #[must_use]
+    pub fn prometheus(&self) -> String {
+        let name = self.name.replace('.', "_");
+        match (self.kind, self.unit) {
+            (Kind::Counter, _) => format!("{name}_total"),
+            (Kind::Gauge, "1") => format!("{name}_ratio"),
+            (_, "s") => format!("{name}_seconds"),
+            (_, unit) if unit.ends_with("/h") => format!("{name}_per_hour"),
+            _ => name,
+        }
+    }
+
     /// The instrument of a counter.
     #[must_use]
     pub fn counter(&self) -> Counter<u64> {

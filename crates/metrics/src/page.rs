@@ -11,10 +11,11 @@ pub fn page() -> String {
         "# Metrics\n\n\
         Services send metrics by OTLP to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, and measure nothing without \
         one. This\npage is made from [`crates/metrics`](../crates/metrics/src/table.rs) by \
-        `cargo run -p tidegate-metrics --example page`. In Prometheus dots become\nunderscores, and counters and units get \
-        their suffixes: `tidegate_call_duration_seconds_count`, `tidegate_job_submitted_total`. Several\nprocesses may tell \
-        of the same gauge, as arbiters do of limits: take the largest (`max by`), not the sum, but of `tidegate.call.in_flight`\n\
-        and `tidegate.call.sleeping`, which each executor has for itself.\n",
+        `cargo run -p tidegate-metrics --example page`. In Prometheus names\nare as the second column says; histograms \
+        have `_bucket`, `_sum` and `_count` after it. Several processes may tell of the same gauge, as\narbiters do of limits \
+        and trackers of jobs: take the largest (`max by`), not the sum, but of `tidegate.call.in_flight` and\n\
+        `tidegate.call.sleeping`, which each executor has for itself. Dashboards and alerts made of them: \
+        [observability.md](observability.md).\n",
     );
     let mut service = "";
     for metric in ALL {
@@ -23,7 +24,7 @@ pub fn page() -> String {
             // Writing to a String does not fail.
             let _ = write!(
                 page,
-                "\n## {service}\n\n| metric | kind | unit | labels | says |\n| --- | --- | --- | --- | --- |\n"
+                "\n## {service}\n\n| metric | in Prometheus | kind | unit | labels | says |\n| --- | --- | --- | --- | --- | --- |\n"
             );
         }
         let kind = match metric.kind {
@@ -34,8 +35,9 @@ pub fn page() -> String {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         let _ = writeln!(
             page,
-            "| `{}` | {kind} | `{}` | {} | {} |",
+            "| `{}` | `{}` | {kind} | `{}` | {} | {} |",
             metric.name,
+            metric.prometheus(),
             metric.unit,
             labels.join(" "),
             metric.text

@@ -204,6 +204,7 @@ impl<'a> World<'a> {
             name: String::new(),
             provider: String::new(),
             lane: Lane::Normal,
+            lane_asked: None,
             state: JobState::Running,
             extend: false,
             reason: None,

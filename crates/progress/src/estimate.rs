@@ -172,6 +172,7 @@ mod tests {
             name: "a job".into(),
             provider: "mastodon".into(),
             lane: Lane::Normal,
+            lane_asked: None,
             state: JobState::Running,
             extend: false,
             reason: None,

@@ -149,7 +149,11 @@ fn in_the_ledger((job, now_ms): (&JobRow, i64), calls: u64) -> Reason {
         return plain(Kind::Paused, calls, format!("{calls} calls wait for `resume`: the job is paused"));
     }
     let Some(parked) = &job.parked else {
-        let words = format!("{calls} calls wait their turn: as many of the job are out as may be at once");
+        let moved = job.lane_asked.map_or(String::new(), |asked| {
+            let (lane, open) = (job.lane, job.counts.calls_open);
+            format!(", in lane {lane}, to which it was moved from {asked} for its {open} open calls")
+        });
+        let words = format!("{calls} calls wait their turn: as many of the job are out as may be at once{moved}");
         return plain(Kind::Window, calls, words);
     };
     let Parked { credential, provider, class, message, since_ms } = parked;
@@ -169,6 +173,10 @@ fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
         }
         Some(WaitReason::Limit(limit)) if limit == WaitReason::RESULTS => {
             (Kind::Results, None, format!("{calls} calls wait with their pages for the results exchange"))
+        }
+        Some(WaitReason::Limit(limit)) if limit == WaitReason::TOKENS => {
+            let words = format!("{calls} calls wait for the token endpoint of provider {provider}");
+            (Kind::Credential, None, words)
         }
         Some(WaitReason::Limit(limit)) => {
             (Kind::Limit, Some(limit.clone()), format!("{calls} calls wait for limit `{limit}` of provider {provider}"))
@@ -271,6 +279,7 @@ mod tests {
             name: "a job".into(),
             provider: "mastodon".into(),
             lane: Lane::Normal,
+            lane_asked: None,
             state,
             extend: false,
             reason: None,
@@ -327,6 +336,17 @@ mod tests {
         };
         assert_eq!(sentence(NOW - 3_600_000), words("07:00:00 UTC"));
         assert_eq!(sentence(NOW - 36_000_000), words("22:00:00 UTC yesterday"));
+    }
+
+    #[test]
+    fn a_token_endpoint_that_gives_no_token_is_no_limit() {
+        let tokens = group(Some(WaitReason::Limit(WaitReason::TOKENS.into())), 5, Some((NOW + 61_000, NOW + 61_000)));
+        let told = explain(&job(JobState::Running, 5), &[tokens], NOW);
+        assert_eq!(
+            told.sentence,
+            "waiting: 5 calls wait for the token endpoint of provider mastodon until 08:01:01 UTC"
+        );
+        assert_eq!(told.reasons[0].kind, Kind::Credential);
     }
 
     #[test]

@@ -66,8 +66,11 @@ impl StoredLimit {
             return None;
         }
         match self.rate {
-            LimitRate::Window { calls, per, .. } => {
+            LimitRate::Window { calls, per, .. } | LimitRate::Sliding { calls, per } => {
                 Some(Rate { calls: f64::from(calls), per_ms: per.as_secs_f64() * 1_000.0 })
+            }
+            LimitRate::Quota { calls, per, .. } => {
+                Some(Rate { calls: f64::from(calls), per_ms: per.least_ms() as f64 })
             }
             LimitRate::Bucket { restore_per_s, .. } => Some(Rate { calls: 1.0, per_ms: 1_000.0 / restore_per_s }),
             LimitRate::Concurrency { .. } | LimitRate::Learn(_) | LimitRate::Breaker(_) | LimitRate::Told {} => None,

@@ -7,6 +7,7 @@ use url::Url;
 use crate::compile::Compiler;
 use crate::file::{Auth, ProviderFile};
 use crate::header::{Headers, NO_CREDENTIAL, PROVIDER_ROOTS, QueryField};
+use crate::oauth2::Oauth2;
 use crate::problem::FieldPath;
 use crate::scope::Root;
 
@@ -20,6 +21,8 @@ pub(crate) struct Access {
     pub(crate) auth: Headers,
     /// Of every request, what authenticates last.
     pub(crate) query: Vec<Arc<QueryField>>,
+    /// How tokens are fetched.
+    pub(crate) oauth2: Option<Oauth2>,
 }
 
 impl Access {
@@ -33,10 +36,20 @@ impl Access {
             let field = root.key("query").key(name);
             query.extend(QueryField::compile((name, source), PROVIDER_ROOTS, &field, compiler).map(Arc::new));
         }
+        let mut oauth2 = None;
         if let Some(declared) = &provider.auth {
-            auth.add_auth(declared, &root.key("auth"), compiler);
-            if let Auth::Query { name, value } = declared {
-                let field = root.key("auth").key("query").key("value");
+            let at = root.key("auth");
+            let (of_calls, at) = match declared {
+                Auth::Oauth2(declared) => {
+                    let at = at.key("oauth2");
+                    oauth2 = Oauth2::compile(declared, &at, compiler);
+                    (&declared.of_calls(), at.key("send"))
+                }
+                declared => (declared, at),
+            };
+            auth.add_auth(of_calls, &at, compiler);
+            if let Auth::Query { name, value } = of_calls {
+                let field = at.key("query").key("value");
                 let compiled = QueryField::compile((name, value), PROVIDER_ROOTS, &field, compiler);
                 if compiled.as_ref().is_some_and(|compiled| !compiled.secret) {
                     compiler.add(&field, NO_CREDENTIAL);
@@ -44,7 +57,7 @@ impl Access {
                 query.extend(compiled.map(Arc::new));
             }
         }
-        Self { base_url: base_url(provider, compiler), headers, auth, query }
+        Self { base_url: base_url(provider, compiler), headers, auth, query, oauth2 }
     }
 }
 
@@ -56,21 +69,26 @@ fn base_url(provider: &ProviderFile, compiler: &mut Compiler<'_>) -> Option<Url>
         }
         return None;
     };
-    let template = compiler.template(source, &[Root::Config], &field)?;
-    let text = compiler.fixed(&template, &field)?.to_string();
-    match check_base_url(&text) {
+    address(source, &field, compiler)
+}
+
+/// The address that a template over `config` makes.
+pub(crate) fn address(source: &str, field: &FieldPath, compiler: &mut Compiler<'_>) -> Option<Url> {
+    let template = compiler.template(source, &[Root::Config], field)?;
+    let text = compiler.fixed(&template, field)?.to_string();
+    match check_address(&text) {
         Ok(url) => Some(url),
         Err(expected) => {
             // Not what was found where that is a user name, perhaps with a password.
             let found = if text.contains('@') { "another".to_owned() } else { format!("{text:?}") };
-            compiler.add(&field, format!("expected {expected}, found {found}"));
+            compiler.add(field, format!("expected {expected}, found {found}"));
             None
         }
     }
 }
 
 /// Plain http is taken here: whether its host is public, and so needs `insecure_http`, is known when it is called.
-fn check_base_url(text: &str) -> Result<Url, &'static str> {
+fn check_address(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "an address such as https://api.example.com/v1")?;
     match url.scheme() {
         "http" | "https" => {}

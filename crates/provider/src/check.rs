@@ -8,7 +8,7 @@ use crate::access::Access;
 use crate::barrier::barriers;
 use crate::compile::Compiler;
 use crate::endpoint::Endpoints;
-use crate::file::{JobFile, ProviderFile};
+use crate::file::{CredentialPool, JobFile, ProviderFile};
 use crate::limit::Limits;
 use crate::problem::{FieldPath, Part, Problem, choices};
 use crate::step::{check_order, compile_template, compile_when};
@@ -81,6 +81,7 @@ pub(crate) fn job_fits(job: &JobFile, provider: &ProviderFile, compiler: &mut Co
         let (found, expected) = (&job.provider, &provider.provider);
         compiler.add(&root.key("provider"), format!("expected {expected}, found {found}"));
     }
+    check_pool(job, provider, compiler);
     for name in job.config.keys().filter(|name| !provider.config.contains_key(*name)) {
         let known = choices(name, provider.config.keys().map(String::as_str));
         compiler.add(
@@ -93,6 +94,20 @@ pub(crate) fn job_fits(job: &JobFile, provider: &ProviderFile, compiler: &mut Co
         if required && !job.config.contains_key(name) {
             compiler.add(&root.key("config"), format!("expected a field {name}, found none"));
         }
+    }
+}
+
+/// Several credentials for one job are a way around a limit that was meant for each user, where the terms do not allow it.
+fn check_pool(job: &JobFile, provider: &ProviderFile, compiler: &mut Compiler<'_>) {
+    let is_allowed = !matches!(provider.credential_pool, None | Some(CredentialPool::Refused));
+    let names = job.credential.as_ref().map_or(&[][..], |names| names.as_slice());
+    if names.len() > 1 && !is_allowed {
+        let message = format!(
+            "expected one name: the file of provider {} allows no pool (`credential_pool: by_chain` there, if the \
+             provider's terms let one job use several credentials)",
+            provider.provider
+        );
+        compiler.add(&FieldPath::root().key("credential"), message);
     }
 }
 

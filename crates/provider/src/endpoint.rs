@@ -165,7 +165,7 @@ impl Endpoint {
     }
 
     /// The parameters that ask for a page.
-    pub(crate) fn page_query(&self, pointer: &PagePointer) -> Vec<(&str, String)> {
+    pub(crate) fn page_query(&self, pointer: &PagePointer) -> Vec<(String, String)> {
         self.pages.as_ref().map(|pages| pages.query(pointer)).unwrap_or_default()
     }
 }

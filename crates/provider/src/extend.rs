@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::file::{Body, ProviderFile, Retry};
 
 /// What `child` says, and what it leaves to `parent`: error rules (the child's come first), limits by id, headers,
-/// query parameters and config by name, timeouts, body, retry and authentication. Address and endpoints are the
-/// child's own.
+/// query parameters and config by name, timeouts, body, retry, authentication and pools of credentials. Address and
+/// endpoints are the child's own.
 #[must_use]
 pub fn inherit(child: ProviderFile, parent: ProviderFile) -> ProviderFile {
     let own = |limit: &crate::file::Limit| child.limits.iter().any(|other| other.id == limit.id);
@@ -14,6 +14,7 @@ pub fn inherit(child: ProviderFile, parent: ProviderFile) -> ProviderFile {
     ProviderFile {
         extends: None,
         auth: child.auth.or(parent.auth),
+        credential_pool: child.credential_pool.or(parent.credential_pool),
         headers: merge(child.headers, parent.headers),
         query: merge(child.query, parent.query),
         timeouts: child.timeouts.or(parent.timeouts),

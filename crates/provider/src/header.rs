@@ -118,7 +118,8 @@ impl Headers {
                 let text = template(value, &field).map(Text::Template);
                 (field, header_name(name, &at.key("header").key("name"), compiler), text)
             }
-            Auth::Query { .. } => return,
+            // Of the last one, what authenticates calls comes here by itself.
+            Auth::Query { .. } | Auth::Oauth2(_) => return,
         };
         if let (Some(name), Some(text)) = (name, text) {
             if !text.is_secret() {
@@ -196,7 +197,7 @@ impl Text {
     }
 }
 
-fn header_name(name: &str, field: &FieldPath, compiler: &mut Compiler<'_>) -> Option<HeaderName> {
+pub(crate) fn header_name(name: &str, field: &FieldPath, compiler: &mut Compiler<'_>) -> Option<HeaderName> {
     let header = HeaderName::from_bytes(name.as_bytes()).ok();
     if header.is_none() {
         compiler.add(field, format!("expected the name of a header, found {name:?}"));

@@ -1,17 +1,20 @@
 //! Limits, ready to use: which apply to a call, and the budget it takes from each.
 
 mod reach;
+mod tells;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tidegate_contracts::{Class, PagePointer, Params, Primitive};
-use tidegate_limits::{Breaker, Charge, HeaderNames, Health, Rate};
+use tidegate_limits::{Breaker, Charge, HeaderNames, Health, Rate, Reading};
 use xxhash_rust::xxh3::xxh3_128;
 
 use self::reach::{Reach, glob};
+pub(crate) use self::tells::Tells;
 use crate::compile::Compiler;
 use crate::endpoint::Endpoint;
 use crate::expression::{Hole, RenderError};
@@ -89,7 +92,7 @@ pub struct Caller<'a> {
 #[derive(Debug)]
 pub(crate) struct Limits {
     all: Vec<Arc<Budgeted>>,
-    headers: BTreeMap<String, HeaderNames>,
+    tells: BTreeMap<String, Tells>,
     /// Failures that mean that the provider is ill.
     ill: Vec<Class>,
 }
@@ -119,19 +122,19 @@ impl Limits {
     pub(crate) fn compile(provider: &ProviderFile, compiler: &mut Compiler<'_>) -> Self {
         let name = provider.provider.as_str();
         let mut all = Vec::new();
-        let mut headers = BTreeMap::new();
+        let mut tells = BTreeMap::new();
         for (index, limit) in provider.limits.iter().enumerate() {
             let at = FieldPath::root().key("limits").index(index);
             if provider.limits[..index].iter().any(|other| other.id == limit.id) {
                 compiler.add(&at.key("id"), format!("expected another id, found \"{}\" a second time", limit.id));
             }
             all.extend(Budgeted::compile(limit, provider, &at, compiler).map(Arc::new));
-            headers.extend(limit.headers.clone().map(|names| (limit.id.to_string(), names)));
+            tells.extend(Some((limit.id.to_string(), Tells::of(limit))).filter(|(_, tells)| !tells.is_silent()));
         }
-        if headers.is_empty() {
-            let tells =
+        if tells.is_empty() {
+            let may_tell =
                 |limit: &&Limit| !matches!(limit.rate, Rate::Concurrency { .. } | Rate::Learn(_) | Rate::Breaker(_));
-            let readable = provider.limits.iter().find(tells);
+            let readable = provider.limits.iter().find(may_tell);
             if readable.is_none() {
                 if let Some(index) = provider.limits.iter().position(|limit| limit.id.as_str() == TOLD) {
                     let field = FieldPath::root().key("limits").index(index).key("id");
@@ -140,7 +143,7 @@ impl Limits {
                 all.push(Arc::new(Budgeted::added(name, TOLD, Factor::Credential, Rate::Told {})));
             }
             let id = readable.map_or(TOLD.to_owned(), |limit| limit.id.to_string());
-            headers.insert(id, HeaderNames::standard());
+            tells.insert(id, Tells::standard());
         }
         let ill = breaker(provider, compiler).unwrap_or_else(|| {
             let rate = Rate::Breaker(Breaker::default());
@@ -149,7 +152,7 @@ impl Limits {
         });
         // One that never opens would only cost time.
         all.retain(|limit| !matches!(limit.rate, Rate::Breaker(Breaker { failures: 0, .. })));
-        Self { all, headers, ill }
+        Self { all, tells, ill }
     }
 
     /// What a call says of the provider's health that ended so, without an answer where there is no status. None: nothing.
@@ -174,7 +177,12 @@ impl Limits {
     }
 
     pub(crate) fn header_names(&self, limit: &str) -> Option<&HeaderNames> {
-        self.headers.get(limit)
+        self.tells.get(limit)?.headers.as_ref()
+    }
+
+    /// What an answer says of a limit; none where it is not asked.
+    pub(crate) fn reading(&self, limit: &str, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Option<Reading> {
+        Some(self.tells.get(limit)?.read(headers, body, now_ms))
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
@@ -322,6 +330,7 @@ impl Budgeted {
                 Factor::Tenant => caller.tenant.unwrap_or_default().into(),
                 Factor::Egress => caller.egress.into(),
                 Factor::Endpoint => endpoint.name().into(),
+                Factor::Method => endpoint.method().as_str().into(),
                 Factor::Provider => "".into(),
                 Factor::Param(name) => match params.get(name) {
                     Some(Primitive::Text(text)) => text.into(),

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidegate_answer::{Classifier, ErrorRule, Verdict};
 use tidegate_contracts::{Class, Primitive};
-use tidegate_limits::headers;
+
+use crate::limit::Tells;
 
 use crate::file::{EndpointName, Name, ProviderFile};
 
@@ -82,7 +83,11 @@ pub struct RecordedLimit {
     /// When the answer came, as in `2026-01-31T12:00:00Z`.
     pub at: String,
     /// The headers.
+    #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// The body, where it speaks of the limit.
+    #[serde(default)]
+    pub body: Value,
     /// What they say.
     pub says: Said,
 }
@@ -99,6 +104,8 @@ pub struct Said {
     pub reset: Option<String>,
     /// Until when to pause.
     pub pause: Option<String>,
+    /// What the call cost.
+    pub cost: Option<u64>,
 }
 
 /// How an endpoint is called in a rehearsal.
@@ -201,16 +208,15 @@ impl RecordedLimit {
         let Some(limit) = file.limits.iter().find(|limit| limit.id == self.limit) else {
             return Err("the provider has no such limit".to_owned());
         };
-        let names = limit.headers.clone().unwrap_or_default();
-        let sent = header_map(&self.headers)?;
-        let get = |name: &str| sent.get(name).and_then(|value| value.to_str().ok());
-        let reading = headers::read(&names, moment(&self.at)?, &get);
+        let tells = Some(Tells::of(limit)).filter(|tells| !tells.is_silent()).unwrap_or_else(Tells::standard);
+        let reading = tells.read(&header_map(&self.headers)?, self.body.to_string().as_bytes(), moment(&self.at)?);
         let at = |text: &Option<String>| text.as_deref().map(moment).transpose();
         let same = |wanted: Option<i64>, found: Option<i64>| match (wanted, found) {
             (Some(wanted), Some(found)) => wanted.abs_diff(found) <= SAME_MS.unsigned_abs(),
             (wanted, found) => wanted == found,
         };
-        let told = (reading.limit, reading.remaining) == (self.says.limit, self.says.remaining)
+        let Said { limit, remaining, cost, .. } = self.says;
+        let told = (reading.limit, reading.remaining, reading.cost) == (limit, remaining, cost)
             && same(at(&self.says.reset)?, reading.reset_at_ms)
             && same(at(&self.says.pause)?, reading.pause_until_ms);
         if told { Ok(()) } else { Err(format!("expected {:?}, found {reading:?}", self.says)) }

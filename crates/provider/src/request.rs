@@ -82,7 +82,7 @@ impl Ask<'_> {
         Ok(RequestParts { method: endpoint.method.clone(), url, headers, body, secret_query })
     }
 
-    fn url(&self, page: &[(&str, String)]) -> Result<(Url, Vec<String>), RequestError> {
+    fn url(&self, page: &[(String, String)]) -> Result<(Url, Vec<String>), RequestError> {
         let mut url = self.base_url.clone();
         let mut path = String::with_capacity(128);
         path.push_str(url.path().trim_end_matches('/'));
@@ -94,7 +94,7 @@ impl Ask<'_> {
         }
         if self.endpoint.placement == Placement::Query {
             pairs.extend(self.params_beside(page).map(|(name, value)| (name, text(value))));
-            pairs.extend(page.iter().map(|(name, value)| (*name, value.as_str().into())));
+            pairs.extend(page.iter().map(|(name, value)| (name.as_str(), value.as_str().into())));
         }
         if !pairs.is_empty() {
             url.query_pairs_mut().extend_pairs(pairs);
@@ -105,7 +105,7 @@ impl Ask<'_> {
 
     /// The address stands as it is, but for another page size; only what authenticates is added, where the provider left
     /// it out.
-    fn url_of_pointer(&self, pointer: &str, page: &[(&str, String)]) -> Result<(Url, Vec<String>), RequestError> {
+    fn url_of_pointer(&self, pointer: &str, page: &[(String, String)]) -> Result<(Url, Vec<String>), RequestError> {
         let mut url = Url::parse(pointer).map_err(RequestError::Pointer)?;
         let (expected, found) = (self.base_url.origin(), url.origin());
         if found != expected || !url.username().is_empty() || url.password().is_some() {
@@ -127,7 +127,7 @@ impl Ask<'_> {
         Ok((url, names))
     }
 
-    fn body(&self, page: &[(&str, String)]) -> Option<Vec<u8>> {
+    fn body(&self, page: &[(String, String)]) -> Option<Vec<u8>> {
         match self.endpoint.placement {
             Placement::Query => None,
             Placement::Form => {
@@ -145,7 +145,7 @@ impl Ask<'_> {
                     |place| text && place == 0 && matches!(self.pointer.place(), PagePointer::Cursor { .. });
                 let page = page.iter().enumerate().map(|(place, (name, value))| {
                     let number = value.parse::<u64>().ok().filter(|_| !is_cursor(place));
-                    (*name, number.map_or_else(|| Value::String(value.clone()), Value::from))
+                    (name.as_str(), number.map_or_else(|| Value::String(value.clone()), Value::from))
                 });
                 let mut body = Value::Object(Map::new());
                 for (name, value) in params.chain(page) {
@@ -157,9 +157,9 @@ impl Ask<'_> {
     }
 
     /// Parameters that are not in the path and that the page does not set itself.
-    fn params_beside<'s>(&'s self, page: &'s [(&str, String)]) -> impl Iterator<Item = (&'s str, &'s Primitive)> {
+    fn params_beside<'s>(&'s self, page: &'s [(String, String)]) -> impl Iterator<Item = (&'s str, &'s Primitive)> {
         let in_path = |name: &str| self.endpoint.params.get(name).is_some_and(|known| known.in_path);
-        let beside = move |name: &str| !in_path(name) && !page.iter().any(|(of_page, _)| *of_page == name);
+        let beside = move |name: &str| !in_path(name) && !page.iter().any(|(of_page, _)| of_page == name);
         self.params.0.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| beside(name))
     }
 }

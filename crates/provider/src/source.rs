@@ -98,7 +98,7 @@ fn read_job(document: Document) -> Result<Source<JobFile>, Vec<FileError>> {
 }
 
 /// Fields of a limit that say how much of it there is.
-const RATE_FIELDS: [&str; 6] = ["window", "bucket", "concurrency", "learn", "breaker", "told"];
+const RATE_FIELDS: [&str; 8] = ["window", "sliding", "quota", "bucket", "concurrency", "learn", "breaker", "told"];
 
 fn refuse(mut errors: Vec<FileError>) -> Result<(), Vec<FileError>> {
     errors.truncate(PROBLEMS_MAX);

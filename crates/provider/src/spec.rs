@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use serde_json::Value;
 use tidegate_answer::{Classifier, Reader};
 use tidegate_contracts::{Class, MarkId, PagePointer, Params, Primitive};
-use tidegate_limits::{Charge, HeaderNames, Health};
+use tidegate_limits::{Charge, HeaderNames, Health, Reading};
+use tidegate_pagination::Kind;
 use url::Url;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -17,8 +19,10 @@ use crate::barrier::barriers;
 use crate::check;
 use crate::compile::Compiler;
 use crate::endpoint::{Deadlines, Endpoint, Endpoints};
-use crate::file::{self, JobFile, Period, ProviderFile, Size};
+use crate::file::{self, CredentialNames, CredentialPool, JobFile, Name, Period, ProviderFile, Size};
+use crate::header::FieldError;
 use crate::limit::{Budgeted, CallShape, Caller, ChargeError, Limits};
+use crate::oauth2::Oauth2;
 use crate::problem::{FieldPath, Part, Problem, choices};
 use crate::range::sliced;
 use crate::request::{Ask, RequestError, RequestParts, strip_secrets};
@@ -36,6 +40,7 @@ pub struct Spec {
     base_url: Url,
     steps: Vec<Step>,
     limits: Limits,
+    oauth2: Option<Oauth2>,
 }
 
 /// How large an answer may be.
@@ -106,7 +111,7 @@ impl Spec {
         };
         let app = config.get("app").map(ToString::to_string).unwrap_or_default();
         let fingerprint = fingerprint(&job, &provider);
-        Ok(Self { fingerprint, config, app, base_url, steps, limits, job, provider })
+        Ok(Self { fingerprint, config, app, base_url, steps, limits, oauth2: access.oauth2, job, provider })
     }
 
     /// The same for equal jobs with equal providers, whatever their files are called. Knows the credential's name,
@@ -133,6 +138,18 @@ impl Spec {
     #[must_use]
     pub fn provider(&self) -> &ProviderFile {
         &self.provider
+    }
+
+    /// Names of the credentials that its calls are made with: none, one, or a pool.
+    #[must_use]
+    pub fn credentials(&self) -> &[Name] {
+        self.job.credential.as_ref().map_or(&[], |names| names.as_slice())
+    }
+
+    /// Whether all pages of a fetch of `step` are asked for with one credential of a pool.
+    #[must_use]
+    pub fn stays_with_one(&self, step: &Step) -> bool {
+        self.provider.credential_pool != Some(CredentialPool::ByCall) && step.paging().kind == Kind::Chain
     }
 
     /// All steps, parents before children.
@@ -180,7 +197,8 @@ impl Spec {
     #[must_use]
     pub fn mark(&self, step: &Step, params: &Params) -> Option<MarkId> {
         let since = step.endpoint().since().filter(|_| step.paging().limit.is_none())?;
-        let provider = (self.provider.provider.as_str(), &self.config, self.job.credential.as_ref());
+        let credentials = self.job.credential.as_ref().map(CredentialNames::sorted);
+        let provider = (self.provider.provider.as_str(), &self.config, credentials);
         let asked = (provider, step.endpoint().name(), (&since.from, since.kind), step.id(), params);
         // Names and primitives always serialise; were they not to, nothing would be kept.
         serde_json::to_string(&asked).ok().map(|asked| MarkId::derive(&asked))
@@ -205,6 +223,23 @@ impl Spec {
         let params = of_slice.as_ref().unwrap_or(params);
         let scope = Scope { config: Some(&self.config), credential, params: Some(params), ..Scope::default() };
         Ask { base_url: &self.base_url, endpoint: step.endpoint(), pointer, params, scope }.request()
+    }
+
+    /// How the provider's tokens are fetched, if that is so.
+    #[must_use]
+    pub fn oauth2(&self) -> Option<&Oauth2> {
+        self.oauth2.as_ref()
+    }
+
+    /// The request that fetches a new token for this credential; `None` where the credential does not have what it takes, or
+    /// the provider knows no such request.
+    ///
+    /// # Errors
+    /// When a field of the request can't be made of the credential.
+    pub fn token_request(&self, credential: &Credential) -> Option<Result<RequestParts, FieldError>> {
+        let oauth2 = self.oauth2.as_ref()?;
+        let scope = Scope { config: Some(&self.config), credential: Some(credential), ..Scope::default() };
+        oauth2.request(oauth2.grant(credential)?, credential, &scope)
     }
 
     /// What a call takes from each limit that applies to it. Keys read `{provider}/limit/factor=value,…`.
@@ -234,6 +269,12 @@ impl Spec {
     #[must_use]
     pub fn header_names(&self, limit: &str) -> Option<&HeaderNames> {
         self.limits.header_names(limit)
+    }
+
+    /// What an answer says of a limit, in the headers and in the body; none of a limit of which no answer speaks.
+    #[must_use]
+    pub fn reading(&self, limit: &str, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Option<Reading> {
+        self.limits.reading(limit, headers, body, now_ms)
     }
 
     /// What a call says of the provider's health: it went well, or failed by this class and status, which is none without

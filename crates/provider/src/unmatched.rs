@@ -112,10 +112,18 @@ impl Unmatched {
 
     fn meets(&self, rule: &Value) -> bool {
         let rule = serde_json::from_value::<ErrorRule>(rule.clone()).ok().filter(|rule| rule.check().is_empty());
-        let (Some(rule), Ok(status)) = (rule, StatusCode::from_u16(self.status)) else { return false };
-        let Ok(headers) = header_map(&self.headers) else { return false };
-        let verdict = Classifier::new(&[rule], None).classify(status, &headers, self.body.as_bytes());
-        matches!(verdict, Verdict::Failure(failure) if failure.matched.is_some())
+        rule.is_some_and(|rule| self.by(&rule).is_some())
+    }
+
+    /// What it is by this rule; `None` where the rule does not speak of it.
+    #[must_use]
+    pub fn by(&self, rule: &ErrorRule) -> Option<Class> {
+        let status = StatusCode::from_u16(self.status).ok()?;
+        let headers = header_map(&self.headers).ok()?;
+        match Classifier::new(std::slice::from_ref(rule), None).classify(status, &headers, self.body.as_bytes()) {
+            Verdict::Failure(failure) if failure.matched.is_some() => Some(failure.class),
+            _ => None,
+        }
     }
 
     /// What tells one error from another in a JSON body: paths, and what stands there.

@@ -68,7 +68,7 @@ fn a_wrong_value_is_named_with_what_was_expected() {
         (
             "limits:\n  - { id: a, told: {}, key: [user] }\n",
             &[
-                "p.yaml:5:30: limits[0].key[0]: expected one of app, credential, tenant, egress, endpoint, provider and \
+                "p.yaml:5:30: limits[0].key[0]: expected one of app, credential, tenant, egress, endpoint, method, provider and \
               param:NAME, found \"user\"",
             ],
         ),
@@ -94,21 +94,21 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
             "endpoints:\n  search:\n    get: /s\n    pages:\n      offset: o\n      sise: { param: l, max: 3 }\n",
             &[
                 "p.yaml:9:7: endpoints.search.pages.sise: unknown field; expected one of blank_page_ends, count, cursor, first, \
-              has_more, in_order, link, max_pages, next, next_url, numeric, offset, overlaps, page, parallel, short_page_ends, \
+              has_more, in_order, link, max_pages, next, next_query, next_url, numeric, offset, overlaps, page, parallel, short_page_ends, \
               size, slices, total; did you mean size?",
             ],
         ),
         (
             "limits:\n  - id: a\n    windw: { calls: 1, per: 1m }\n",
             &[
-                "p.yaml:6:5: limits[0].windw: unknown field; expected one of breaker, bucket, classes, concurrency, cost, \
-              endpoints, headers, id, key, learn, told, when, window; did you mean window?",
+                "p.yaml:6:5: limits[0].windw: unknown field; expected one of body, breaker, bucket, classes, concurrency, cost, \
+              endpoints, headers, id, key, learn, quota, sliding, told, when, window; did you mean window?",
             ],
         ),
         (
             "auth: { baerer: x }\n",
             &[
-                "p.yaml:4:9: auth.baerer: unknown field; expected one of bearer, header, query, basic; did you mean bearer?",
+                "p.yaml:4:9: auth.baerer: unknown field; expected one of bearer, header, query, basic, oauth2; did you mean bearer?",
             ],
         ),
         (
@@ -126,7 +126,10 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
 #[test]
 fn one_of_several_fields_is_asked_for() {
     check_below_head(&[
-        ("auth: {}\n", &["p.yaml:4:1: auth: expected one of the fields bearer, header, query, basic, found none"]),
+        (
+            "auth: {}\n",
+            &["p.yaml:4:1: auth: expected one of the fields bearer, header, query, basic, oauth2, found none"],
+        ),
         (
             "endpoints:\n  a: { get: /s, post: /s }\n",
             &["p.yaml:5:3: endpoints.a: expected only one of the fields get, post"],
@@ -276,6 +279,10 @@ fn a_secret_does_not_belong_into_a_provider_file() {
         ("{ header: { name: X-Key, value: s3cret } }", "4:39: auth.header.value"),
         ("{ query: { name: key, value: \"{{ config.key }}\" } }", "4:36: auth.query.value"),
         ("{ basic: { username: api, password: s3cret } }", "4:9: auth.basic"),
+        (
+            "{ oauth2: { token_url: 'https://t.example', send: { header: { name: X-Key, value: s3cret } } } }",
+            "4:89: auth.oauth2.send.header.value",
+        ),
     ] {
         let text = format!("{HEAD}auth: {auth}\nconfig: {{ key: {{ default: x }} }}\n");
         assert_eq!(provider_errors(&text), [format!("p.yaml:{place}: {error}")]);

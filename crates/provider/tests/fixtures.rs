@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tidegate_contracts::{PagePointer, Params, Primitive};
+use tidegate_provider::file::CredentialPool;
 use tidegate_provider::load::{load_job, load_provider, load_provider_of};
 use tidegate_provider::{CallShape, Caller, Credential, JobFile, ProviderFile, Spec};
 
@@ -155,7 +156,7 @@ fn costs_and_keys_follow_the_call() {
         charges("shelf", &params(&[("shelf", "a,b")])),
         [
             ("{catalog}/units/app=main,shelf=a%2Cb".to_owned(), 3),
-            ("{catalog}/open/credential=shop,endpoint=books.list,tenant=acme".to_owned(), 1),
+            ("{catalog}/open/credential=shop,endpoint=books.list,method=GET,tenant=acme".to_owned(), 1),
             ("{catalog}/breaker/egress=x".to_owned(), 1)
         ]
     );
@@ -255,4 +256,27 @@ fn a_spec_is_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Spec>();
     shared::<Credential>();
+}
+
+#[test]
+fn several_credentials_are_for_the_provider_file_to_allow() {
+    let spec = |pool: Option<CredentialPool>, credential: &str| {
+        let mut job = load_job(&fixture("social-job.yaml")).unwrap().file;
+        let mut provider = load_provider_of(&job, &fixture("social-job.yaml"), &[]).unwrap().file;
+        provider.credential_pool = pool;
+        job.credential = serde_json::from_str(credential).unwrap();
+        Spec::compile(job, provider)
+    };
+    let pool = r#"["alice", "bob"]"#;
+    for refused in [None, Some(CredentialPool::Refused)] {
+        let problems = spec(refused, pool).unwrap_err();
+        assert_eq!(problems[0].field.to_string(), "credential");
+        assert!(problems[0].message.starts_with("expected one name: the file of provider social allows no pool"));
+        assert!(spec(refused, r#""alice""#).is_ok() && spec(refused, r#"["alice"]"#).is_ok());
+    }
+    for (allowed, stays) in [(CredentialPool::ByChain, true), (CredentialPool::ByCall, false)] {
+        let spec = spec(Some(allowed), pool).unwrap();
+        assert_eq!(spec.credentials().len(), 2);
+        assert_eq!(spec.stays_with_one(spec.step("followers").unwrap()), stays, "a Link names the next page");
+    }
 }

@@ -9,8 +9,8 @@ use tidegate_provider::Credential;
 use tidegate_provider::file::Name;
 
 use crate::{
-    KEYS_MAX, Keys, NewKey, Refusal, Registry, RegistryError, Scope, Scopes, SealedRow, SealingError, SealingKeys,
-    TRUSTED_MS, Tenant, Vault, VaultError, VerifyError,
+    KEYS_MAX, Keys, Leased, NewKey, Refresh, Refusal, Registry, RegistryError, Scope, Scopes, SealedRow, SealingError,
+    SealingKeys, TRUSTED_MS, Tenant, Vault, VaultError, VerifyError,
 };
 
 /// Calls the macro `$run` with the name of each check.
@@ -28,6 +28,8 @@ macro_rules! conformance_checks {
             a_seal_moved_to_another_row_does_not_open
             changes_of_a_credential_at_once_all_count
             credentials_are_sealed_anew_by_the_first_key
+            one_at_a_time_refreshes_a_credential
+            a_refresh_replaces_the_version_it_began_from_alone
             what_belongs_to_no_tenant_is_refused
         }
     };
@@ -255,6 +257,68 @@ pub async fn credentials_are_sealed_anew_by_the_first_key(registry: Shared) {
     assert_eq!((opened.version, opened.updated_at_ms), (1, 5), "a new seal is no change");
     let lost = before.open(&b, &name("c149")).await.expect_err("the old key is of no use any more");
     assert!(matches!(lost, VaultError::Sealing { source: SealingError::Unknown(id), .. } if id == "new"));
+}
+
+pub async fn one_at_a_time_refreshes_a_credential(registry: Shared) {
+    let (a, b) = two_tenants(&registry).await;
+    let vault = vault(&registry, &SealingKeys::generate("k1"));
+    let (alice, secret) = (name("alice"), credential("secret"));
+    for tenant in [&a, &b] {
+        vault.put(tenant, &alice, &secret, 1).await.expect("stored");
+    }
+    let of = |version, by| Refresh { tenant: &a, name: &alice, version, by };
+    let asked = join_all(["1", "2", "3", "4"].map(|by| {
+        let vault = &vault;
+        async move { vault.lease(&of(1, by), 100, 10).await.expect("asked") }
+    }))
+    .await;
+    let (held, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(|leased| matches!(leased, Leased::Yes { .. }));
+    assert_eq!(held, [Leased::Yes { tries: 1, lost: 0 }]);
+    assert_eq!(others, [Leased::NotBefore(100); 3]);
+    let other = Refresh { tenant: &b, ..of(1, "1") };
+    assert_eq!(vault.lease(&other, 100, 10).await.expect("asked"), Leased::Yes { tries: 1, lost: 0 });
+
+    // Who dies with it has lost what came of it.
+    assert_eq!(vault.lease(&of(1, "5"), 200, 99).await.expect("asked"), Leased::NotBefore(100));
+    assert_eq!(vault.lease(&of(1, "5"), 200, 100).await.expect("asked"), Leased::Yes { tries: 2, lost: 1 });
+    vault.postpone(&of(1, "4"), 900, true).await.expect("it is not its own any more");
+    vault.postpone(&of(1, "5"), 150, false).await.expect("given back");
+    assert_eq!(vault.lease(&of(1, "6"), 300, 149).await.expect("asked"), Leased::NotBefore(150));
+    assert_eq!(vault.lease(&of(1, "6"), 300, 150).await.expect("asked"), Leased::Yes { tries: 3, lost: 1 });
+    vault.postpone(&of(1, "6"), 160, true).await.expect("given back");
+    assert_eq!(vault.lease(&of(1, "7"), 300, 160).await.expect("asked"), Leased::Yes { tries: 4, lost: 2 });
+
+    registry.end_leases().await.expect("ended");
+    assert_eq!(vault.lease(&of(1, "8"), 300, 161).await.expect("asked"), Leased::Yes { tries: 5, lost: 3 });
+
+    // Whatever is stored anew is refreshed anew.
+    assert_eq!(vault.put(&a, &alice, &secret, 2).await.expect("stored"), 2);
+    assert_eq!(vault.lease(&of(1, "7"), 400, 170).await.expect("asked"), Leased::Changed);
+    assert_eq!(vault.lease(&of(2, "7"), 400, 170).await.expect("asked"), Leased::Yes { tries: 1, lost: 0 });
+    assert!(registry.park_credential(&a, &alice, 2, "{}").await.expect("parked"));
+    assert_eq!(vault.lease(&of(2, "8"), 900, 800).await.expect("asked"), Leased::Changed);
+}
+
+pub async fn a_refresh_replaces_the_version_it_began_from_alone(registry: Shared) {
+    let (a, _) = two_tenants(&registry).await;
+    let vault = vault(&registry, &SealingKeys::generate("k1"));
+    let (alice, renewed) = (name("alice"), credential("renewed"));
+    let at = (&a, &alice);
+    vault.put(&a, &alice, &credential("given"), 1).await.expect("stored");
+    let refresh = Refresh { tenant: &a, name: &alice, version: 1, by: "1" };
+    vault.lease(&refresh, 100, 10).await.expect("asked");
+    assert!(vault.renew(at, 1, &renewed, 20).await.expect("renewed"));
+    assert!(!vault.renew(at, 1, &credential("late"), 21).await.expect("asked"), "another one was first");
+    let opened = vault.open(&a, &alice).await.expect("opens").expect("there");
+    assert_eq!(opened.credential.field("token").expect("token").expose_secret(), "renewed");
+    assert_eq!((opened.version, opened.updated_at_ms), (2, 20));
+    let again = Refresh { version: 2, ..refresh };
+    assert_eq!(vault.lease(&again, 100, 21).await.expect("asked"), Leased::Yes { tries: 1, lost: 0 });
+    vault.put(&a, &alice, &credential("by its owner"), 30).await.expect("stored");
+    assert!(!vault.renew(at, 2, &renewed, 31).await.expect("asked"), "its owner knows better");
+    assert!(registry.delete_credential(&a, &alice).await.expect("deleted"));
+    assert!(!vault.renew(at, 3, &renewed, 32).await.expect("asked"));
+    assert!(vault.open(&a, &alice).await.expect("asked").is_none(), "what is deleted stays so");
 }
 
 pub async fn what_belongs_to_no_tenant_is_refused(registry: Shared) {

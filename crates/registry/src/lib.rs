@@ -32,7 +32,7 @@ pub use api_key::ApiKey;
 pub use error::RegistryError;
 pub use keys::{KEYS_KEPT_MAX, Keys, Refusal, TRUSTED_MS, VerifyError};
 pub use postgres::PostgresRegistry;
-pub use row::{CredentialRow, KeyRow, NewKey, ProviderInfo, ProviderRow, SealedRow, TenantRow};
+pub use row::{CredentialRow, KeyRow, Leased, NewKey, ProviderInfo, ProviderRow, Refresh, SealedRow, TenantRow};
 pub use scope::{Scope, Scopes};
 pub use sealing::{SealingError, SealingKeys};
 pub use sqlite::SqliteRegistry;
@@ -98,6 +98,20 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// [`RegistryError::NoTenant`], [`RegistryError::TooMany`] above [`CREDENTIALS_MAX`].
     async fn put_sealed(&self, sealed: &SealedRow, now_ms: i64) -> Result<bool, RegistryError>;
+
+    /// Replaces a sealed credential by its next version; not one that was renewed or deleted meanwhile. For [`Vault::renew`].
+    async fn renew_sealed(&self, sealed: &SealedRow) -> Result<bool, RegistryError>;
+
+    /// Takes the lease of a credential until `until_ms`, if nobody has it now. One that was taken and not given back until its
+    /// end is counted as lost. For [`Vault::lease`].
+    async fn lease_refresh(&self, refresh: &Refresh<'_>, until_ms: i64, now_ms: i64) -> Result<Leased, RegistryError>;
+
+    /// Gives the lease of a credential back, if it still has it: nobody takes it before `until_ms`. `lost`: it is not known what
+    /// came of the refresh. For [`Vault::postpone`].
+    async fn postpone_refresh(&self, refresh: &Refresh<'_>, until_ms: i64, lost: bool) -> Result<(), RegistryError>;
+
+    /// Ends all leases: for a process that has the database to itself, whose former self may have died with some.
+    async fn end_leases(&self) -> Result<(), RegistryError>;
 
     /// A sealed credential. For [`Vault::open`].
     async fn sealed(&self, tenant: &Tenant, name: &Name) -> Result<Option<SealedRow>, RegistryError>;

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use sqlx::FromRow;
 use tidegate_contracts::Parked;
+use tidegate_provider::file::Name;
 
 use crate::{ApiKey, Scopes, Tenant};
 
@@ -140,6 +141,35 @@ pub struct SealedRow {
     pub updated_at_ms: i64,
     /// Since when and why no call is made with it, JSON. Storing it does not keep this: what is renewed is used.
     pub parked: Option<String>,
+}
+
+/// Who wants to refresh which version of a credential.
+#[derive(Debug, Clone, Copy)]
+pub struct Refresh<'a> {
+    /// Whose it is.
+    pub tenant: &'a Tenant,
+    /// Its name.
+    pub name: &'a Name,
+    /// The version that is to be replaced.
+    pub version: i64,
+    /// Who wants to, at most 64 characters; nobody else calls itself so.
+    pub by: &'a str,
+}
+
+/// What came of asking for the lease of a credential, which its refresh takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leased {
+    /// Nobody else refreshes it until the lease ends.
+    Yes {
+        /// Refreshes of this version that were begun, this one included.
+        tries: i64,
+        /// Those of them whose answer is not known.
+        lost: i64,
+    },
+    /// Somebody does, or it failed just now: nobody begins before this, Unix ms.
+    NotBefore(i64),
+    /// It was renewed, parked or deleted meanwhile.
+    Changed,
 }
 
 /// What [`crate::Vault::park`] has written.

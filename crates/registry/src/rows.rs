@@ -99,6 +99,52 @@ macro_rules! registry {
                 Ok(query.execute(&self.pool).await?.rows_affected() == 1)
             }
 
+            async fn renew_sealed(&self, sealed: &SealedRow) -> Result<bool, RegistryError> {
+                let query = sqlx::query(statement::RENEW_SEALED)
+                    .bind(&sealed.tenant)
+                    .bind(&sealed.name)
+                    .bind(sealed.version)
+                    .bind(&sealed.sealed_by)
+                    .bind(&sealed.nonce)
+                    .bind(&sealed.ciphertext)
+                    .bind(sealed.updated_at_ms);
+                Ok(query.execute(&self.pool).await?.rows_affected() == 1)
+            }
+
+            async fn lease_refresh(
+                &self,
+                refresh: &Refresh<'_>,
+                until_ms: i64,
+                now_ms: i64,
+            ) -> Result<Leased, RegistryError> {
+                let Refresh { tenant, name, version, by } = *refresh;
+                let query = sqlx::query_as(statement::LEASE_REFRESH).bind(tenant.as_str()).bind(name.as_str());
+                let query = query.bind(version).bind(by).bind(until_ms).bind(now_ms);
+                if let Some((tries, lost)) = query.fetch_optional(&self.pool).await? {
+                    return Ok(Leased::Yes { tries, lost });
+                }
+                let query = sqlx::query_scalar(statement::REFRESH_UNTIL).bind(tenant.as_str()).bind(name.as_str());
+                let until_ms: Option<i64> = query.bind(version).fetch_optional(&self.pool).await?;
+                Ok(until_ms.map_or(Leased::Changed, Leased::NotBefore))
+            }
+
+            async fn postpone_refresh(
+                &self,
+                refresh: &Refresh<'_>,
+                until_ms: i64,
+                lost: bool,
+            ) -> Result<(), RegistryError> {
+                let Refresh { tenant, name, version, by } = *refresh;
+                let query = sqlx::query(statement::POSTPONE_REFRESH).bind(tenant.as_str()).bind(name.as_str());
+                query.bind(version).bind(by).bind(until_ms).bind(i64::from(lost)).execute(&self.pool).await?;
+                Ok(())
+            }
+
+            async fn end_leases(&self) -> Result<(), RegistryError> {
+                sqlx::query(statement::END_LEASES).execute(&self.pool).await?;
+                Ok(())
+            }
+
             async fn sealed(&self, tenant: &Tenant, name: &Name) -> Result<Option<SealedRow>, RegistryError> {
                 let query = sqlx::query_as(statement::SEALED).bind(tenant.as_str()).bind(name.as_str());
                 Ok(query.fetch_optional(&self.pool).await?)

@@ -9,8 +9,8 @@ use tidegate_provider::file::Name;
 
 use crate::rows::registry;
 use crate::{
-    CREDENTIALS_MAX, CredentialRow, KEYS_MAX, KeyRow, LIST_MAX, NewKey, PROVIDERS_MAX, ProviderInfo, ProviderRow,
-    RegistryError, SealedRow, Tenant, TenantRow, statement,
+    CREDENTIALS_MAX, CredentialRow, KEYS_MAX, KeyRow, LIST_MAX, Leased, NewKey, PROVIDERS_MAX, ProviderInfo,
+    ProviderRow, Refresh, RegistryError, SealedRow, Tenant, TenantRow, statement,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");

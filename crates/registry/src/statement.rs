@@ -47,8 +47,34 @@ pub(crate) const PUT_SEALED: &str = "/* put_sealed */
     VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
     ON CONFLICT (tenant, name) DO UPDATE SET
         version = excluded.version, sealed_by = excluded.sealed_by, nonce = excluded.nonce,
-        ciphertext = excluded.ciphertext, updated_at_ms = excluded.updated_at_ms, parked = NULL
+        ciphertext = excluded.ciphertext, updated_at_ms = excluded.updated_at_ms, parked = NULL,
+        refresh_by = NULL, refresh_until_ms = NULL, refresh_tries = 0, refresh_lost = 0
     WHERE credentials.version = excluded.version - 1";
+
+// Not of one that was deleted meanwhile.
+pub(crate) const RENEW_SEALED: &str = "/* renew_sealed */
+    UPDATE credentials SET version = $3, sealed_by = $4, nonce = $5, ciphertext = $6, updated_at_ms = $7, parked = NULL,
+        refresh_by = NULL, refresh_until_ms = NULL, refresh_tries = 0, refresh_lost = 0
+    WHERE tenant = $1 AND name = $2 AND version = $3 - 1";
+
+// Whoever holds it and has not given it back by now has lost what it asked for.
+pub(crate) const LEASE_REFRESH: &str = "/* lease_refresh */
+    UPDATE credentials SET refresh_lost = refresh_lost + CASE WHEN refresh_by IS NULL THEN 0 ELSE 1 END,
+        refresh_by = $4, refresh_until_ms = $5, refresh_tries = refresh_tries + 1
+    WHERE tenant = $1 AND name = $2 AND version = $3 AND parked IS NULL AND coalesce(refresh_until_ms, 0) <= $6
+    RETURNING refresh_tries, refresh_lost";
+
+pub(crate) const REFRESH_UNTIL: &str = "/* refresh_until */
+    SELECT refresh_until_ms FROM credentials
+    WHERE tenant = $1 AND name = $2 AND version = $3 AND parked IS NULL AND refresh_until_ms IS NOT NULL";
+
+// What whoever held them asked for is counted as lost by the next one.
+pub(crate) const END_LEASES: &str = "/* end_leases */
+    UPDATE credentials SET refresh_until_ms = NULL WHERE refresh_until_ms IS NOT NULL";
+
+pub(crate) const POSTPONE_REFRESH: &str = "/* postpone_refresh */
+    UPDATE credentials SET refresh_by = NULL, refresh_until_ms = $5, refresh_lost = refresh_lost + $6
+    WHERE tenant = $1 AND name = $2 AND version = $3 AND refresh_by = $4";
 
 pub(crate) const OTHER_CREDENTIALS: &str = "/* other_credentials */
     SELECT count(*) FROM credentials WHERE tenant = $1 AND name <> $2";

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::row::read_parked;
 use crate::sealing::Seal;
-use crate::{Registry, RegistryError, SealedRow, SealingError, SealingKeys, Tenant};
+use crate::{Leased, Refresh, Registry, RegistryError, SealedRow, SealingError, SealingKeys, Tenant};
 
 /// Largest credential, in bytes of its JSON.
 pub const CREDENTIAL_MAX_BYTES: usize = 65_536;
@@ -92,30 +92,62 @@ impl Vault {
         credential: &Credential,
         now_ms: i64,
     ) -> Result<i64, VaultError> {
-        let fields: BTreeMap<&str, &str> =
-            credential.fields().map(|(field, secret)| (field, secret.expose_secret())).collect();
-        // Room from the start, since a buffer that grows leaves what it held behind.
-        let mut json = Zeroizing::new(Vec::with_capacity(CREDENTIAL_MAX_BYTES));
-        let size: usize = fields.iter().map(|(field, secret)| field.len() + secret.len()).sum();
-        if size > CREDENTIAL_MAX_BYTES || serde_json::to_writer(&mut *json, &fields).is_err() {
-            return Err(VaultError::TooLarge);
-        }
-        if json.len() > CREDENTIAL_MAX_BYTES {
-            return Err(VaultError::TooLarge);
-        }
+        let json = json_of(credential)?;
         for _ in 0..TRIES_MAX {
             let version = self.registry.sealed(tenant, name).await?.map_or(1, |before| before.version + 1);
-            let seal = self.keys.seal(&purpose(tenant.as_str(), name.as_str(), version), &json);
-            let Seal { sealed_by, nonce, ciphertext } =
-                seal.map_err(|source| sealing(tenant.as_str(), name.as_str(), source))?;
-            let (tenant, name) = (tenant.to_string(), name.to_string());
-            let parked = None;
-            let row = SealedRow { tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms: now_ms, parked };
+            let row = self.seal(tenant, name, version, &json, now_ms)?;
             if self.registry.put_sealed(&row, now_ms).await? {
                 return Ok(version);
             }
         }
         Err(VaultError::Contended)
+    }
+
+    /// Stores what a refresh has brought as the version after the one that was refreshed. Not, when that was renewed or deleted
+    /// meanwhile: whoever did that knew better. Idempotent by version.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn renew(
+        &self,
+        (tenant, name): (&Tenant, &Name),
+        version: i64,
+        credential: &Credential,
+        now_ms: i64,
+    ) -> Result<bool, VaultError> {
+        let row = self.seal(tenant, name, version + 1, &json_of(credential)?, now_ms)?;
+        Ok(self.registry.renew_sealed(&row).await?)
+    }
+
+    /// Takes the lease that the refresh of a credential needs, until `until_ms`.
+    ///
+    /// # Errors
+    /// [`VaultError::Registry`].
+    pub async fn lease(&self, refresh: &Refresh<'_>, until_ms: i64, now_ms: i64) -> Result<Leased, VaultError> {
+        Ok(self.registry.lease_refresh(refresh, until_ms, now_ms).await?)
+    }
+
+    /// Gives the lease back: nobody takes it before `until_ms`. `lost`: it is not known what came of the refresh.
+    ///
+    /// # Errors
+    /// [`VaultError::Registry`].
+    pub async fn postpone(&self, refresh: &Refresh<'_>, until_ms: i64, lost: bool) -> Result<(), VaultError> {
+        Ok(self.registry.postpone_refresh(refresh, until_ms, lost).await?)
+    }
+
+    fn seal(
+        &self,
+        tenant: &Tenant,
+        name: &Name,
+        version: i64,
+        json: &[u8],
+        now_ms: i64,
+    ) -> Result<SealedRow, VaultError> {
+        let seal = self.keys.seal(&purpose(tenant.as_str(), name.as_str(), version), json);
+        let Seal { sealed_by, nonce, ciphertext } =
+            seal.map_err(|source| sealing(tenant.as_str(), name.as_str(), source))?;
+        let (tenant, name) = (tenant.to_string(), name.to_string());
+        Ok(SealedRow { tenant, name, version, sealed_by, nonce, ciphertext, updated_at_ms: now_ms, parked: None })
     }
 
     /// The tenant's credential of this name, opened.
@@ -171,6 +203,19 @@ impl Vault {
         let opened = self.keys.open(&purpose(&row.tenant, &row.name, row.version), &seal);
         opened.map_err(|source| sealing(&row.tenant, &row.name, source))
     }
+}
+
+/// A credential as it is sealed.
+fn json_of(credential: &Credential) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let fields: BTreeMap<&str, &str> =
+        credential.fields().map(|(field, secret)| (field, secret.expose_secret())).collect();
+    // Room from the start, since a buffer that grows leaves what it held behind.
+    let mut json = Zeroizing::new(Vec::with_capacity(CREDENTIAL_MAX_BYTES));
+    let size: usize = fields.iter().map(|(field, secret)| field.len() + secret.len()).sum();
+    if size > CREDENTIAL_MAX_BYTES || serde_json::to_writer(&mut *json, &fields).is_err() {
+        return Err(VaultError::TooLarge);
+    }
+    if json.len() > CREDENTIAL_MAX_BYTES { Err(VaultError::TooLarge) } else { Ok(json) }
 }
 
 fn sealing(tenant: &str, name: &str, source: SealingError) -> VaultError {

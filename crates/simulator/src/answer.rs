@@ -13,11 +13,14 @@ use crate::item::escaped;
 use crate::list::List;
 use crate::page::{Page, page};
 use crate::paging::{BadPage, Position};
+use crate::reply::Reply;
 use crate::shape::Said;
 
 /// What a call gets.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Decision {
+    /// The one answer that there is.
+    Always(Reply),
     /// There is no such parent.
     NotFound,
     /// A parameter cannot be.
@@ -42,6 +45,9 @@ pub(crate) fn page_draw(list: &List, at: Position) -> Draw {
 /// What the call for the page at `at` gets on this attempt, counted from 0.
 pub(crate) fn decide(endpoint: &Endpoint, list: &List, at: Result<Position, BadPage>, attempt: u32) -> Decision {
     let faults = &endpoint.faults;
+    if let Some(reply) = &endpoint.always {
+        return Decision::Always(reply.clone());
+    }
     if faults.loses(list.draw) {
         return Decision::NotFound;
     }

@@ -50,6 +50,7 @@ pub(crate) struct Endpoint {
     pub(crate) latency: Option<Latency>,
     pub(crate) faults: Faults,
     pub(crate) bomb: Option<Bomb>,
+    pub(crate) always: Option<Reply>,
     pub(crate) compress: bool,
     /// Depends on the seed and the endpoint's name.
     pub(crate) draw: Draw,
@@ -191,6 +192,7 @@ impl Endpoint {
         faults.check().map_err(|why| SpecError::field(at("faults"), why))?;
         let latency = given.latency.clone().or_else(|| spec.latency.clone());
         latency.as_ref().map_or(Ok(()), Latency::check).map_err(|why| SpecError::field(at("latency"), why))?;
+        let always = faults.always.as_ref().map(Reply::of).transpose();
         let bomb = faults.gzip_bomb_bytes.map(Bomb::of).transpose();
         Ok(Self {
             method: given.method.unwrap_or_default(),
@@ -205,6 +207,7 @@ impl Endpoint {
             paging,
             range: given.range.clone(),
             latency,
+            always: always.map_err(|why| SpecError::field(at("faults.always"), why))?,
             bomb: bomb.map_err(|why| SpecError::field(at("faults.gzip_bomb_bytes"), why))?,
             faults,
             compress: given.compress.unwrap_or_default(),

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use crate::api::Api;
 use crate::draw::Draw;
 use crate::gate::{CALLERS_MAX, Gate, Hold};
+use crate::issuer::Issuer;
 use crate::stats::{EndpointStats, Stats};
+use crate::tokens::TokenEndpoint;
 
 /// Most pages whose attempts are remembered. Pages that come after meet no passing faults, since the simulator could
 /// not tell when to cease.
@@ -17,6 +19,8 @@ pub(crate) struct Book {
     pub(crate) gate: Gate,
     /// The token that is accepted; any if none.
     pub(crate) token: Option<String>,
+    pub(crate) issuer: Issuer,
+    pub(crate) token_endpoint: TokenEndpoint,
     endpoints: Vec<EndpointStats>,
     /// When the first call came, in milliseconds after the start.
     first_call_ms: Option<u64>,
@@ -47,6 +51,8 @@ impl Book {
         Self {
             gate: Gate::new(&api.limits),
             token,
+            issuer: Issuer::default(),
+            token_endpoint: TokenEndpoint::default(),
             endpoints: vec![EndpointStats::default(); api.endpoints.len()],
             first_call_ms: None,
             uses: HashMap::new(),
@@ -152,6 +158,7 @@ impl Book {
             started_ms,
             endpoints: endpoints.map(|(endpoint, stats)| (endpoint.name.clone(), stats.clone())).collect(),
             limits: limits.map(|(index, limit)| (limit.id.clone(), self.gate.stats(index))).collect(),
+            tokens: self.issuer.stats.clone(),
             unmatched: self.unmatched,
             in_flight: self.in_flight,
             max_in_flight: self.max_in_flight,

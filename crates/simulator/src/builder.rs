@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    Aligned, Bucket, By, Cursors, EndpointSpec, Faults, Items, Latency, LimitHeaders, LimitSpec, Method, Paging,
-    Period, Range, Shape, SimulatorSpec, Sliding, Style, Whose, Window,
+    Aligned, Bucket, By, Cursors, Each, EndpointSpec, Faults, Items, Latency, LimitHeaders, LimitSpec, Method, Paging,
+    Period, Quota, Range, Shape, SimulatorSpec, Sliding, Style, TokensSpec, Whose, Window,
 };
 
 impl SimulatorSpec {
@@ -32,6 +32,13 @@ impl SimulatorSpec {
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// With a token endpoint, whose tokens alone are let in.
+    #[must_use]
+    pub fn tokens(mut self, tokens: TokensSpec) -> Self {
+        self.tokens = Some(TokensSpec { only: true, ..tokens });
         self
     }
 
@@ -212,6 +219,12 @@ impl LimitSpec {
     pub fn window(calls: u64, per_ms: u64) -> Self {
         let window = Window { calls, per: Period::from_ms(per_ms), aligned: Aligned::FirstCall };
         Self { window: Some(window), ..Self::default() }
+    }
+
+    /// `calls` in each period of the calendar in `zone`, for each token.
+    #[must_use]
+    pub fn quota(calls: u64, per: Each, zone: &str) -> Self {
+        Self { quota: Some(Quota { calls, per, zone: zone.to_owned() }), ..Self::default() }
     }
 
     /// `calls` in any span of `per_ms`, for each token.

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use jiff::civil::Date;
+
 use crate::limit::{Aligned, Rule};
 
 /// Arrivals that a sliding log remembers to tell the most in any span; more than that are told as this many.
@@ -19,6 +21,7 @@ pub(crate) struct Counter {
 #[derive(Debug, Clone)]
 enum State {
     Window { start_us: u64, taken: u64, arrived: u64 },
+    Quota { first: Date, taken: u64, arrived: u64 },
     Sliding { taken: Log, arrived: Log },
     Bucket { level: f64, at_us: u64, refused: u64 },
     Concurrency { in_flight: u64 },
@@ -65,12 +68,13 @@ pub(crate) struct Measure {
 
 impl Counter {
     pub(crate) fn new(rule: Rule, now_us: u64) -> Self {
-        let state = match rule {
-            Rule::Window { per_us, aligned, .. } => {
+        let state = match &rule {
+            &Rule::Window { per_us, aligned, .. } => {
                 State::Window { start_us: window_start(aligned, per_us, now_us), taken: 0, arrived: 0 }
             }
+            Rule::Quota { per, zone, .. } => State::Quota { first: per.of(zone, now_us), taken: 0, arrived: 0 },
             Rule::Sliding { .. } => State::Sliding { taken: Log::default(), arrived: Log::default() },
-            Rule::Bucket { capacity, .. } => State::Bucket { level: capacity as f64, at_us: now_us, refused: 0 },
+            &Rule::Bucket { capacity, .. } => State::Bucket { level: capacity as f64, at_us: now_us, refused: 0 },
             Rule::Concurrency { .. } => State::Concurrency { in_flight: 0 },
         };
         Self { rule, state }
@@ -80,8 +84,8 @@ impl Counter {
     pub(crate) fn view(&mut self, now_us: u64, cost: u64) -> View {
         self.advance(now_us);
         let free = |may, then| if may { now_us } else { then };
-        match (&self.state, self.rule) {
-            (State::Window { start_us, taken, .. }, Rule::Window { calls, per_us, .. }) => {
+        match (&self.state, &self.rule) {
+            (State::Window { start_us, taken, .. }, &Rule::Window { calls, per_us, .. }) => {
                 let reset_us = start_us + per_us;
                 View {
                     remaining: calls.saturating_sub(*taken),
@@ -89,12 +93,20 @@ impl Counter {
                     free_us: free(taken + cost <= calls, reset_us),
                 }
             }
-            (State::Sliding { taken, .. }, Rule::Sliding { calls, per_us }) => {
+            (State::Quota { first, taken, .. }, Rule::Quota { calls, per, zone }) => {
+                let reset_us = per.end_us(zone, *first);
+                View {
+                    remaining: calls.saturating_sub(*taken),
+                    reset_us,
+                    free_us: free(taken + cost <= *calls, reset_us),
+                }
+            }
+            (State::Sliding { taken, .. }, &Rule::Sliding { calls, per_us }) => {
                 let reset_us = taken.entries.back().map_or(now_us, |(at, _)| at + per_us);
                 let free_us = if taken.sum + cost <= calls { now_us } else { taken.room_us(calls - cost, per_us) };
                 View { remaining: calls.saturating_sub(taken.sum), reset_us, free_us }
             }
-            (State::Bucket { level, .. }, Rule::Bucket { capacity, refill_per_us }) => {
+            (State::Bucket { level, .. }, &Rule::Bucket { capacity, refill_per_us }) => {
                 let until = |wanted: f64| now_us + ((wanted - level).max(0.0) / refill_per_us).ceil() as u64;
                 View { remaining: *level as u64, reset_us: until(capacity as f64), free_us: until(cost as f64) }
             }
@@ -114,7 +126,7 @@ impl Counter {
         self.advance(now_us);
         let takes = if take == Take::Refused { 0 } else { cost };
         match &mut self.state {
-            State::Window { taken, arrived, .. } => {
+            State::Window { taken, arrived, .. } | State::Quota { taken, arrived, .. } => {
                 *taken += takes;
                 *arrived += cost;
                 Measure { taken: *taken, arrived: *arrived }
@@ -152,7 +164,7 @@ impl Counter {
     pub(crate) fn is_idle(&mut self, now_us: u64) -> bool {
         self.advance(now_us);
         match &self.state {
-            State::Window { taken, .. } => *taken == 0,
+            State::Window { taken, .. } | State::Quota { taken, .. } => *taken == 0,
             State::Sliding { taken, .. } => taken.entries.is_empty(),
             State::Bucket { level, .. } => *level >= self.rule.allowed() as f64,
             State::Concurrency { in_flight } => *in_flight == 0,
@@ -161,19 +173,25 @@ impl Counter {
 
     /// Lets go of what lies behind.
     fn advance(&mut self, now_us: u64) {
-        match (&mut self.state, self.rule) {
-            (State::Window { start_us, taken, arrived }, Rule::Window { per_us, aligned, .. }) => {
+        match (&mut self.state, &self.rule) {
+            (State::Window { start_us, taken, arrived }, &Rule::Window { per_us, aligned, .. }) => {
                 // A window that starts with the first call has not started before one came.
                 let unstarted = aligned == Aligned::FirstCall && *arrived == 0;
                 if now_us >= *start_us + per_us || unstarted {
                     (*start_us, *taken, *arrived) = (window_start(aligned, per_us, now_us), 0, 0);
                 }
             }
-            (State::Sliding { taken, arrived }, Rule::Sliding { per_us, .. }) => {
+            (State::Quota { first, taken, arrived }, Rule::Quota { per, zone, .. }) => {
+                let now = per.of(zone, now_us);
+                if *first != now {
+                    (*first, *taken, *arrived) = (now, 0, 0);
+                }
+            }
+            (State::Sliding { taken, arrived }, &Rule::Sliding { per_us, .. }) => {
                 taken.forget(now_us, per_us);
                 arrived.forget(now_us, per_us);
             }
-            (State::Bucket { level, at_us, refused }, Rule::Bucket { capacity, refill_per_us }) => {
+            (State::Bucket { level, at_us, refused }, &Rule::Bucket { capacity, refill_per_us }) => {
                 *level = (*level + now_us.saturating_sub(*at_us) as f64 * refill_per_us).min(capacity as f64);
                 *at_us = now_us.max(*at_us);
                 if *level >= 1.0 {
@@ -221,6 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::quota::{Each, Quota};
 
     const SECOND: u64 = 1_000_000;
 
@@ -246,6 +265,18 @@ mod tests {
         let mut counter = Counter::new(rule, 0);
         let times = [7, 8, 9, 10, 11, 12].map(|s| s * SECOND);
         assert_eq!(times.map(|at| call(&mut counter, at)), [true, true, false, true, true, false]);
+    }
+
+    #[test]
+    fn a_quota_ends_at_midnight_there() {
+        let quota = Quota { calls: 2, per: Each::Day, zone: "America/Los_Angeles".to_owned() };
+        let at_us = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_microsecond() as u64;
+        let rule = Rule::Quota { calls: 2, per: quota.per, zone: quota.zone().unwrap() };
+        let mut counter = Counter::new(rule, 0);
+        // A day of 23 hours.
+        let times = ["2026-03-08T08:00:00Z", "2026-03-09T06:00:00Z", "2026-03-09T06:59:59Z", "2026-03-09T07:00:00Z"];
+        assert_eq!(times.map(|time| call(&mut counter, at_us(time))), [true, true, false, true]);
+        assert_eq!(counter.view(at_us(times[3]), 1).reset_us, at_us("2026-03-10T07:00:00Z"));
     }
 
     #[test]
@@ -289,7 +320,7 @@ mod tests {
         /// By a plain recount of all calls let through.
         #[test]
         fn no_more_is_let_through_than_the_rule_says(rule in rules(), gaps in prop::collection::vec(0..20_u64, 1..80)) {
-            let mut counter = Counter::new(rule, 1000);
+            let mut counter = Counter::new(rule.clone(), 1000);
             let mut now = 1000;
             let mut granted = Vec::new();
             for gap in gaps {
@@ -299,7 +330,7 @@ mod tests {
                 }
             }
             for (i, from) in granted.iter().enumerate() {
-                match rule {
+                match rule.clone() {
                     Rule::Window { calls, per_us, aligned: Aligned::Epoch } => {
                         let window = granted.iter().filter(|at| *at / per_us == from / per_us).count();
                         prop_assert!(window as u64 <= calls);
@@ -317,7 +348,7 @@ mod tests {
                             prop_assert!((j - i + 1) as f64 <= most + 1e-6);
                         }
                     }
-                    Rule::Concurrency { .. } => {}
+                    Rule::Quota { .. } | Rule::Concurrency { .. } => {}
                 }
             }
         }
@@ -325,7 +356,7 @@ mod tests {
         /// Whoever comes back when told is let in, and a moment earlier is not.
         #[test]
         fn the_time_a_refusal_names_is_exact(rule in rules(), gaps in prop::collection::vec(0..20_u64, 1..80)) {
-            let mut counter = Counter::new(rule, 1000);
+            let mut counter = Counter::new(rule.clone(), 1000);
             let mut now = 1000;
             for gap in gaps {
                 now += gap;

@@ -8,9 +8,9 @@ mod limits;
 mod sample;
 
 use tidegate_provider::Recorded;
-use tidegate_provider::file::ProviderFile;
+use tidegate_provider::file::{Auth, ProviderFile};
 
-use crate::{SimulatorSpec, SpecError};
+use crate::{SimulatorSpec, SpecError, TokensSpec};
 
 impl SimulatorSpec {
     /// This spec, with what `file` declares where the spec does not say: endpoints, shapes, paging, limits and error
@@ -38,6 +38,9 @@ impl SimulatorSpec {
                 }
                 Err((field, problem)) => notes.push(format!("endpoint {name} is not simulated: {field}: {problem}")),
             }
+        }
+        if let (None, Some(Auth::Oauth2(oauth2))) = (&self.tokens, &file.auth) {
+            self.tokens = Some(TokensSpec { path: oauth2.token_path().to_owned(), ..TokensSpec::default() });
         }
         let recorded = answers::Recordings::of(file, recorded);
         let answers = answers::derive(&recorded, &mut notes);

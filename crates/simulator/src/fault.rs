@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Period;
 use crate::draw::Draw;
 use crate::page::Lies;
+use crate::{Canned, Period};
 
 /// What goes wrong at an endpoint.
 ///
@@ -53,6 +53,8 @@ pub struct Faults {
     pub huge_body_bytes: Option<u64>,
     /// Each answer is a 302 to this address.
     pub redirect_to: Option<String>,
+    /// Each answer is this one.
+    pub always: Option<Canned>,
     /// What pages say that is not so.
     pub lies: Lies,
 }
@@ -79,6 +81,7 @@ impl Default for Faults {
             gzip_bomb_bytes: None,
             huge_body_bytes: None,
             redirect_to: None,
+            always: None,
             lies: Lies::default(),
         }
     }

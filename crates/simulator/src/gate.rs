@@ -125,7 +125,7 @@ impl Gate {
     }
 
     fn counter(&mut self, limit: &Limit, (index, caller): Hold, now_us: u64) -> &mut Counter {
-        self.counters[index].entry(caller).or_insert_with(|| Counter::new(limit.rule, now_us))
+        self.counters[index].entry(caller).or_insert_with(|| Counter::new(limit.rule.clone(), now_us))
     }
 
     fn caller(&mut self, limit: &Limit, index: usize, visitor: Visitor<'_>, now_us: u64) -> u64 {

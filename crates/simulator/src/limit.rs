@@ -1,11 +1,13 @@
 //! Limits as a spec declares them. They are the simulator's own, counted without any of the code they test.
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Period;
+use crate::quota::{Each, Quota};
 
-/// One limit. Exactly one of `window`, `sliding`, `bucket` and `concurrency` is given.
+/// One limit. Exactly one of `window`, `quota`, `sliding`, `bucket` and `concurrency` is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSpec {
@@ -13,6 +15,8 @@ pub struct LimitSpec {
     pub id: Option<String>,
     /// So many calls in each fixed window.
     pub window: Option<Window>,
+    /// So many calls in each period of the calendar.
+    pub quota: Option<Quota>,
     /// So many calls in any span of a length.
     pub sliding: Option<Sliding>,
     /// A bucket of calls that fills up again steadily.
@@ -42,6 +46,7 @@ impl Default for LimitSpec {
         Self {
             id: None,
             window: None,
+            quota: None,
             sliding: None,
             bucket: None,
             concurrency: None,
@@ -227,8 +232,9 @@ impl LimitHeaders {
 }
 
 /// What a limit allows. Times in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Rule {
+    Quota { calls: u64, per: Each, zone: TimeZone },
     Window { calls: u64, per_us: u64, aligned: Aligned },
     Sliding { calls: u64, per_us: u64 },
     Bucket { capacity: u64, refill_per_us: f64 },
@@ -238,7 +244,9 @@ pub(crate) enum Rule {
 impl LimitSpec {
     /// The one rule that was given.
     pub(crate) fn rule(&self) -> Result<Rule, String> {
+        let quota = |quota: &Quota| quota.zone().map(|zone| Rule::Quota { calls: quota.calls, per: quota.per, zone });
         let rules = [
+            self.quota.as_ref().map(quota).transpose()?,
             self.window.as_ref().map(|w| Rule::Window { calls: w.calls, per_us: w.per.us(), aligned: w.aligned }),
             self.sliding.as_ref().map(|s| Rule::Sliding { calls: s.calls, per_us: s.per.us() }),
             self.bucket.as_ref().map(|b| Rule::Bucket { capacity: b.capacity, refill_per_us: b.refill_per_s / 1e6 }),
@@ -246,7 +254,7 @@ impl LimitSpec {
         ];
         let mut given = rules.into_iter().flatten();
         let (Some(rule), None) = (given.next(), given.next()) else {
-            return Err("exactly one of window, sliding, bucket and concurrency was expected".to_owned());
+            return Err("exactly one of window, quota, sliding, bucket and concurrency was expected".to_owned());
         };
         match rule {
             Rule::Window { per_us: 0, .. } | Rule::Sliding { per_us: 0, .. } => {
@@ -269,7 +277,10 @@ impl Rule {
     /// What the limit allows in all.
     pub(crate) fn allowed(&self) -> u64 {
         match self {
-            Self::Window { calls, .. } | Self::Sliding { calls, .. } | Self::Concurrency { calls } => *calls,
+            Self::Window { calls, .. }
+            | Self::Quota { calls, .. }
+            | Self::Sliding { calls, .. }
+            | Self::Concurrency { calls } => *calls,
             Self::Bucket { capacity, .. } => *capacity,
         }
     }
@@ -278,6 +289,7 @@ impl Rule {
     pub(crate) fn per_us(&self) -> u64 {
         match self {
             Self::Window { per_us, .. } | Self::Sliding { per_us, .. } => *per_us,
+            Self::Quota { per, .. } => per.us(),
             Self::Bucket { capacity, refill_per_us } => (*capacity as f64 / refill_per_us) as u64,
             Self::Concurrency { .. } => 0,
         }

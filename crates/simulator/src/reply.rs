@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Answers, Canned, SpecError};
 
 /// An answer that is always the same.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -94,7 +94,10 @@ impl Reply {
         Ok(Self {
             status: status.ok_or_else(|| format!("a status from 200 to 599 was expected, not {}", canned.status))?,
             headers,
-            body: Bytes::from(canned.body.to_string()),
+            body: match &canned.body {
+                Value::String(text) => Bytes::from(text.clone()),
+                other => Bytes::from(other.to_string()),
+            },
         })
     }
 }

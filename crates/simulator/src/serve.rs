@@ -26,6 +26,7 @@ use crate::paging::{BadPage, Position};
 use crate::reply::Reply;
 use crate::route::Params;
 use crate::visit::{Site, Visit};
+use crate::{TokensSpec, tokens};
 
 /// Largest body of a request.
 pub const REQUEST_BYTES_MAX: usize = 1_048_576;
@@ -52,6 +53,12 @@ pub(crate) async fn serve(
     ConnectInfo(caller): ConnectInfo<Caller>,
     request: Request,
 ) -> Response {
+    let asked = |spec: &&TokensSpec| spec.is_asked(request.method(), request.uri().path());
+    if let Some(spec) = site.tokens.as_ref().filter(asked) {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX).await.unwrap_or_default();
+        return tokens::answer(&site, spec, &parts, &body, caller).await;
+    }
     let Some(call) = read(&site, request).await else {
         site.book().miss();
         return reply(&site.api.answers.not_found, HeaderMap::new());
@@ -67,6 +74,7 @@ pub(crate) async fn serve(
     }
     let answers = &site.api.answers;
     match decide(endpoint, &call.list, call.at.clone(), attempt) {
+        Decision::Always(answer) => failure(&mut visit, "always", &answer),
         Decision::NotFound => failure(&mut visit, "not_found", &answers.not_found),
         Decision::Invalid(why) => {
             tracing::debug!(endpoint = endpoint.name, why, "refused a call");
@@ -129,7 +137,8 @@ fn admit(site: &Arc<Site>, call: &Call, caller: Caller) -> Result<(Visit, u32), 
     }
     let token = token(call);
     let is_dead = site.quirks.token_dies_after.is_some_and(|calls| book.uses(&token) >= calls);
-    if is_dead || book.token.as_ref().is_some_and(|token| !bears(&call.parts, token)) {
+    let is_over = site.tokens.as_ref().is_some_and(|spec| !book.issuer.takes(spec, &token, now_us));
+    if is_dead || is_over || book.token.as_ref().is_some_and(|token| !bears(&call.parts, token)) {
         let unauthorized = &site.api.answers.unauthorized;
         book.fail(call.endpoint, "unauthorized", unauthorized.body.len() as u64);
         return Err(reply(unauthorized, HeaderMap::new()));

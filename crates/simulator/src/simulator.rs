@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::connection::{Caller, Door};
 use crate::stats::Stats;
 use crate::visit::Site;
-use crate::{SimulatorSpec, SpecError, admin, serve};
+use crate::{SimulatorSpec, SpecError, TokenEndpoint, admin, serve};
 
 /// Longest that [`Running::stop`] waits for connections to end.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl Simulator {
         let (mut spec, notes) = spec.clone().completed()?;
         let quirks = std::mem::take(&mut spec.quirks);
         quirks.lay_over(&mut spec);
-        let site = Arc::new(Site::new(Api::of(&spec)?, spec.token, quirks));
+        let site = Arc::new(Site::new(Api::of(&spec)?, quirks, spec));
         let stop = CancellationToken::new();
         let app = admin::routes().fallback(serve::serve).with_state(Arc::clone(&site));
         let door = Door { listener, stop: stop.child_token() };
@@ -110,6 +110,22 @@ impl Running {
     /// Accepts another token from now on; any if none.
     pub fn set_token(&self, token: Option<&str>) {
         self.site.book().token = token.map(str::to_owned);
+    }
+
+    /// What the token endpoint does from now on.
+    pub fn set_token_endpoint(&self, does: TokenEndpoint) {
+        self.site.book().token_endpoint = does;
+    }
+
+    /// Takes no token any more that was issued until now.
+    pub fn revoke_tokens(&self) {
+        self.site.book().issuer.revoke();
+    }
+
+    /// All tokens that were issued, made-up as they are.
+    #[must_use]
+    pub fn issued_tokens(&self) -> Vec<String> {
+        self.site.book().issuer.secrets()
     }
 
     /// Ends it and all its connections, whatever they are at.

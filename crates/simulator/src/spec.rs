@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_provider::load::{LoadError, load_named, load_recorded};
 
-use crate::{Faults, Items, Latency, LimitSpec, Paging, Quirks, Range, Shape};
+use crate::{Faults, Items, Latency, LimitSpec, Paging, Quirks, Range, Shape, TokensSpec};
 
 /// The version of the format that this crate reads.
 pub const VERSION: u32 = 1;
@@ -53,6 +53,8 @@ pub struct SimulatorSpec {
     /// A call with another token, or none, is 401; any will do unless given. A made-up one: this file is no place for
     /// a secret.
     pub token: Option<String>,
+    /// Where tokens are fetched (OAuth 2.0); nowhere unless given, or the provider file says so.
+    pub tokens: Option<TokensSpec>,
     /// Path that all endpoints may also be called under, such as `/v2`.
     pub prefix: Option<String>,
     /// Limits that several endpoints share; the provider file's unless given.
@@ -155,7 +157,7 @@ pub struct Canned {
     /// Headers by name.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Body, as JSON.
+    /// Body: a text as it is, anything else as JSON.
     #[serde(default)]
     pub body: Value,
 }
@@ -208,6 +210,7 @@ impl Default for SimulatorSpec {
             seed: 0,
             latency: None,
             token: None,
+            tokens: None,
             prefix: None,
             limits: None,
             quirks: Quirks::default(),

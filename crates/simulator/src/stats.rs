@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::TokenStats;
+
 /// All that was counted since the start, or since the last reset.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
@@ -13,6 +15,9 @@ pub struct Stats {
     pub endpoints: BTreeMap<String, EndpointStats>,
     /// By id of the limit.
     pub limits: BTreeMap<String, LimitStats>,
+    /// Of the token endpoint, which is none of the endpoints.
+    #[serde(default)]
+    pub tokens: TokenStats,
     /// Calls that no endpoint is for.
     pub unmatched: u64,
     /// Calls under way.

@@ -9,8 +9,10 @@ use crate::book::{Book, Served};
 use crate::clock::Clock;
 use crate::connection::Cut;
 use crate::gate::Hold;
+use crate::issuer::TokenStats;
 use crate::quirks::Quirks;
 use crate::stats::Stats;
+use crate::{SimulatorSpec, TokensSpec};
 
 /// Everything a running simulator has.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub(crate) struct Site {
     pub(crate) clock: Clock,
     /// Those that are no fault, lie or limit of an endpoint.
     pub(crate) quirks: Quirks,
+    /// Where tokens are fetched.
+    pub(crate) tokens: Option<TokensSpec>,
+    pub(crate) seed: u64,
     book: Mutex<Book>,
 }
 
@@ -35,9 +40,9 @@ pub(crate) struct Visit {
 }
 
 impl Site {
-    pub(crate) fn new(api: Api, token: Option<String>, quirks: Quirks) -> Self {
-        let book = Book::new(&api, token);
-        Self { api, clock: Clock::start(), quirks, book: Mutex::new(book) }
+    pub(crate) fn new(api: Api, quirks: Quirks, spec: SimulatorSpec) -> Self {
+        let book = Book::new(&api, spec.token);
+        Self { api, clock: Clock::start(), quirks, tokens: spec.tokens, seed: spec.seed, book: Mutex::new(book) }
     }
 
     /// Never held across an await.
@@ -54,10 +59,13 @@ impl Site {
         self.book().stats(&self.api, self.clock.started_us() / 1000)
     }
 
-    /// As if nothing had been called. The accepted token stays.
+    /// As if nothing had been called. Tokens that are accepted, and those that were issued, stay.
     pub(crate) fn reset(&self) {
         let mut book = self.book();
-        *book = Book::new(&self.api, book.token.take());
+        let before = std::mem::replace(&mut *book, Book::new(&self.api, None));
+        (book.token, book.token_endpoint) = (before.token, before.token_endpoint);
+        book.issuer = before.issuer;
+        book.issuer.stats = TokenStats::default();
     }
 
     /// Ids of the items that are served to who pages through the whole list; none where there is no such endpoint.

@@ -22,3 +22,5 @@ pub const DURATION_MS: &str = "duration_ms";
 pub const CLASS: &str = "class";
 /// Id of the limit that made a call wait.
 pub const LIMIT: &str = "limit";
+/// Whether the span's work failed: `ERROR`. For traces alone.
+pub const STATUS: &str = "otel.status_code";

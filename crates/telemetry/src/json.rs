@@ -93,7 +93,8 @@ impl Fields {
     }
 
     fn record(&mut self, field: &Field, value: Value) {
-        if !RESERVED.contains(&field.name()) {
+        // A span's status is for traces alone.
+        if !RESERVED.contains(&field.name()) && !field.name().starts_with("otel.") {
             self.put(field.name(), value);
         }
     }

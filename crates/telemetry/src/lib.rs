@@ -15,6 +15,7 @@ pub mod field;
 mod json;
 mod log;
 mod otlp;
+mod sampling;
 
 use std::fmt;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use context::{inject, link_from, set_parent, span_link};
 pub use log::{LogFormat, ParseLogFormatError};
+pub use sampling::SLOW;
 
 /// Longest time [`Telemetry::shutdown`] waits for what is left to go out.
 pub const FLUSH_MAX: Duration = Duration::from_secs(5);
@@ -78,7 +80,8 @@ pub fn start(config: TelemetryConfig) -> Result<Telemetry> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let filter = log::filter(config.log_filter, variable)?;
     let export = export::wanted(variable)?;
-    let providers = otlp::Providers::build(export, config.service, config.version)?;
+    let sampling = sampling::wanted(variable)?;
+    let providers = otlp::Providers::build(export, sampling, config.service, config.version)?;
     tracing_subscriber::registry()
         .with(providers.span_layer())
         .with(log::layer(config.log_format, filter, config.writer))

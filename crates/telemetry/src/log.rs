@@ -53,6 +53,9 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// Who logs as an error of the process that a third party's certificate is not trusted; what came of the call is told by who made it.
+const QUIET: &str = "rustls_platform_verifier=off";
+
 /// The directives to filter by: `given`, else `TIDEGATE_LOG`, else `RUST_LOG`, else `info`.
 pub(crate) fn filter(given: Option<String>, variable: impl Fn(&str) -> Option<String>) -> Result<EnvFilter> {
     let (name, directives) = given
@@ -60,7 +63,7 @@ pub(crate) fn filter(given: Option<String>, variable: impl Fn(&str) -> Option<St
         .or_else(|| variable("TIDEGATE_LOG").map(|directives| ("TIDEGATE_LOG", directives)))
         .or_else(|| variable("RUST_LOG").map(|directives| ("RUST_LOG", directives)))
         .unwrap_or(("default", "info".into()));
-    EnvFilter::try_new(directives)
+    EnvFilter::try_new(format!("{QUIET},{directives}"))
         .with_context(|| format!("{name}: expected directives such as info or info,tidegate_tracker=debug"))
 }
 
@@ -119,7 +122,9 @@ mod tests {
             (None, vec![rust, own], "warn"),
             (Some("trace"), vec![rust, own], "trace"),
         ] {
-            assert_eq!(directives(given, &variables).expect("readable"), expected);
+            let found = directives(given, &variables).expect("readable");
+            assert!(found.split(',').all(|directive| [QUIET, expected].contains(&directive)), "{found}");
+            assert_eq!(found.split(',').count(), 2, "{found}");
         }
     }
 

@@ -15,14 +15,16 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::resource::EnvResourceDetector;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::registry::LookupSpan;
+use uuid::Uuid;
 
 use crate::export::Export;
 use crate::log::asked_each_time;
+use crate::sampling::{Keeping, Recording, Sampling};
 
 /// Targets whose spans are never exported: the exporter's own way out would trace itself.
 const OWN_TRANSPORT: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "rustls"];
@@ -35,9 +37,14 @@ pub(crate) struct Providers {
 }
 
 impl Providers {
-    /// Builds the wanted exporters; endpoint, headers, timeout, sampler, batch sizes and intervals are read
-    /// from the environment by the SDK.
-    pub(crate) fn build(export: Export, service: &'static str, version: &'static str) -> Result<Self> {
+    /// Builds the wanted exporters; endpoint, headers, timeout, batch sizes and intervals are read from the environment by
+    /// the SDK.
+    pub(crate) fn build(
+        export: Export,
+        sampling: Sampling,
+        service: &'static str,
+        version: &'static str,
+    ) -> Result<Self> {
         if !export.traces && !export.metrics {
             return Ok(Self { traces: None, metrics: None });
         }
@@ -45,8 +52,13 @@ impl Providers {
         let resource = resource(service, version);
         let traces = if export.traces {
             let exporter = SpanExporter::builder().with_http().build().context("building the trace exporter")?;
-            let provider = SdkTracerProvider::builder().with_resource(resource.clone());
-            Some(provider.with_batch_exporter(exporter).build())
+            let (batches, provider) = (BatchSpanProcessor::builder(exporter).build(), SdkTracerProvider::builder());
+            let provider = if sampling.leaves_out {
+                provider.with_sampler(Recording(sampling.sampler)).with_span_processor(Keeping(batches))
+            } else {
+                provider.with_sampler(sampling.sampler).with_span_processor(batches)
+            };
+            Some(provider.with_resource(resource.clone()).build())
         } else {
             None
         };
@@ -84,10 +96,11 @@ impl Providers {
         )
     }
 
-    /// Makes the meter provider the one that `opentelemetry::global::meter` uses.
+    /// Makes the meter provider the one that `opentelemetry::global::meter` uses, and says so.
     pub(crate) fn set_global(&self) {
         if let Some(metrics) = &self.metrics {
             opentelemetry::global::set_meter_provider(metrics.clone());
+            tidegate_metrics::set_exported();
         }
     }
 
@@ -127,7 +140,9 @@ impl Providers {
 
 /// What the environment says of this process wins over what the build says.
 fn resource(service: &'static str, version: &'static str) -> Resource {
-    let built = [KeyValue::new("service.name", service), KeyValue::new("service.version", version)];
+    // Several of one service on one machine tell of the same things: each has a name of its own.
+    let instance = KeyValue::new("service.instance.id", Uuid::now_v7().to_string());
+    let built = [KeyValue::new("service.name", service), KeyValue::new("service.version", version), instance];
     let named = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.trim().is_empty());
     let builder = Resource::builder().with_attributes(built).with_detector(Box::new(EnvResourceDetector::new()));
     match named {

@@ -107,6 +107,7 @@ fn child() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
             runtime.block_on(async { work().shutdown() });
         }
+        Ok("spans") => spans(),
         Ok("timed") => {
             let telemetry = work();
             let started = Instant::now();
@@ -171,6 +172,63 @@ async fn spans_and_a_counter_arrive_after_shutdown() {
         }
         assert!(!stderr.contains("s3cret"), "{stderr}");
     }
+}
+
+/// One span that goes well, one that fails, within spans of their own.
+fn spans() {
+    let telemetry = start(TelemetryConfig::new("tidegate-test", "1.2.3")).expect("telemetry starts");
+    for name in ["well", "failed"] {
+        let span = tracing::info_span!("outer", what = name, { field::STATUS } = tracing::field::Empty);
+        span.in_scope(|| {
+            drop(tracing::info_span!("inner", what = name).entered());
+            if name == "failed" {
+                span.record(field::STATUS, "ERROR");
+            }
+        });
+    }
+    telemetry.shutdown();
+}
+
+#[tokio::test]
+async fn of_traces_that_are_left_out_spans_that_failed_are_kept() {
+    for (sampler, part, has) in [
+        ("parentbased_traceidratio", "0", ["failed"].as_slice()),
+        ("parentbased_traceidratio", "1.0", &["well", "failed", "inner"]),
+        ("always_off", "1.0", &[]),
+    ] {
+        let collector = Collector::default();
+        let url = collector.listen("127.0.0.1:0").await.expect("listen");
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url),
+            ("OTEL_TRACES_SAMPLER", sampler),
+            ("OTEL_TRACES_SAMPLER_ARG", part),
+        ];
+        let stderr = run("spans", &variables).await;
+        let posts = collector.posts("/v1/traces");
+        for text in ["well", "failed", "inner"] {
+            let found = posts.iter().any(|post| post.has(text));
+            assert_eq!(found, has.contains(&text), "{sampler} {part}: {text}; {stderr}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn processes_of_one_service_have_names_of_their_own() {
+    let collector = Collector::default();
+    let url = collector.listen("127.0.0.1:0").await.expect("listen");
+    for _ in 0..2 {
+        run("plain", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]).await;
+    }
+    let key = b"service.instance.id";
+    let instances: std::collections::HashSet<Vec<u8>> = collector
+        .posts("/v1/metrics")
+        .iter()
+        .map(|post| {
+            let at = post.body.windows(key.len()).position(|window| window == key).expect("an instance");
+            post.body[at..at + key.len() + 40].to_vec()
+        })
+        .collect();
+    assert_eq!(instances.len(), 2);
 }
 
 #[tokio::test]

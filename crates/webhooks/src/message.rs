@@ -63,6 +63,7 @@ mod tests {
             name: "nightly".into(),
             provider: "mastodon".into(),
             lane: Lane::Normal,
+            lane_asked: None,
             state: JobState::Failed,
             extend: false,
             reason: None,

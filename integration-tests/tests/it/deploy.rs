@@ -9,6 +9,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// Docker keeps logs where only this user may look.
+const ROOT: &str = "logs";
+/// One ends by itself, the others have nothing in their images to ask them with.
+const NOT_ASKED: [&str; 5] = ["migrate", "collector", "logs", "tempo", "loki"];
 /// Read by docker compose itself.
 const NOT_IN_THE_FILE: [&str; 1] = ["COMPOSE_PROJECT_NAME"];
 
@@ -84,15 +88,15 @@ fn every_container_is_confined() {
         assert_eq!(strings(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
         assert!(service["cap_add"].is_null() && service["privileged"].is_null(), "{name}");
         let user = service["user"].as_str().and_then(|user| user.split(':').next()?.parse::<u32>().ok());
-        assert!(user.is_some_and(|user| user > 0), "{name} runs as {user:?}");
+        assert!(user.is_some_and(|user| user > 0 || name == ROOT), "{name} runs as {user:?}");
         assert!(service["pids_limit"].is_u64() && service["mem_limit"].is_string(), "{name}");
         assert!(service["stop_grace_period"].is_string(), "{name}");
-        assert_eq!(service["healthcheck"]["test"].is_array(), name != "migrate", "{name}");
+        assert_eq!(service["healthcheck"]["test"].is_array(), !NOT_ASKED.contains(&name), "{name}");
         for port in strings(&service["ports"]) {
             assert!(port.starts_with("127.0.0.1:"), "{name} is published on {port}");
         }
     }
-    assert_eq!(services(&compose).count(), 9);
+    assert_eq!(services(&compose).count(), 9 + 6);
 }
 
 #[test]
@@ -100,11 +104,35 @@ fn stores_are_on_networks_without_a_way_out_and_executors_do_not_see_redis() {
     let compose = compose();
     let internal = |network: &str| compose["networks"][network]["internal"] == true;
     let networks = |service: &str| strings(&compose["services"][service]["networks"]);
-    for service in ["postgres", "redis", "planner", "tracker", "arbiter", "migrate"] {
+    let inside =
+        ["postgres", "redis", "planner", "tracker", "arbiter", "migrate", "collector", "prometheus", "tempo", "loki"];
+    for service in inside {
         assert!(networks(service).iter().all(|network| internal(network)), "{service}: {:?}", networks(service));
     }
     for network in networks("redis") {
         assert!(!networks("executor").contains(&network));
+    }
+}
+
+#[test]
+fn what_watches_is_there_when_its_profile_is_asked_for_and_its_files_are() {
+    let compose = compose();
+    let watching = services(&compose).filter(|(_, service)| !service["profiles"].is_null()).map(|(name, _)| name);
+    let watching: BTreeSet<&str> = watching.collect();
+    assert_eq!(watching, BTreeSet::from(["collector", "grafana", "logs", "loki", "prometheus", "tempo"]));
+    for name in watching {
+        let service = &compose["services"][name];
+        assert_eq!(strings(&service["profiles"]), ["observability"], "{name}");
+        let image = service["image"].as_str().and_then(|image| image.split_once(":-")).expect("an image").1;
+        let version = image.trim_end_matches('}').rsplit(':').next().expect("a version");
+        assert!(version.matches('.').count() == 2, "{name} is not pinned: {image}");
+        for file in strings(&service["volumes"]).iter().filter_map(|volume| volume.strip_prefix("./")) {
+            let file = file.split(':').next().expect("a file");
+            assert!(root().join(file).exists(), "{name} mounts {file}, which is not there");
+            if file.ends_with(".yaml") {
+                let _: Value = serde_saphyr::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            }
+        }
     }
 }
 

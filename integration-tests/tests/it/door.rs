@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::impostor::Certificates;
 
 /// What happens to who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,16 @@ pub(crate) enum Door {
     Babble,
     /// Everything is passed on after this time.
     Slow(Duration),
+    /// TLS is spoken with a certificate that nobody trusts.
+    Impostor,
+}
+
+/// What is behind the door.
+struct House {
+    /// Host and port.
+    upstream: String,
+    /// What TLS is spoken with, if it is.
+    certificates: Option<Certificates>,
 }
 
 /// A door before a third party. Dropped, it ends.
@@ -40,12 +52,21 @@ pub(crate) struct Doorway {
 impl Doorway {
     /// An open one before the third party at `base_url`.
     pub(crate) async fn before(base_url: &str) -> Self {
-        let upstream = base_url.trim_start_matches("http://").to_owned();
+        Self::kept(base_url, None).await
+    }
+
+    /// An open one, at which TLS is spoken.
+    pub(crate) async fn before_over_tls(base_url: &str, certificates: &Certificates) -> Self {
+        Self::kept(base_url, Some(certificates.clone())).await
+    }
+
+    async fn kept(base_url: &str, certificates: Option<Certificates>) -> Self {
+        let house = Arc::new(House { upstream: base_url.trim_start_matches("http://").to_owned(), certificates });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (door, seen) = watch::channel(Door::Open);
         let came = Arc::<AtomicU64>::default();
-        let keeping = tokio::spawn(keep(listener, address, upstream, seen, Arc::clone(&came)));
+        let keeping = tokio::spawn(keep(listener, address, house, seen, Arc::clone(&came)));
         Self { address, door, came, keeping }
     }
 
@@ -53,7 +74,11 @@ impl Doorway {
         format!("http://{}", self.address)
     }
 
-    /// Connections that are there end with the change.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Connections that are there end with the change, or if it is none, too.
     pub(crate) fn set(&self, door: Door) {
         self.door.send_replace(door);
     }
@@ -73,7 +98,7 @@ impl Drop for Doorway {
 async fn keep(
     listener: TcpListener,
     address: SocketAddr,
-    upstream: String,
+    house: Arc<House>,
     mut door: watch::Receiver<Door>,
     came: Arc<AtomicU64>,
 ) {
@@ -105,21 +130,22 @@ async fn keep(
             }
             accepted = open.accept() => if let Ok((guest, _)) = accepted {
                 came.fetch_add(1, Ordering::Relaxed);
-                guests.spawn(receive(guest, upstream.clone(), now));
+                guests.spawn(receive(guest, Arc::clone(&house), now));
             },
             Some(_) = guests.join_next() => {}
         }
     }
 }
 
-async fn receive(mut guest: TcpStream, upstream: String, door: Door) {
+async fn receive(mut guest: TcpStream, house: Arc<House>, door: Door) {
     _ = guest.set_nodelay(true);
     let mut request = [0; 16_384];
     match door {
-        Door::Open => pass(guest, &upstream).await,
+        Door::Open => house.admit(guest, false).await,
+        Door::Impostor => house.admit(guest, true).await,
         Door::Slow(by) => {
             tokio::time::sleep(by).await;
-            pass(guest, &upstream).await;
+            house.admit(guest, false).await;
         }
         Door::Silent => while matches!(guest.read(&mut request).await, Ok(1..)) {},
         Door::Refused | Door::Cut => _ = guest.set_zero_linger(),
@@ -138,8 +164,17 @@ async fn receive(mut guest: TcpStream, upstream: String, door: Door) {
     }
 }
 
-async fn pass(mut guest: TcpStream, upstream: &str) {
-    let Ok(mut server) = TcpStream::connect(upstream).await else { return };
-    _ = server.set_nodelay(true);
-    _ = copy_bidirectional(&mut guest, &mut server).await;
+impl House {
+    async fn admit(&self, mut guest: TcpStream, is_impostor: bool) {
+        let Some(certificates) = &self.certificates else { return self.pass(&mut guest).await };
+        if let Ok(mut guest) = certificates.accept(guest, is_impostor).await {
+            self.pass(&mut guest).await;
+        }
+    }
+
+    async fn pass(&self, guest: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+        let Ok(mut server) = TcpStream::connect(&self.upstream).await else { return };
+        _ = server.set_nodelay(true);
+        _ = copy_bidirectional(guest, &mut server).await;
+    }
 }

@@ -75,6 +75,12 @@ async fn a_window_from_the_first_call_that_is_declared_is_kept_and_used_up() {
 }
 
 #[tokio::test]
+async fn a_sliding_window_that_is_declared_is_kept_and_used_up() {
+    let limit = LimitSpec::sliding(40, 1_000).headers(LimitHeaders::NONE);
+    run(150, limit, &declare("sliding: { calls: 40, per: 1s }")).await.assert_ideal(3 * SECOND);
+}
+
+#[tokio::test]
 async fn a_limit_that_nobody_tells_is_learnt_with_few_refusals() {
     let limit = LimitSpec { retry_after: false, ..LimitSpec::bucket(20, 40.0).headers(LimitHeaders::NONE) };
     let ran = run(400, limit, &declare("learn: { start_per_s: 20 }")).await;

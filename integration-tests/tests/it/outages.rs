@@ -7,7 +7,9 @@ use serde_json::json;
 use tidegate_simulator::{EndpointSpec, Running, Simulator, SimulatorSpec};
 
 use crate::door::{Door, Doorway};
-use crate::process::DEADLINE;
+use crate::impostor::Certificates;
+use crate::names::Names;
+use crate::process::{Cli, DEADLINE};
 use crate::world::{OUT, World, assert_same};
 
 const ITEMS: u64 = 1_000;
@@ -50,10 +52,21 @@ async fn reaches(simulator: &Running, count: u64) {
 async fn through(trouble: impl AsyncFnOnce(&Doorway, &Running)) {
     let simulator = third_party().await;
     let doorway = Doorway::before(&simulator.base_url()).await;
-    let world = World::with(&doorway.base_url(), PROVIDER, JOB);
-    let (report, ()) = tokio::join!(world.job(&[]), async {
-        reaches(&simulator, 30).await;
-        trouble(&doorway, &simulator).await;
+    let base_url = doorway.base_url();
+    through_door((&doorway, &simulator), &base_url, |_, cli| cli, async || trouble(&doorway, &simulator).await).await;
+}
+
+/// The same through a door of the caller's, to which `base_url` leads, by a command line that `prepared` has changed.
+async fn through_door(
+    (doorway, simulator): (&Doorway, &Running),
+    base_url: &str,
+    prepared: impl FnOnce(&World, Cli) -> Cli,
+    trouble: impl AsyncFnOnce(),
+) {
+    let world = World::with(base_url, PROVIDER, JOB);
+    let (report, ()) = tokio::join!(prepared(&world, world.job_line(&[])).run(), async {
+        reaches(simulator, 30).await;
+        trouble().await;
         doorway.set(Door::Open);
     });
     let report = report.expect(0);
@@ -65,17 +78,18 @@ async fn through(trouble: impl AsyncFnOnce(&Doorway, &Running)) {
 
 /// The provider is away in this way for [`OUTAGE`].
 async fn away(door: Door) {
-    through(async |doorway, simulator| {
-        doorway.set(door);
-        let came = doorway.came();
-        tokio::time::sleep(OUTAGE / 2).await;
-        let before = requests(simulator);
-        tokio::time::sleep(OUTAGE / 2).await;
-        assert_eq!(requests(simulator), before, "nobody got through");
-        // One probe at a time: what an outage costs the provider is bounded by its length.
-        assert!(doorway.came() - came < 60, "{door:?}: {} connections in an outage", doorway.came() - came);
-    })
-    .await;
+    through(async |doorway, simulator| outage(doorway, simulator, door).await).await;
+}
+
+async fn outage(doorway: &Doorway, simulator: &Running, door: Door) {
+    doorway.set(door);
+    let came = doorway.came();
+    tokio::time::sleep(OUTAGE / 2).await;
+    let before = requests(simulator);
+    tokio::time::sleep(OUTAGE / 2).await;
+    assert_eq!(requests(simulator), before, "nobody got through");
+    // One probe at a time: what an outage costs the provider is bounded by its length.
+    assert!(doorway.came() - came < 60, "{door:?}: {} connections in an outage", doorway.came() - came);
 }
 
 #[tokio::test]
@@ -124,8 +138,38 @@ async fn a_provider_that_gets_slower_until_it_is_dead_is_waited_for() {
     .await;
 }
 
-/// What a name that can't be resolved and TLS that can't be spoken come to in a running job differs from a refused connection
-/// in nothing but the message; that they are of its class is seen here.
+#[tokio::test]
+async fn a_provider_whose_name_is_not_known_for_a_while_is_waited_for() {
+    let (simulator, names) = (third_party().await, Names::new());
+    let doorway = Doorway::before(&simulator.base_url()).await;
+    let base_url = format!("http://{}:{}", Names::HOST, doorway.port());
+    through_door(
+        (&doorway, &simulator),
+        &base_url,
+        |_, cli| cli.seeing(&names),
+        async || {
+            names.set_known(false);
+            // Connections that are there would need no name.
+            outage(&doorway, &simulator, Door::Open).await;
+            names.set_known(true);
+        },
+    )
+    .await;
+}
+
+/// TLS that breaks off, then a certificate that is not trusted.
+#[tokio::test]
+async fn a_provider_that_cannot_prove_that_it_is_itself_for_a_while_is_waited_for() {
+    for door in [Door::Babble, Door::Impostor] {
+        let (simulator, certificates) = (third_party().await, Certificates::new());
+        let doorway = Doorway::before_over_tls(&simulator.base_url(), &certificates).await;
+        let base_url = doorway.base_url().replace("http://", "https://");
+        let trusting = |world: &World, cli| certificates.trusted_by(world, cli);
+        let trouble = async || outage(&doorway, &simulator, door).await;
+        through_door((&doorway, &simulator), &base_url, trusting, trouble).await;
+    }
+}
+
 #[tokio::test]
 async fn names_that_do_not_resolve_and_broken_tls_are_outages_too() {
     let simulator = third_party().await;

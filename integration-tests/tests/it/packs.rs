@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tidegate_contracts::Class;
 use tidegate_limits::Rate;
 use tidegate_provider::file::{Endpoint, ProviderFile};
-use tidegate_provider::{PACKS, Pack, Recorded};
+use tidegate_provider::{Meaning, PACKS, Pack, Recorded, RecordedAnswer};
 use tidegate_simulator::{
-    Aligned, Bucket, EndpointSpec, Items, LimitSpec, Period, Running, Simulator, SimulatorSpec, Sliding, Window,
+    Aligned, Bucket, Canned, EndpointSpec, Faults, Items, LimitSpec, Period, Running, Simulator, SimulatorSpec,
+    Sliding, Window,
 };
 
 use crate::process::Cli;
@@ -75,7 +77,11 @@ impl Played {
             let endpoint = self.file.endpoints.get(*name).unwrap();
             json!({ "id": step(name), "call": name, "with": self.with(name, endpoint) })
         });
-        let mut job = json!({ "provider": provider, "steps": steps.collect::<Vec<_>>() });
+        self.job_of(world, provider, steps.collect());
+    }
+
+    fn job_of(&self, world: &World, provider: &str, steps: Vec<Value>) {
+        let mut job = json!({ "provider": provider, "steps": steps });
         job["config"] = serde_json::to_value(&self.recorded.config).unwrap();
         if self.file.auth.is_some() {
             job["credential"] = json!("me");
@@ -141,7 +147,7 @@ async fn every_list_of_every_pack_comes_whole_from_its_simulated_provider() {
 /// The same limit, small enough to be met.
 fn shrink(limit: &mut LimitSpec) {
     let (calls, per) = (u64::from(ALLOWED) * limit.cost, Period::from_ms(WINDOW_MS));
-    if limit.window.is_some() {
+    if limit.window.is_some() || limit.quota.take().is_some() {
         limit.window = Some(Window { calls, per, aligned: Aligned::FirstCall });
     } else if limit.sliding.is_some() {
         limit.sliding = Some(Sliding { calls, per });
@@ -153,8 +159,13 @@ fn shrink(limit: &mut LimitSpec) {
 /// Windows of the file as short as those of the simulator. How many calls they hold stays what the pack says: too many.
 fn hurry(file: &mut ProviderFile) {
     for limit in &mut file.limits {
-        if let Rate::Window { per, .. } = &mut limit.rate {
-            *per = Duration::from_millis(WINDOW_MS);
+        let short = Duration::from_millis(WINDOW_MS);
+        match &mut limit.rate {
+            Rate::Window { per, .. } | Rate::Sliding { per, .. } => *per = short,
+            Rate::Quota { calls, .. } => {
+                limit.rate = Rate::Window { calls: *calls, per: short, aligned: tidegate_limits::Aligned::FirstCall };
+            }
+            _ => {}
         }
     }
 }
@@ -178,15 +189,21 @@ async fn the_limits_of_every_pack_are_learnt_from_what_its_provider_tells_and_re
             }
         };
         let simulator = pack.start(12, note).await;
-        // A limit that the file can't put into numbers is one that was recorded for the simulator.
-        let over_time = pack.file.limits.iter().filter(|limit| !matches!(limit.rate, Rate::Concurrency { .. }));
+        // A limit that the file can't put into numbers is one that was recorded for the simulator, unless nothing tells of it
+        // but a refusal.
+        let over_time = pack.file.limits.iter().filter(|limit| match limit.rate {
+            Rate::Concurrency { .. } => false,
+            Rate::Told {} => limit.headers.is_some() || limit.body.is_some(),
+            _ => true,
+        });
         let missing: Vec<&str> =
             over_time.map(|limit| limit.id.as_str()).filter(|id| !simulated.contains_key(*id)).collect();
         assert!(missing.is_empty(), "{}: not simulated: {missing:?}", pack.name);
         let lists = bound(&pack.file, &simulated);
-        if lists.is_empty() {
+        if AT_ONCE_ONLY.contains(&pack.name) {
             continue;
         }
+        assert!(!lists.is_empty(), "{}: no list meets a limit", pack.name);
         let world = World::new();
         let mut file = pack.file.clone();
         hurry(&mut file);
@@ -211,6 +228,89 @@ async fn the_limits_of_every_pack_are_learnt_from_what_its_provider_tells_and_re
     }
 }
 
+/// Failures that were recorded of a pack, but for refusals of limits, which are waited for.
+fn failures(pack: &Played) -> Vec<(Class, &RecordedAnswer)> {
+    let failure = |answer: &'_ RecordedAnswer| match answer.means {
+        Meaning::Failure(class) => Some(class),
+        Meaning::Page(_) => None,
+    };
+    let recorded = pack.recorded.answers.iter().filter_map(|answer| Some((failure(answer)?, answer)));
+    recorded.filter(|(class, _)| !matches!(class, Class::RateLimited | Class::QuotaExhausted)).collect()
+}
+
+#[tokio::test]
+async fn every_error_that_was_recorded_of_a_provider_ends_a_call_as_what_it_means() {
+    for pack in packs() {
+        // No more than a report shows.
+        for failures in failures(&pack).chunks(20) {
+            let name = |number: usize| format!("refused{number}");
+            let simulator = pack.start(2, |spec| {
+                for (number, (_, answer)) in failures.iter().enumerate() {
+                    let RecordedAnswer { status, headers, body, .. } = (*answer).clone();
+                    let faults = Faults { always: Some(Canned { status, headers, body }), ..Faults::default() };
+                    let endpoint = EndpointSpec::at(&format!("/{}", name(number))).faults(faults);
+                    spec.endpoints.insert(name(number), endpoint);
+                }
+            });
+            let (simulator, world) = (simulator.await, World::new());
+            let mut file = serde_json::to_value(&pack.file).unwrap();
+            file["retry"] = json!({ "attempts": 1 });
+            let limits = file["limits"].as_array_mut().unwrap();
+            limits.push(json!({ "id": "health", "key": ["egress"], "breaker": { "failures": 0 } }));
+            for number in 0..failures.len() {
+                file["endpoints"][name(number)] = json!({ "get": format!("/{}", name(number)), "items": "$[*]" });
+            }
+            world.write("own.json", &file.to_string());
+            let step = |number| json!({ "id": name(number), "call": name(number), "on_failure": "continue" });
+            pack.job_of(&world, "./own.json", (0..failures.len()).map(step).collect());
+            let report = run(&world, &simulator).run().await.json();
+            let groups = report["failures"].as_array().unwrap();
+            let found = groups.iter().map(|group| (group["step"].as_str().unwrap(), group["class"].as_str().unwrap()));
+            let meant = failures.iter().enumerate().map(|(number, (class, _))| (name(number), class.name()));
+            let meant: BTreeMap<String, &str> = meant.collect();
+            let found: BTreeMap<String, &str> = found.map(|(step, class)| (step.to_owned(), class)).collect();
+            assert_eq!(found, meant, "{}: {report}", pack.name);
+            world.finish().await;
+        }
+    }
+}
+
+/// Packs whose lists come in one piece.
+const WITHOUT_PAGES: [&str; 1] = ["hackernews"];
+/// Packs whose only limit is of calls at once, which every simulated provider counts.
+const AT_ONCE_ONLY: [&str; 2] = ["hackernews", "mediawiki"];
+
+#[test]
+fn no_pack_lacks_what_its_pages_its_limits_and_its_errors_are_tested_with() {
+    for pack in packs() {
+        let name = pack.name;
+        let has_pages = pack.file.endpoints.values().any(|endpoint| endpoint.pages.is_some());
+        assert_eq!(has_pages, !WITHOUT_PAGES.contains(&name), "{name}: endpoints with pages");
+        let over_time = pack.file.limits.iter().any(|limit| !matches!(limit.rate, Rate::Concurrency { .. }));
+        assert_eq!(over_time, !AT_ONCE_ONLY.contains(&name), "{name}: limits that count over time");
+        assert!(!pack.file.limits.is_empty(), "{name}: limits");
+        let known: BTreeSet<Class> = pack
+            .recorded
+            .answers
+            .iter()
+            .filter_map(|answer| match answer.means {
+                Meaning::Failure(class) => Some(class),
+                Meaning::Page(_) => None,
+            })
+            .collect();
+        use Class::*;
+        let needed: [(&str, &[Class]); 4] = [
+            ("a refusal", &[RateLimited, QuotaExhausted]),
+            ("a dead token", if pack.file.auth.is_some() { &[AuthRevoked, AuthExpired] } else { &[Permission] }),
+            ("what is not there or not allowed", &[NotFound, Gone, Permission, Invalid]),
+            ("trouble that passes", &[Transient, ProviderDown, Timeout, Suspect]),
+        ];
+        for (what, classes) in needed {
+            assert!(classes.iter().any(|class| known.contains(class)), "{name}: no answer was recorded for {what}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_dead_token_is_known_for_what_it_is_by_every_pack() {
     for pack in packs().filter(|pack| pack.file.auth.is_some()) {
@@ -225,4 +325,24 @@ async fn a_dead_token_is_known_for_what_it_is_by_every_pack() {
         assert_eq!(simulator.stats().sum(|endpoint| endpoint.requests), 1, "{}: it is not tried again", pack.name);
         world.finish().await;
     }
+}
+
+#[tokio::test]
+async fn lists_of_linkedin_end_though_pages_of_one_item_go_on_for_ever() {
+    let pack = packs().find(|pack| pack.name == "linkedin").unwrap();
+    let lists = ["posts.comments", "posts.likes"];
+    let endless = pack.start(5, |spec| {
+        spec.quirks.add("endless_one_item_pages").unwrap();
+        for list in lists {
+            spec.endpoints.get_mut(list).unwrap().shape.as_mut().unwrap().total = None;
+        }
+    });
+    let (simulator, world) = (endless.await, World::new());
+    pack.job(&world, pack.name, &lists);
+    let report = run(&world, &simulator).run().await.expect(0).json();
+    pack.assert_whole(&world, &simulator, &lists);
+    for step in report["steps"].as_array().unwrap() {
+        assert_eq!(step["guards"], json!([["repeated_page", 1]]), "{report}");
+    }
+    world.finish().await;
 }

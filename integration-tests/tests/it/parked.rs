@@ -45,7 +45,7 @@ impl Form for Cluster {
 }
 
 /// `tidegate ARGS…`, which has to go well.
-async fn run(form: &impl Form, args: &[&str]) -> Finished {
+pub(crate) async fn run(form: &impl Form, args: &[&str]) -> Finished {
     form.cli(args).run().await.expect(0)
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn put(form: &impl Form, name: &str, secret: &str) {
     form.cli(&["credentials", "set", name]).input(&input).run().await.expect(0);
 }
 
-async fn status(form: &impl Form, job: &str) -> Value {
+pub(crate) async fn status(form: &impl Form, job: &str) -> Value {
     run(form, &["status", job, "--json"]).await.json()
 }
 

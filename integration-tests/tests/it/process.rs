@@ -11,6 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::names::Names;
+
 /// Nothing that a test runs takes longer; what does hangs, and is killed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -68,6 +70,25 @@ impl Cli {
     /// With a variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Seeing these names; said before its standard input is.
+    pub(crate) fn seeing(mut self, names: &Names) -> Self {
+        let within = "for name in hosts resolv.conf; do mount --bind \"$1/$name\" /etc/$name; done; shift; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-ec", within, "sh"]).arg(names.folder());
+        let old = self.command.as_std();
+        command.arg(old.get_program()).args(old.get_args()).kill_on_drop(true);
+        for (name, value) in old.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(old.get_current_dir().expect("a folder of its own"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
         self
     }
 

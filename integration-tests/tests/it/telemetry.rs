@@ -120,6 +120,9 @@ async fn metrics_count_what_was_done() {
     // Everything that is measured is on the page of metrics, with that unit and those labels.
     let described = collector.described();
     assert!(described.len() >= 15, "{described:?}");
+    for (name, label) in [("tidegate.queue.ready", "queue"), ("tidegate.queue.parked", "level")] {
+        assert!(described.get(name).is_some_and(|(_, labels)| labels.contains(label)), "{name}: {described:?}");
+    }
     for (name, (unit, labels)) in described {
         let known = tidegate_metrics::ALL.iter().find(|metric| metric.name == name);
         let known = known.unwrap_or_else(|| panic!("{name} is on no page"));

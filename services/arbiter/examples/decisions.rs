@@ -4,7 +4,8 @@
 //! cargo run --release -p tidegate-arbiter --example decisions
 //! ```
 //!
-//! Client, arbiter and Redis share this machine. `TIDEGATE_TEST_REDIS` names another Redis.
+//! Client, arbiter and Redis share this machine. `TIDEGATE_TEST_REDIS` names another Redis. `THROTTLECRAB_URL` names a
+//! `throttlecrab-server` (its HTTP transport) that is measured beside, over the one limit that it knows for a call.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -32,13 +33,16 @@ const IDLE_QUESTIONS: usize = 1_000;
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("TIDEGATE_TEST_REDIS").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
     let prefix = format!("tidegate-bench:{:08x}:", rand::random::<u32>());
-    println!("| store | limits | batch | decisions/s | request p50 ms | p99 ms |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| store | limits | questions | calls wanted | decisions/s | request p50 ms | p99 ms |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    if let Ok(url) = std::env::var("THROTTLECRAB_URL") {
+        throttlecrab(&url).await?;
+    }
     for limits in [1, 3, 5] {
-        for batch in [1, 16, 64] {
+        for (questions, want) in [(1, 1), (16, 1), (64, 1), (1, 64), (1, 256)] {
             let redis = RedisStore::new(&RedisConfig { prefix: prefix.clone(), ..RedisConfig::new(url.clone()) })?;
-            throughput("Redis", Arc::new(redis), limits, batch).await?;
-            throughput("memory", Arc::new(MemoryStore::new()), limits, batch).await?;
+            throughput("Redis", Arc::new(redis), limits, (questions, want)).await?;
+            throughput("memory", Arc::new(MemoryStore::new()), limits, (questions, want)).await?;
         }
     }
     println!();
@@ -77,15 +81,21 @@ async fn serve(store: Arc<dyn LimitStore>) -> anyhow::Result<(reqwest::Url, Hand
     Ok((url, start(deps, Config::default(), listener, &Shutdown::new())?))
 }
 
-/// Each caller asks a batch and reports it, again and again.
-async fn throughput(name: &str, store: Arc<dyn LimitStore>, limits: usize, batch: usize) -> anyhow::Result<()> {
+/// Each caller asks so many questions, for so many calls each, and reports them all, again and again.
+async fn throughput(
+    name: &str,
+    store: Arc<dyn LimitStore>,
+    limits: usize,
+    (questions, want): (usize, u32),
+) -> anyhow::Result<()> {
     let (url, _handle) = serve(store).await?;
     let client = client()?;
     let (until, decided) = (Instant::now() + FOR, Arc::new(AtomicUsize::new(0)));
     let callers = (0..CALLERS).map(|_| {
         let (client, url, decided) = (client.clone(), url.clone(), Arc::clone(&decided));
         tokio::spawn(async move {
-            let asked = serde_json::to_vec(&PermitsRequest { questions: vec![question(limits, batch); batch] })?;
+            let question = Question { want, ..question(limits, questions) };
+            let asked = serde_json::to_vec(&PermitsRequest { questions: vec![question; questions] })?;
             let mut took = Vec::new();
             while Instant::now() < until {
                 let started = Instant::now();
@@ -93,7 +103,7 @@ async fn throughput(name: &str, store: Arc<dyn LimitStore>, limits: usize, batch
                     client.post(url.join(PERMITS_PATH)?).body(asked.clone()).send().await?.error_for_status()?;
                 let reply: PermitsReply = serde_json::from_slice(&reply.bytes().await?)?;
                 took.push(started.elapsed());
-                decided.fetch_add(reply.decisions.len(), Ordering::Relaxed);
+                decided.fetch_add(reply.decisions.iter().map(calls).sum(), Ordering::Relaxed);
                 let reports = reply.decisions.into_iter().filter_map(report).collect();
                 let told = serde_json::to_vec(&ReportsRequest { now_ms: clock::now_ms(), reports })?;
                 client.post(url.join(REPORTS_PATH)?).body(told).send().await?.error_for_status()?;
@@ -108,8 +118,44 @@ async fn throughput(name: &str, store: Arc<dyn LimitStore>, limits: usize, batch
     }
     let per_s = decided.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
     let (p50, p99) = quantiles(took);
-    println!("| {name} | {limits} | {batch} | {per_s:.0} | {p50:.2} | {p99:.2} |");
+    println!("| {name} | {limits} | {questions} | {want} | {per_s:.0} | {p50:.2} | {p99:.2} |");
     Ok(())
+}
+
+/// The same callers at another program: one call of one limit in a request, which has no report.
+async fn throttlecrab(url: &str) -> anyhow::Result<()> {
+    let client = client()?;
+    let (until, url) = (Instant::now() + FOR, format!("{}/throttle", url.trim_end_matches('/')));
+    let body = r#"{"key":"acme","max_burst":1000000000,"count_per_period":1000000000,"period":3600,"quantity":1}"#;
+    let callers = (0..CALLERS).map(|_| {
+        let (client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < until {
+                let started = Instant::now();
+                let request = client.post(&url).header("content-type", "application/json").body(body);
+                request.send().await?.error_for_status()?.bytes().await?;
+                took.push(started.elapsed());
+            }
+            anyhow::Ok(took)
+        })
+    });
+    let started = Instant::now();
+    let mut took = Vec::new();
+    for caller in callers.collect::<Vec<_>>() {
+        took.extend(caller.await??);
+    }
+    let per_s = took.len() as f64 / started.elapsed().as_secs_f64();
+    let (p50, p99) = quantiles(took);
+    println!("| throttlecrab, in memory | 1 | 1 | 1 | {per_s:.0} | {p50:.2} | {p99:.2} |");
+    Ok(())
+}
+
+fn calls(decision: &Decision) -> usize {
+    match decision {
+        Decision::Granted(permit) => permit.calls as usize,
+        Decision::Wait { .. } => 0,
+    }
 }
 
 /// One question after the other, as an executor asks.

@@ -24,6 +24,7 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     a_call_is_charged_to_all_its_limits_or_to_none(&Case(make().await)).await;
     a_refusal_is_exact(&Case(make().await)).await;
     questions_are_decided_in_order(&Case(make().await)).await;
+    calls_alike_are_granted_at_once_and_come_back_one_by_one(&Case(make().await)).await;
     what_was_not_sent_is_refunded_once(&Case(make().await)).await;
     a_slot_is_free_after_its_report_or_its_lease(&Case(make().await)).await;
     an_answer_is_believed(&Case(make().await)).await;
@@ -33,6 +34,7 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     a_limit_that_nobody_tells_is_learnt(&Case(make().await)).await;
     what_people_want_holds_until_it_ends(&Case(make().await)).await;
     single_calls_try_a_provider_that_is_down(&Case(make().await)).await;
+    of_several_choices_the_one_with_most_room_is_charged(&Case(make().await)).await;
     a_race_overspends_nothing(&make().await).await;
 }
 
@@ -138,6 +140,26 @@ async fn questions_are_decided_in_order(case: &Case) {
         matches!(&decisions[..], [Decision::Granted(one), Decision::Granted(two), Decision::Wait { .. }] if one.id < two.id),
         "{decisions:?}"
     );
+}
+
+async fn calls_alike_are_granted_at_once_and_come_back_one_by_one(case: &Case) {
+    let call = [charge("window", &a_minute(20), 2), charge("slots", &slots(20), 1)];
+    case.granted(0, &call).await;
+    let question = Question { want: 64, ..Question::new(call.to_vec()) };
+    let decisions = expect(case.0.ask(START_MS, vec![question.clone(), question]).await);
+    let leases = decisions.into_iter().map(|decision| match decision {
+        Decision::Granted(permit) => permit,
+        wait @ Decision::Wait { .. } => panic!("expected a lease, not {wait:?}"),
+    });
+    let leases: Vec<Permit> = leases.collect();
+    assert_eq!(leases.iter().map(|lease| lease.calls).collect::<Vec<_>>(), [8, 1], "halved until they fit");
+    let single = leases[0].clone().each().nth(2).unwrap_or_else(|| unreachable!("it has eight calls"));
+    for _ in 0..2 {
+        case.report(1, &single, false, None).await;
+        assert_eq!(case.used(1).await, used([("slots", 9), ("window", 18)]));
+    }
+    case.report(2, &leases[0], true, Some(Told::default())).await;
+    assert_eq!(case.used(2).await, used([("slots", 2), ("window", 18)]), "what came back does not come back again");
 }
 
 async fn what_was_not_sent_is_refunded_once(case: &Case) {
@@ -269,6 +291,21 @@ async fn what_people_want_holds_until_it_ends(case: &Case) {
     assert!(delete("{shop}/minute/", Some(OverrideKind::Rate)).await);
     assert!(!delete("{shop}/", None).await, "it has ended by itself");
     case.granted(20_300, &call).await;
+}
+
+async fn of_several_choices_the_one_with_most_room_is_charged(case: &Case) {
+    let choice = |key: &str| vec![charge("{acme}/all/", &a_minute(9), 1), charge(key, &a_minute(2), 1)];
+    let keys = ["{acme}/token/alice", "{acme}/token/bob"];
+    case.granted(0, &choice(keys[0])).await;
+    let question = Question { alternatives: vec![choice(keys[1])], ..Question::new(choice(keys[0])) };
+    let decisions = expect(case.0.ask(START_MS, vec![question; 4]).await);
+    let taken = decisions.iter().filter_map(|decision| match decision {
+        Decision::Granted(permit) => Some(permit.keys[1].as_str()),
+        Decision::Wait { .. } => None,
+    });
+    assert_eq!(taken.collect::<Vec<_>>(), [keys[1], keys[0], keys[1]], "then neither has room: {decisions:?}");
+    let used = case.used(0).await;
+    assert_eq!((used["{acme}/all/"], used[keys[0]], used[keys[1]]), (4, 2, 2));
 }
 
 async fn single_calls_try_a_provider_that_is_down(case: &Case) {

@@ -16,10 +16,12 @@ use crate::metrics::Metrics;
 
 pub mod conformance;
 pub mod http;
+mod look;
 mod memory;
 mod metrics;
 mod redis;
 
+pub use look::look_on;
 pub use memory::MemoryStore;
 pub use redis::{RedisConfig, RedisStore};
 
@@ -120,8 +122,9 @@ impl Arbiter {
     /// # Errors
     /// [`StoreError`]; nothing was granted.
     pub async fn ask(&self, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError> {
+        let providers: Vec<String> = questions.iter().map(metrics::provider).collect();
         let decisions = self.store.ask((self.clock)(), questions).await?;
-        self.metrics.decided(&decisions);
+        self.metrics.decided(&providers, &decisions);
         Ok(decisions)
     }
 
@@ -154,6 +157,16 @@ impl Arbiter {
     /// [`StoreError`].
     pub async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
         self.store.usage((self.clock)()).await
+    }
+
+    /// Measures budgets and what is wanted of them; to be called now and then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn look(&self) -> Result<(), StoreError> {
+        let (usage, overrides) = (self.usage().await?, self.overrides().await?);
+        self.metrics.looked(&usage, &overrides);
+        Ok(())
     }
 
     /// Budgets in use and what is wanted of them, as far as somebody asks for.

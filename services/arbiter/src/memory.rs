@@ -1,15 +1,18 @@
 //! Budgets in this process.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tidegate_limits::{Decision, Limiter, Override, OverrideKind, Question, Report, Snapshot, Usage};
+use tidegate_limits::{Decision, Limiter, Override, OverrideKind, Question, Report, Sharing, Snapshot, Usage};
 
 use crate::{LimitStore, StoreError};
 
 /// Budgets in this process, for one arbiter.
 #[derive(Debug)]
-pub struct MemoryStore(Mutex<Limiter>);
+pub struct MemoryStore {
+    limiter: Mutex<Limiter>,
+    sharing: Arc<Sharing>,
+}
 
 /// The first permit's id is below this, which leaves room for 2^52 more that JSON numbers hold.
 const FIRST_ID_MAX: u64 = 1 << 52;
@@ -24,12 +27,20 @@ impl MemoryStore {
     /// No budgets yet. Permits are numbered from a random start: those of an earlier process are nobody's here.
     #[must_use]
     pub fn new() -> Self {
-        Self(Mutex::new(Limiter::starting_at(rand::random_range(1..FIRST_ID_MAX))))
+        Self::sharing(Sharing::default())
+    }
+
+    /// The same, where lanes and tenants share like this.
+    #[must_use]
+    pub fn sharing(sharing: Sharing) -> Self {
+        let sharing = Arc::new(sharing);
+        let limiter = Limiter::starting_at(rand::random_range(1..FIRST_ID_MAX)).sharing(Arc::clone(&sharing));
+        Self { limiter: Mutex::new(limiter), sharing }
     }
 
     fn limiter(&self) -> MutexGuard<'_, Limiter> {
         // Should a decision have panicked, the budgets stand as far as it had come: too low by one call at most.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,7 +83,7 @@ impl LimitStore for MemoryStore {
     }
 
     async fn restore(&self, snapshot: Snapshot) -> Result<(), StoreError> {
-        *self.limiter() = Limiter::restore(snapshot);
+        *self.limiter() = Limiter::restore(snapshot).sharing(Arc::clone(&self.sharing));
         Ok(())
     }
 }

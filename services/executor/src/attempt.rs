@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tidegate_answer::PageRead;
 use tidegate_contracts::{Call, Class, Failure, Next as NextPage, Outcome, PageFacts, WaitReason};
-use tidegate_egress::Answer;
+use tidegate_egress::{Answer, Egress};
 use tidegate_ledger::{NewPage, Packed};
-use tidegate_limits::headers::read as read_headers;
-use tidegate_limits::{Health, Permit, Reading, Refused, Report, Told};
+use tidegate_limits::{Charge, Health, Permit, Reading, Refused, Report, Told};
 use tidegate_pagination::keep;
 use tidegate_provider::{Spec, Unmatched, redact_credential};
+use tidegate_telemetry::{SLOW, field};
 use tracing::Instrument as _;
 
 use crate::judge::{Judged, Trouble, judge, judge_silence};
@@ -29,6 +29,7 @@ pub(crate) struct Permitted<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) spec: &'a Arc<Spec>,
     pub(crate) prepared: &'a Prepared,
+    pub(crate) egress: &'a Egress,
     pub(crate) permit: Permit,
 }
 
@@ -48,22 +49,23 @@ pub(crate) enum After {
 
 /// Makes one request. `call` counts it, and the attempt if it fails.
 pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mut Call) -> anyhow::Result<After> {
-    let Permitted { tenant, spec, prepared, .. } = permitted;
+    let Permitted { tenant, spec, prepared, egress, .. } = permitted;
     let started = Instant::now();
     call.requests += 1;
     let answer = {
         let _flight = shared.gauges.flight();
         shared.gauges.requests.fetch_add(1, Relaxed);
         // The third party is told nothing of our traces.
-        shared.deps.egress.call(prepared.request.clone()).instrument(tracing::info_span!("http_request")).await
+        egress.call(prepared.request.clone()).instrument(tracing::info_span!("http_request")).await
     };
     let now_ms = (shared.deps.clock)();
     let (judged, readings) = match answer {
         Ok(answer) => {
             shared.gauges.wire_bytes.fetch_add(answer.wire_bytes, Relaxed);
-            let readings = readings(spec, prepared, &answer, now_ms);
-            let (judged, sample) = read(spec, prepared, call, answer, now_ms).await?;
+            let (judged, sample, readings) = read(spec, prepared, call, answer, now_ms).await?;
+            shared.metrics.ignored(&call.provider, readings.values().map(|reading| u64::from(reading.ignored)).sum());
             if let Some(sample) = sample {
+                shared.metrics.unmatched(&call.provider);
                 shared.samples.add(tenant, call, &sample, now_ms);
             }
             (judged, readings)
@@ -84,8 +86,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         Judged::Trouble(trouble) => trouble.failure.class.name(),
     };
     shared.metrics.request(&call.provider, call.lane, class, started.elapsed());
-    tracing::debug!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
-        attempt = call.attempt, class, duration_ms = started.elapsed().as_millis(), "called");
+    tell(call, class, started.elapsed());
     match judged {
         Judged::Page(mut page) => {
             if spec.step(&call.step).is_some_and(|step| step.paging().slow_ms.is_some()) {
@@ -104,6 +105,20 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     }
 }
 
+/// Says what came of a request. The line of a slow one is in every log, and names its trace; the trace of one that brought no
+/// page is marked as failed, and so kept.
+fn tell(call: &Call, class: &'static str, took: Duration) {
+    if class != "page" {
+        tracing::Span::current().record(field::STATUS, "ERROR");
+    }
+    tracing::debug!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
+        attempt = call.attempt, class, duration_ms = took.as_millis(), "called");
+    if took >= SLOW {
+        tracing::info!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
+            attempt = call.attempt, class, duration_ms = took.as_millis(), "a slow call");
+    }
+}
+
 /// Whether a probe that failed costs its call nothing: the provider is as ill as it was found to be, and may be asked again.
 fn is_free(prepared: &Prepared, trouble: &Trouble, health: Option<Health>) -> bool {
     let is_ill = matches!(health, Some(Health::Ill | Health::Silent));
@@ -118,19 +133,22 @@ pub(crate) async fn give_back(shared: &Shared, call: &Call, report: Report) {
     shared.permit_returned.notify_one();
 }
 
-/// Classifies and reads an answer; a large one elsewhere. Takes a sample of it, if no error rule speaks of it.
+/// Classifies and reads an answer, and what it says of limits; a large one elsewhere. Takes a sample of it, if no error rule
+/// speaks of it.
 async fn read(
     spec: &Arc<Spec>,
     prepared: &Prepared,
     call: &Call,
     answer: Answer,
     now_ms: i64,
-) -> anyhow::Result<(Judged, Option<Unmatched>)> {
+) -> anyhow::Result<(Judged, Option<Unmatched>, BTreeMap<String, Reading>)> {
     let (spec, step, credential) = (Arc::clone(spec), call.step.clone(), prepared.credential.clone());
     let (pointer, since) = (call.pointer.clone(), call.since.clone());
+    let charges = prepared.charges.clone();
     let large = answer.body.len() > READ_HERE_MAX_BYTES;
     let read = move || {
         let endpoint = spec.step(&step)?.endpoint();
+        let readings = readings(&spec, &charges, &answer, now_ms);
         let judged = judge(endpoint, (&pointer, since.as_ref()), &answer, now_ms);
         let sample = match &judged {
             Judged::Trouble(trouble) if trouble.unmatched => {
@@ -144,20 +162,19 @@ async fn read(
             }
             _ => None,
         };
-        Some((judged, sample))
+        Some((judged, sample, readings))
     };
     let judged = if large { tokio::task::spawn_blocking(read).await? } else { read() };
     judged.with_context(|| format!("the job has no step {}", call.step))
 }
 
-/// What the answer's headers say of each limit that the call touched.
-fn readings(spec: &Spec, prepared: &Prepared, answer: &Answer, now_ms: i64) -> BTreeMap<String, Reading> {
-    let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
-    let read = |charge: &tidegate_limits::Charge| {
-        let names = spec.header_names(&charge.limit)?;
-        Some((charge.key.clone(), read_headers(names, now_ms, &header)))
+/// What the answer says of each limit that the call touched.
+fn readings(spec: &Spec, charges: &[Charge], answer: &Answer, now_ms: i64) -> BTreeMap<String, Reading> {
+    let read = |charge: &Charge| {
+        let reading = spec.reading(&charge.limit, &answer.headers, &answer.body, now_ms)?;
+        Some((charge.key.clone(), reading))
     };
-    prepared.charges.iter().filter_map(read).collect()
+    charges.iter().filter_map(read).collect()
 }
 
 /// The budgets that a refusal blocks: those of the limit that the error rule names, else all that the call touched.

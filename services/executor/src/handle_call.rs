@@ -7,7 +7,7 @@ use anyhow::Context;
 use tidegate_bus::{Delivery, or_redelivered};
 use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Call, Class, Envelope, Failure, Message, Outcome, Wait, WaitReason};
-use tidegate_limits::{By as Asker, Decision, Question, Why};
+use tidegate_limits::{By as Asker, Decision, Why};
 use tidegate_provider::{OnFailure, Spec, Step};
 use tidegate_specs::{JobSpec, SpecsError};
 use tidegate_telemetry::{inject, span_link};
@@ -15,15 +15,18 @@ use tracing::Instrument as _;
 
 use crate::attempt::{After, Permitted, attempt, can_shrink, give_back, store};
 use crate::credentials::{Lent, Parking};
-use crate::lend::{Lending, lend, refused};
+use crate::lend::{Lending, lend, needs_token, refused, refused_for_age};
 use crate::permits::pause_ms;
-use crate::prepare::{By, Prepared, failure, prepare};
+use crate::prepare::failure;
 use crate::push::push;
 use crate::retry::stops_job;
 use crate::service::Shared;
+use crate::ways::{Choice, Way, granted, question, ways};
 
 /// A shorter wait is slept where it stands, in ms; a longer one is parked on the bus.
 pub(crate) const SLEEP_MAX_MS: i64 = 2_000;
+/// In place of a limit's id: the arbiter can't be asked.
+pub(crate) const ARBITER: &str = "arbiter";
 /// A call whose handling dies this often is taken for the cause of it, and fails.
 const DEATHS_MAX: u32 = 3;
 
@@ -45,7 +48,7 @@ pub(crate) async fn handle_call(shared: Arc<Shared>, delivery: Delivery) -> anyh
         return Ok(or_redelivered(delivery.ack().await)?);
     };
     let span = tracing::info_span!("call", job.id = %call.job, call.id = %call.call, provider = call.provider,
-        lane = call.lane.name(), step = call.step);
+        lane = call.lane.name(), step = call.step, otel.status_code = tracing::field::Empty);
     if let Some(sender) = &delivery.envelope.traceparent {
         span_link(&span, sender);
     }
@@ -63,6 +66,7 @@ async fn make_and_tell(shared: &Shared, delivery: Delivery, mut call: Call) -> a
     if let Outcome::Page { call, facts } = &outcome
         && let Some(wait) = push(shared, call, facts).await?
     {
+        shared.metrics.waits(&call.provider, call.lane, &wait.reason);
         // When it comes again, its page is there.
         outcome = park(shared, Call { again: true, ..call.clone() }, wait).await?;
     }
@@ -118,25 +122,34 @@ async fn make(shared: &Shared, call: &mut Call) -> anyhow::Result<Now> {
         return Ok(failed(call, failure(Class::Invalid, format!("the job has no step {}", call.step))));
     };
     loop {
-        let lent = match lend(shared, &spec, call).await? {
-            Lending::With(lent) => lent,
+        let pool = match lend(shared, (&spec, step), call).await? {
+            Lending::With(pool) => pool,
             Lending::Parked => return Ok(Now::End(Outcome::Returned { call: call.clone() })),
-            Lending::Missing => None,
+            Lending::Missing => Vec::new(),
+            Lending::Later(wait) => {
+                shared.metrics.waits(&call.provider, call.lane, &wait.reason);
+                return Ok(Now::Wait(wait));
+            }
+            Lending::Failed(failure) => {
+                call.attempt += 1;
+                return Ok(given_up(shared, (&spec, step), call, failure));
+            }
         };
-        let made = make_with(shared, (&spec, step), call, lent.as_ref()).await?;
-        let failure = match made {
-            Made::Unauthorized(failure) => failure,
+        let (failure, lent) = match make_with(shared, (&spec, step), call, &pool).await? {
+            Made::Unauthorized(failure, lent) => (failure, pool.get(lent)),
+            Made::Stale => continue,
             Made::Now(now) => return Ok(now),
         };
-        let parking = match &lent {
-            Some(lent) if step.on_failure() != OnFailure::Continue => {
-                refused(shared, &spec, call, (lent, &failure)).await?
-            }
-            _ => Parking::Impossible,
+        let has_others = pool.len() > 1 && step.on_failure() != OnFailure::Continue;
+        let parking = match lent {
+            Some(lent) if refused_for_age(shared, &spec, lent) => continue,
+            Some(lent) => refused(shared, (&spec, step), call, (lent, &failure, !has_others)).await?,
+            None => Parking::Impossible,
         };
         match parking {
-            Parking::Done => return Ok(Now::End(Outcome::Returned { call: call.clone() })),
             Parking::Outdated => {}
+            Parking::Done | Parking::Impossible if has_others => {}
+            Parking::Done => return Ok(Now::End(Outcome::Returned { call: call.clone() })),
             Parking::Impossible => {
                 call.attempt += 1;
                 return Ok(given_up(shared, (&spec, step), call, failure));
@@ -153,25 +166,26 @@ fn given_up(shared: &Shared, (spec, step): (&Spec, &Step), call: &Call, failure:
     Now::End(Outcome::Failed { call: call.clone(), failure })
 }
 
-/// What came of making a call with a credential.
+/// What came of making a call with one of several credentials.
 #[expect(clippy::large_enum_variant, reason = "it is returned once for each call, and nearly always the larger one")]
 enum Made {
     Now(Now),
-    /// The provider does not take the credential.
-    Unauthorized(Failure),
+    /// The provider does not take the credential, of this number.
+    Unauthorized(Failure, usize),
+    /// A credential's token has ended while the call waited.
+    Stale,
 }
 
-/// Makes the call with this credential, waiting in between for as long as that is short.
+/// Makes the call with one of these credentials, waiting in between for as long as that is short.
 async fn make_with(
     shared: &Shared,
     (spec, step): (&JobSpec, &Step),
     call: &mut Call,
-    lent: Option<&Lent>,
+    pool: &[Lent],
 ) -> anyhow::Result<Made> {
-    let by = By { tenant: &spec.tenant, egress: &shared.egress };
-    let credential = lent.map(|lent| Arc::clone(&lent.credential));
-    let prepared = match prepare((spec, step), call, credential, by) {
-        Ok(prepared) => prepared,
+    let choice = Choice { pool, out: &shared.deps.out, max: shared.max_choices };
+    let ways = match ways((spec, step), call, choice) {
+        Ok(ways) => ways,
         Err(failure) => return Ok(Made::Now(Now::End(Outcome::Failed { call: call.clone(), failure }))),
     };
     let (mut unasked, mut asked_at) = (0, Instant::now());
@@ -181,16 +195,21 @@ async fn make_with(
         if shared.stopped.is_expected(call.job) {
             continue;
         }
+        if pool.iter().any(|lent| needs_token(shared, spec, lent)) {
+            return Ok(Made::Stale);
+        }
         if shared.stopped.contains(call.job) {
             return Ok(Made::Now(Now::End(Outcome::Cancelled { call: call.clone() })));
         }
         if shared.stopped.is_paused(call.job) {
             return Ok(Made::Now(Now::End(Outcome::Returned { call: call.clone() })));
         }
-        let (wait, may_end_early) = match ask(shared, (&prepared, &spec.tenant), call, &mut unasked).await {
+        let (wait, may_end_early) = match ask(shared, (&ways, &spec.tenant), call, &mut unasked).await {
             Asked::Granted(permit) => {
                 shared.metrics.permitted(call.lane, asked_at.elapsed());
-                let permitted = Permitted { tenant: &spec.tenant, spec: &spec.spec, prepared: &prepared, permit };
+                let way = granted(&ways, &permit).context("a call has no way to be made")?;
+                let (prepared, egress) = (&way.prepared, way.egress);
+                let permitted = Permitted { tenant: &spec.tenant, spec: &spec.spec, prepared, egress, permit };
                 match attempt(shared, permitted, call).await? {
                     After::Page(page, report) => {
                         let told = async {
@@ -198,11 +217,11 @@ async fn make_with(
                             // The wire is free for another call, though this page is still on its way to the disk.
                             drop(slot);
                         };
-                        let (stored, ()) = tokio::join!(store(shared, (&spec.spec, &prepared), call, page), told);
+                        let (stored, ()) = tokio::join!(store(shared, (&spec.spec, prepared), call, page), told);
                         return Ok(Made::Now(Now::End(stored?)));
                     }
                     After::Failed(failure) => return Ok(Made::Now(given_up(shared, (spec, step), call, failure))),
-                    After::Unauthorized(failure) => return Ok(Made::Unauthorized(failure)),
+                    After::Unauthorized(failure) => return Ok(Made::Unauthorized(failure, way.lent)),
                     After::Later { until_ms, reason } => (Wait { until_ms, reason }, false),
                     After::AskAgain => {
                         asked_at = Instant::now();
@@ -219,6 +238,7 @@ async fn make_with(
             }
         };
         drop(slot);
+        shared.metrics.waits(&call.provider, call.lane, &wait.reason);
         if wait.until_ms - (shared.deps.clock)() > SLEEP_MAX_MS {
             return Ok(Made::Now(Now::Wait(wait)));
         }
@@ -237,21 +257,20 @@ enum Asked {
 
 /// Asks the arbiter. While it can't be asked the call waits: it never goes out unasked, and that costs no attempt.
 /// `unasked` counts the questions in a row that came to nothing.
-async fn ask(shared: &Shared, (prepared, tenant): (&Prepared, &str), call: &mut Call, unasked: &mut u32) -> Asked {
+async fn ask(shared: &Shared, (ways, tenant): (&[Way<'_>], &str), call: &mut Call, unasked: &mut u32) -> Asked {
     let by = Asker {
         lane: call.lane.rank(),
         tenant: tenant.to_owned(),
         job: call.job.to_string(),
         waited_for: call.waited_for.clone(),
     };
-    let question = Question { charges: prepared.charges.clone(), by: Some(by) };
-    let decision = match shared.deps.permits.ask(question).await {
+    let decision = match shared.deps.permits.ask(question(ways, by)).await {
         Ok(decision) => decision,
         Err(error) => {
             shared.reach.failed(&error);
             *unasked += 1;
             let until_ms = (shared.deps.clock)() + pause_ms(*unasked, rand::random());
-            let wait = Wait { until_ms, reason: WaitReason::Limit("arbiter".to_owned()) };
+            let wait = Wait { until_ms, reason: WaitReason::Limit(ARBITER.to_owned()) };
             return Asked::Wait { wait, may_end_early: false };
         }
     };

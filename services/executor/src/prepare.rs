@@ -27,18 +27,18 @@ pub(crate) struct By<'a> {
     pub(crate) egress: &'a str,
 }
 
-/// Makes a call ready, or says why it can't be made. `credential` is the one that the job names, if there is one.
+/// Makes a call ready, or says why it can't be made. `credential` is one of those that the job names, if there is one.
 pub(crate) fn prepare(
     (spec, step): (&Spec, &Step),
     call: &Call,
     credential: Option<Arc<Credential>>,
     by: By<'_>,
 ) -> Result<Prepared, Failure> {
-    let name = spec.job().credential.as_ref().map(|name| name.as_str());
-    if let (Some(name), None) = (name, &credential) {
-        let variable = Credential::variable(name);
+    if let (Some(name), None) = (spec.credentials().first(), &credential) {
+        let variable = Credential::variable(name.as_str());
         return Err(failure(Class::AuthRevoked, format!("there is no credential {name}; store it, or set {variable}")));
     }
+    let name = credential.as_ref().map(|credential| credential.name());
     let hidden = |text: String| match &credential {
         Some(credential) => redact_credential(&text, credential),
         None => text,

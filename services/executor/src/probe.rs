@@ -7,7 +7,6 @@ use tidegate_contracts::{Call, Failure, Next, PageFacts};
 use tidegate_egress::Egress;
 use tidegate_ledger::DEFAULT_TENANT;
 use tidegate_limits::Reading;
-use tidegate_limits::headers::read as read_headers;
 use tidegate_provider::{Credential, Spec, Step, redact_credential};
 
 use crate::judge::{Judged, judge, judge_silence};
@@ -67,10 +66,9 @@ pub async fn probe(
         Ok(answer) => answer,
         Err(error) => return Ok(Probe { answer: None, page: Err(hide(judge_silence(&error).failure, &prepared)) }),
     };
-    let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let readings = prepared.charges.iter().filter_map(|charge| {
-        let names = spec.header_names(&charge.limit)?;
-        Some((charge.limit.clone(), read_headers(names, now_ms, &header)))
+        let reading = spec.reading(&charge.limit, &answer.headers, &answer.body, now_ms)?;
+        Some((charge.limit.clone(), reading))
     });
     let page = match judge(step.endpoint(), (&call.pointer, call.since.as_ref()), &answer, now_ms) {
         Judged::Page(mut page) => {

@@ -125,6 +125,21 @@ mod tests {
         assert_eq!(decide(&POLICY, &unsafe_call, 1_000, 0.5), Next::GiveUp);
     }
 
+    /// A thousand calls that failed in the same moment, as at the end of an outage, come back spread over the whole of the pause.
+    #[test]
+    fn calls_that_failed_together_come_back_apart() {
+        let call = failed(Class::ProviderDown, 4);
+        // As chances come, each call for itself: the fractional parts of multiples of the golden ratio.
+        let chances = (0..1_000).map(|call| (f64::from(call) * 0.618_033_988_749_895).fract());
+        let mut tenths = [0; 10];
+        for chance in chances {
+            let Next::Again { until_ms } = decide(&POLICY, &call, 1_000, chance) else { panic!("it is tried again") };
+            // Half a second, doubled three times.
+            tenths[usize::try_from((until_ms - 1_000) / 400).expect("after the failure")] += 1;
+        }
+        assert!(tenths.iter().all(|calls| (90..=110).contains(calls)), "{tenths:?}");
+    }
+
     #[test]
     fn a_time_that_was_asked_for_is_obeyed_even_beyond_the_budget() {
         let told = Failed { told_until_ms: Some(8_000_000), ..failed(Class::Transient, 1) };

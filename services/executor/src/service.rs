@@ -7,7 +7,6 @@ use anyhow::Context;
 use tidegate_bus::Bus;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Clock, Handle, Shutdown};
-use tidegate_egress::Egress;
 use tidegate_ledger::{Ledger, UnmatchedAnswers};
 use tidegate_specs::Specs;
 use tokio::sync::{Notify, Semaphore};
@@ -22,8 +21,10 @@ use crate::metrics::Metrics;
 use crate::pages::{Closed, Pages};
 use crate::permits::{Permits, Reach};
 use crate::push::Pushing;
+use crate::refresh::Refreshes;
 use crate::samples::Samples;
 use crate::stopped::Stopped;
+use crate::ways::WayOut;
 
 /// Between two looks whether jobs whose calls are in hand have been stopped, for when the event was missed.
 const CHECK_STOPS_EVERY: Duration = Duration::from_secs(1);
@@ -35,14 +36,18 @@ pub struct Config {
     pub lanes: Lanes,
     /// Most requests on the wire at once.
     pub max_in_flight: u16,
-    /// Name of the address that calls leave from; a factor of limits.
-    pub egress: String,
+    /// Most ways of making a call, each with one of its credentials out of one of the egresses, that an arbiter is asked about: of
+    /// more, each call asks about some. Arbiters take 32 unless told otherwise.
+    pub max_choices: usize,
     /// Of jobs that push their pages: a page with more bytes of items than this is pushed as a reference. At most 64 MiB are
     /// used, and brokers take less.
     pub push_max_bytes: u32,
 }
 
 impl Config {
+    /// `max_choices` where nothing else is known.
+    pub const MAX_CHOICES: usize = 32;
+
     /// Most calls in hand at once, of each lane: those on the wire, and as many again that wait for a short time.
     #[must_use]
     pub fn prefetch(&self) -> u16 {
@@ -62,8 +67,8 @@ pub struct Deps {
     pub specs: Arc<Specs>,
     /// Who gives leave.
     pub permits: Arc<dyn Permits>,
-    /// The way out.
-    pub egress: Egress,
+    /// The ways out, at least one; each a value of the factor `egress` of limits.
+    pub out: Vec<WayOut>,
     /// Credentials by name.
     pub credentials: Arc<dyn Credentials>,
     /// Now.
@@ -73,7 +78,7 @@ pub struct Deps {
 /// What all calls share.
 pub(crate) struct Shared {
     pub(crate) deps: Deps,
-    pub(crate) egress: String,
+    pub(crate) max_choices: usize,
     /// Of the whole executor.
     pub(crate) shutdown: Shutdown,
     pub(crate) slots: Semaphore,
@@ -89,6 +94,9 @@ pub(crate) struct Shared {
     /// Somebody gave a permit back.
     pub(crate) permit_returned: Notify,
     pub(crate) reach: Reach,
+    pub(crate) refreshes: Refreshes,
+    /// What this process calls itself where it refreshes a credential.
+    pub(crate) name: String,
 }
 
 /// Runs the executor until the shutdown is requested: it takes no more calls then, and ends when those in hand have.
@@ -98,7 +106,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
     Metrics::watch(&gauges);
     let shared = Arc::new(Shared {
         deps,
-        egress: config.egress.clone(),
+        max_choices: config.max_choices,
         shutdown: shutdown.clone(),
         slots: Semaphore::new(usize::from(config.max_in_flight.max(1))),
         pages,
@@ -111,6 +119,8 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         progress: Notify::new(),
         permit_returned: Notify::new(),
         reach: Reach::default(),
+        refreshes: Refreshes::default(),
+        name: format!("{:032x}", rand::random::<u128>()),
     });
     handle.spawn("pages", async move { writing.await.context("can't store pages") });
     handle.spawn("samples", write_samples(Arc::clone(&shared), shutdown.clone()));

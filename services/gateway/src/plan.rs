@@ -59,7 +59,7 @@ async fn plan(
     };
     let by = CalledBy {
         egress: "default",
-        credential: spec.job().credential.as_ref().map(|name| name.as_str()),
+        credential: spec.credentials().first().map(|name| name.as_str()),
         tenant: Some(caller.tenant.as_str()),
     };
     Ok(Json(forecast(&spec, &basis, &by)))

@@ -169,8 +169,8 @@ fn bare(problem: &tidegate_provider::Problem) -> FieldProblem {
 /// A job whose credential is not there would fail at its first call.
 async fn check_credential(app: &App, caller: &KeyRow, job: &JobFile) -> Result<(), Problem> {
     let of_notify = job.notify.as_ref().and_then(|notify| notify.secret.as_ref());
-    for (name, field) in [(job.credential.as_ref(), "/credential"), (of_notify, "/notify/secret")] {
-        let Some(name) = name else { continue };
+    let of_calls = job.credential.iter().flat_map(|names| names.as_slice()).map(|name| (name, "/credential"));
+    for (name, field) in of_calls.chain(of_notify.map(|name| (name, "/notify/secret"))) {
         if app.deps.registry.sealed(&caller.tenant, name).await?.is_none() {
             return Err(Problem::field(field, format!("there is no credential {name}; put it first")));
         }

@@ -88,7 +88,7 @@ pub(crate) async fn list(
     Ok(Json(ProviderList { providers: providers.into_iter().map(Provider::from).collect() }))
 }
 
-async fn put(
+pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Extension(caller): Caller,
     Path(name): Path<String>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use schemars::JsonSchema;
@@ -15,7 +15,8 @@ use tidegate_telemetry::inject;
 use crate::app::{App, Caller};
 use crate::job_id::{OwnJob, has_tree};
 use crate::problem::{Kind, Problem};
-use crate::route::{Content, Route};
+use crate::route::{Content, Parameter, Route};
+use crate::tree::Alike;
 use crate::view;
 
 /// Calls that are made again.
@@ -26,6 +27,13 @@ pub(crate) struct Retried {
 }
 
 pub(crate) fn routes() -> Vec<Route> {
+    const ALIKE: &[Parameter] = &[
+        Parameter { name: "fetch", kind: "string", description: "Of this fetch, without those below it." },
+        Parameter { name: "step", kind: "string", description: "Of this step." },
+        Parameter { name: "class", kind: "string", description: "Of this failure class." },
+        Parameter { name: "status", kind: "integer", description: "Answered with this HTTP status." },
+        Parameter { name: "message", kind: "string", description: "With this message, all of it." },
+    ];
     vec![
         Route::delete("/v1/jobs/{id}", cancel)
             .needs(Scope::Submit)
@@ -53,8 +61,13 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post("/v1/jobs/{id}/retry-failed", retry_failed)
             .needs(Scope::Submit)
             .summary("Make a finished job's failed and cancelled calls again, and nothing else")
+            .description(
+                "Of the failed ones those that the query tells, as `failures` of the job groups them; the others stay \
+                 failed. Where none is such, nothing happens.",
+            )
+            .query(ALIKE)
             .answers(202, "They will be made.", Some(Content::Json("Retried")))
-            .problems(&[409, 410]),
+            .problems(&[409, 410, 422]),
     ]
 }
 
@@ -142,13 +155,14 @@ async fn tell(app: &App, event: Event) {
 pub(crate) async fn retry_failed(
     State(app): State<Arc<App>>,
     OwnJob(job): OwnJob,
+    Query(alike): Query<Alike>,
 ) -> Result<(StatusCode, Json<Retried>), Problem> {
     if !job.state.is_final() {
         let detail = format!("the job is {}; cancel it, or wait until it is finished", job.state.name());
         return Err(Problem::new(Kind::NotFinished, detail));
     }
     has_tree(&job)?;
-    let calls = app.deps.ledger.retry_failed(job.id, app.now_ms()).await?;
+    let calls = app.deps.ledger.retry_failed(job.id, &alike.filter()?, app.now_ms()).await?;
     tracing::info!(job.id = %job.id, calls, "failed calls are made again");
     if calls > 0 {
         nudge(&app, job.id).await;

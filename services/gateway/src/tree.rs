@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use tidegate_contracts::FetchId;
-use tidegate_ledger::{FailedFilter, FetchFilter};
+use tidegate_ledger::{FailedFilter, FetchFilter, RetryFilter};
 use tidegate_registry::Scope;
 
 use crate::app::App;
@@ -102,6 +102,24 @@ pub(crate) async fn failures(
     let mut calls = app.deps.ledger.failed_calls(job.id, &filter).await?;
     let next = next_page(&mut calls, limit, |call| call.call.to_string());
     Ok(Json(view::FailedCallList { calls: calls.into_iter().map(view::Failed::from).collect(), next }))
+}
+
+/// Which failed calls are made again.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Alike {
+    pub(crate) fetch: Option<String>,
+    pub(crate) step: Option<String>,
+    pub(crate) class: Option<String>,
+    pub(crate) status: Option<u16>,
+    pub(crate) message: Option<String>,
+}
+
+impl Alike {
+    pub(crate) fn filter(self) -> Result<RetryFilter, Problem> {
+        let Self { fetch, step, class, status, message } = self;
+        Ok(RetryFilter { fetch: fetch_id("fetch", fetch)?, step, class, status, message })
+    }
 }
 
 fn fetch_id(field: &'static str, id: Option<String>) -> Result<Option<FetchId>, Problem> {

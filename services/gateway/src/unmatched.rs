@@ -11,7 +11,7 @@ use tidegate_contracts::Class;
 use tidegate_ledger::{UNMATCHED_MAX, UnmatchedRow};
 use tidegate_provider::Unmatched;
 use tidegate_provider::file::Name;
-use tidegate_registry::Scope;
+use tidegate_registry::{KeyRow, Scope};
 
 use crate::app::{App, Caller};
 use crate::problem::Problem;
@@ -68,17 +68,25 @@ pub(crate) async fn list(
     Extension(caller): Caller,
     Path(name): Path<String>,
 ) -> Result<Json<UnmatchedList>, Problem> {
+    let samples = samples(&app, &caller, name).await?;
+    Ok(Json(UnmatchedList { unmatched: samples.into_iter().map(shown).collect() }))
+}
+
+/// Samples of a provider, each with what is counted of it. One that another build wrote may be one that this one can't read.
+pub(crate) async fn samples(
+    app: &App,
+    caller: &KeyRow,
+    name: String,
+) -> Result<Vec<(Unmatched, UnmatchedRow)>, Problem> {
     let name = Name::try_from(name).map_err(|_| Problem::not_found("provider"))?;
     let mut rows = app.deps.unmatched.unmatched(caller.tenant.as_str(), name.as_str()).await?;
     rows.truncate(UNMATCHED_MAX as usize);
-    Ok(Json(UnmatchedList { unmatched: rows.into_iter().filter_map(shown).collect() }))
+    Ok(rows.into_iter().filter_map(|row| Some((serde_json::from_str(&row.sample).ok()?, row))).collect())
 }
 
-/// A sample that another build wrote may be one that this one can't read.
-fn shown(row: UnmatchedRow) -> Option<UnmatchedAnswer> {
-    let sample: Unmatched = serde_json::from_str(&row.sample).ok()?;
+fn shown((sample, row): (Unmatched, UnmatchedRow)) -> UnmatchedAnswer {
     let (rule, answer) = (sample.rule(), sample.answer());
-    Some(UnmatchedAnswer {
+    UnmatchedAnswer {
         endpoint: sample.endpoint,
         status: sample.status,
         class: sample.class,
@@ -88,5 +96,5 @@ fn shown(row: UnmatchedRow) -> Option<UnmatchedAnswer> {
         last_seen_ms: row.last_seen_ms,
         rule,
         answer,
-    })
+    }
 }

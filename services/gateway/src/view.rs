@@ -20,6 +20,9 @@ pub(crate) struct Job {
     pub(crate) provider: String,
     /// How urgent it is.
     pub(crate) lane: Lane,
+    /// The lane that it asked for, where it was moved to `bulk` because so many of its calls are open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane_asked: Option<Lane>,
     /// `submitted`, `running`, `succeeded`, `failed` or `cancelled`; the last three are final.
     pub(crate) state: &'static str,
     /// It takes only what is new since the last job of its name.
@@ -126,6 +129,7 @@ impl From<JobRow> for Job {
             name: row.name,
             provider: row.provider,
             lane: row.lane,
+            lane_asked: row.lane_asked,
             state: row.state.name(),
             extend: row.extend,
             reason: row.reason,

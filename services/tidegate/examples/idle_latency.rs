@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tidegate::embedded::{Parts, Ring, Settings, State};
 use tidegate_contracts::Lane;
 use tidegate_daemon::Shutdown;
-use tidegate_egress::AllowPrivate;
+use tidegate_egress::{AllowPrivate, Via};
 use tidegate_executor::{FixedCredentials, Lanes};
 use tidegate_gateway::{Submission, submit};
 use tidegate_ledger::{DEFAULT_TENANT, Sync};
@@ -37,12 +37,14 @@ async fn main() -> anyhow::Result<()> {
     )?;
     let folder = tempfile::tempdir()?;
     let state = State::open(&folder.path().join("idle.db"), Sync::Full).await?;
-    let parts = Parts::new(&state).await?;
+    let parts = Parts::new(&state, tidegate_limits::Sharing::default()).await?;
     let shutdown = Shutdown::new();
     let settings = Settings {
         lanes: Lanes::Fixed(vec![("idle".to_owned(), Lane::Normal)]),
         max_in_flight: 32,
+        whale_calls: 0,
         connect: Duration::from_secs(5),
+        out: vec![("default".to_owned(), Via::Direct)],
         allow_private: AllowPrivate::All,
         credentials: Arc::new(FixedCredentials::default()),
     };

@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// Goes on with a paused job of a gateway.
     Resume(JobOf),
     /// Makes the failed and cancelled calls of a gateway's job again, and nothing else.
-    Retry(JobOf),
+    Retry(Retry),
     /// Lists and forgets how far jobs have seen what they ask for: what `--extend` goes on from.
     #[command(subcommand)]
     Since(Since),
@@ -161,6 +161,10 @@ pub(crate) struct Run {
     /// Most requests on the wire at once [default: the job's `max_in_flight`, else 32].
     #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) max_in_flight: Option<u16>,
+    /// Names of the ways out, of which each call takes one with room; a factor of limits. TIDEGATE_EGRESS_VIA_NAME says where one
+    /// leads: an HTTP proxy, or an address of the machine.
+    #[arg(long, env = "TIDEGATE_EGRESS", default_value = "default", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) egress: Vec<String>,
     /// When a commit is on the disk: `full` survives a loss of power, `normal` survives the death of the process.
     #[arg(long, default_value = "full", value_enum)]
     pub(crate) sync: SyncMode,
@@ -455,6 +459,13 @@ pub(crate) struct Prune {
     pub(crate) stores: Stores,
 }
 
+fn tenant_weight(text: &str) -> Result<(String, u32), String> {
+    let read = text.split_once('=').and_then(|(tenant, weight)| Some((tenant.trim(), weight.trim().parse().ok()?)));
+    let (tenant, weight) =
+        read.filter(|(tenant, _)| !tenant.is_empty()).ok_or("expected a tenant and its weight: `acme=3`")?;
+    Ok((tenant.to_owned(), weight))
+}
+
 /// A time span of whole days, hours, minutes or seconds.
 fn age(text: &str) -> Result<Duration, String> {
     let expected = || format!("expected a number and a unit, as in 30d, 12h, 90m or 45s, found {text}");
@@ -629,9 +640,14 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_MAX_IN_FLIGHT", default_value_t = 64, value_name = "CALLS",
         value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) max_in_flight: u16,
-    /// Name of the address that an executor's calls leave from; a factor of limits. Executors behind one address share it.
-    #[arg(long, env = "TIDEGATE_EGRESS", default_value = "default", value_name = "NAME")]
-    pub(crate) egress: String,
+    /// Names of the ways out of an executor, of which each call takes one with room; a factor of limits. Executors behind one
+    /// address share its name. TIDEGATE_EGRESS_VIA_NAME says where one leads: an HTTP proxy, or an address of the machine.
+    #[arg(long, env = "TIDEGATE_EGRESS", default_value = "default", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) egress: Vec<String>,
+    /// Most ways of making one call (credentials times ways out) that an executor asks its arbiter about, and that an arbiter takes.
+    #[arg(long, env = "TIDEGATE_MAX_CHOICES", default_value_t = tidegate_executor::Config::MAX_CHOICES, value_name = "WAYS",
+        hide_short_help = true, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
+    pub(crate) max_choices: usize,
     /// Lets calls go to private addresses: all of them, or only these networks.
     #[arg(long, env = "TIDEGATE_ALLOW_PRIVATE", value_name = "NET", num_args = 0..=1, require_equals = true,
         default_missing_value = "all", value_delimiter = ',')]
@@ -646,6 +662,23 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_LEASE_S", default_value_t = 600, value_name = "SECONDS", hide_short_help = true,
         value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) lease_s: u32,
+    /// For arbiters: the weights of the lanes, the most urgent first: what each gets of a limit that all of them want.
+    #[arg(long, env = "TIDEGATE_LANE_WEIGHTS", value_delimiter = ',', default_values_t = [1_000, 100, 10, 1],
+        value_name = "WEIGHTS", hide_short_help = true)]
+    pub(crate) lane_weights: Vec<u32>,
+    /// For arbiters: what of a budget is kept for the lanes interactive, normal and bulk from those below each, in per cent.
+    #[arg(long, env = "TIDEGATE_LANE_HEADROOM", value_delimiter = ',', default_values_t = [10, 10, 5],
+        value_name = "PERCENT", hide_short_help = true)]
+    pub(crate) lane_headroom: Vec<u32>,
+    /// For arbiters: the weights of tenants within a lane, from 1 to 1,000; others have 1.
+    #[arg(long, env = "TIDEGATE_TENANT_WEIGHTS", value_delimiter = ',', value_name = "TENANT=WEIGHT", hide_short_help = true,
+        value_parser = tenant_weight)]
+    pub(crate) tenant_weights: Vec<(String, u32)>,
+    /// For trackers: a job of the normal lane that has so many calls open is moved to `bulk`, and back when it has less than
+    /// half of them; 0: none is.
+    #[arg(long, env = "TIDEGATE_WHALE_CALLS", default_value_t = 20_000, value_name = "CALLS", hide_short_help = true,
+        value_parser = clap::value_parser!(u32))]
+    pub(crate) whale_calls: u32,
     /// For gateways: different names of providers that all jobs of a tenant may name. Each has queues at the broker, which
     /// stay.
     #[arg(long, env = "TIDEGATE_PROVIDER_NAMES_MAX", default_value_t = 100, value_name = "NAMES", hide_short_help = true,
@@ -685,6 +718,27 @@ pub(crate) struct JobOf {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) gateway: Gateway,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    pub(crate) of: JobOf,
+    /// Of the failed calls only those of this step.
+    #[arg(long)]
+    pub(crate) step: Option<String>,
+    /// Of the failed calls only those of this class: `transient`, `permission`, …
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// Of the failed calls only those answered with this HTTP status.
+    #[arg(long)]
+    pub(crate) status: Option<u16>,
+    /// Of the failed calls only those with this message, all of it.
+    #[arg(long)]
+    pub(crate) message: Option<String>,
+    /// Of the failed calls only those of this fetch, without those below it.
+    #[arg(long, value_name = "FETCH")]
+    pub(crate) fetch: Option<FetchId>,
 }
 
 #[derive(Debug, Args)]

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use tidegate_arbiter::{Arbiter, MemoryStore};
 use tidegate_bus::{Bus, InProcess, InProcessConfig};
 use tidegate_daemon::{Clock, Handle, Shutdown, clock};
-use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
-use tidegate_executor::{CourierDeps, Credentials, Gauges, Lanes, Permits, PermitsError};
+use tidegate_egress::{AllowPrivate, EgressConfig, Via};
+use tidegate_executor::{CourierDeps, Credentials, Gauges, Lanes, Permits, PermitsError, WayOut};
 use tidegate_ledger::{DeadLetters, Ledger, Notices, SqliteLedger, Sync, UnmatchedAnswers, Windows};
-use tidegate_limits::{Decision, Question, Report};
+use tidegate_limits::{Decision, Question, Report, Sharing};
 use tidegate_specs::Specs;
 
 use crate::limits_file::{keep_limits, kept_limits};
@@ -72,8 +72,12 @@ pub struct Settings {
     pub lanes: Lanes,
     /// Most requests on the wire at once.
     pub max_in_flight: u16,
+    /// A job that has so many calls open is moved to `bulk`: [`Windows::whale_calls`]. 0 where lanes are fixed.
+    pub whale_calls: u64,
     /// Longest time to connect.
     pub connect: Duration,
+    /// The ways out by name, at least one.
+    pub out: Vec<(String, Via)>,
     /// Private networks that may be called.
     pub allow_private: AllowPrivate,
     /// Credentials by name.
@@ -102,17 +106,17 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// The embedded parts over a state file; limits go on where they were left.
+    /// The embedded parts over a state file; limits go on where they were left, and are shared like this.
     ///
     /// # Errors
     /// When the kept limits can't be read from the file.
-    pub async fn new(state: &State) -> anyhow::Result<Self> {
+    pub async fn new(state: &State, sharing: Sharing) -> anyhow::Result<Self> {
         let clock = clock::system();
         let ledger: Arc<dyn Ledger> = Arc::new(state.ledger.clone());
         let notices = Arc::new(state.ledger.clone());
         let dead = Arc::new(state.ledger.clone());
         let unmatched = Arc::new(state.ledger.clone());
-        let store = MemoryStore::new();
+        let store = MemoryStore::sharing(sharing);
         let arbiter = Arc::new(Arbiter::new(Arc::new(store), Arc::clone(&clock)));
         if let Some(snapshot) = kept_limits(&*ledger).await? {
             arbiter.restore(snapshot).await?;
@@ -146,12 +150,13 @@ impl Ring {
             ..EgressConfig::default()
         };
         let specs = Arc::new(Specs::new(Arc::clone(&ledger)));
-        let egress = Egress::new(config).context("can't set up outgoing calls")?;
+        let out = WayOut::all(&settings.out, &config).context("can't set up outgoing calls")?;
+        let first = out.first().context("expected at least one way out")?;
         let courier = CourierDeps {
             notices,
             ledger: Arc::clone(&ledger),
             specs: Arc::clone(&specs),
-            egress: egress.clone(),
+            egress: first.egress.clone(),
             credentials: Arc::clone(&settings.credentials),
             clock: Arc::clone(&clock),
         };
@@ -161,14 +166,14 @@ impl Ring {
             unmatched,
             specs: Arc::clone(&specs),
             permits: Arc::new(InProcessPermits(Arc::clone(&arbiter))),
-            egress,
+            out,
             credentials: settings.credentials,
             clock: Arc::clone(&clock),
         };
         let config = tidegate_executor::Config {
             lanes: settings.lanes,
             max_in_flight: settings.max_in_flight,
-            egress: "default".to_owned(),
+            max_choices: tidegate_executor::Config::MAX_CHOICES,
             push_max_bytes: 0,
         };
         let tracker = tidegate_tracker::Deps {
@@ -178,13 +183,15 @@ impl Ring {
             clock: Arc::clone(&clock),
         };
         // Half as many again as the executor holds, so that it never waits for a commit.
-        let windows = Windows::default().at_least(u32::from(config.prefetch()) * 3 / 2);
+        let windows = Windows { whale_calls: settings.whale_calls, ..Windows::default() };
+        let windows = windows.at_least(u32::from(config.prefetch()) * 3 / 2);
         let tracker_config = tidegate_tracker::Config { windows: windows.clone(), ..Default::default() };
         // The bus of an embedded process begins empty: whatever was out is lost.
         tidegate_tracker::sweep(&tracker, &windows, true).await?;
         let planner = tidegate_planner::Deps { bus, ledger: Arc::clone(&ledger), specs, clock: Arc::clone(&clock) };
         let mut others = Handle::new(shutdown.clone());
         others.spawn("courier", tidegate_executor::courier(courier, shutdown.clone()));
+        others.spawn("look", tidegate_arbiter::look_on(Arc::clone(&arbiter), shutdown.clone()));
         others.spawn("limits", keep_limits(ledger, arbiter, clock, shutdown.clone()));
         Ok(Self {
             parts: parts.clone(),

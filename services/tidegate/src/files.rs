@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use secrecy::ExposeSecret as _;
 use tidegate_contracts::Primitive;
-use tidegate_egress::AllowPrivate;
+use tidegate_egress::{AllowPrivate, Via};
+use tidegate_provider::file::Auth;
 use tidegate_provider::load::{self, LoadError};
 use tidegate_provider::{
     Credential, FileError, JobFile, Part, Problem, ProviderFile, Source, Spec, Step, pack, refuse_push,
@@ -12,6 +14,7 @@ use tidegate_provider::{
 
 use crate::cli::Calls;
 use crate::say;
+use crate::serve::optional_secret;
 
 /// What is wrong with what was given.
 #[derive(Debug)]
@@ -85,6 +88,9 @@ pub(crate) fn load_job(path: &Path, calls: &Calls) -> Result<Loaded, FilesError>
 /// The provider at the address that `--at` names. What it can't be is said where the file is compiled.
 pub(crate) fn moved(mut provider: Source<ProviderFile>, calls: &Calls) -> Source<ProviderFile> {
     if let Some(at) = &calls.at {
+        if let Some(Auth::Oauth2(oauth2)) = &mut provider.file.auth {
+            oauth2.token_url = format!("{}{}", at.trim_end_matches('/'), oauth2.token_path());
+        }
         provider.file.base_url = Some(at.clone());
     }
     provider
@@ -154,6 +160,36 @@ pub(crate) fn allow_private(nets: &[String]) -> Result<AllowPrivate, FilesError>
         })
     };
     Ok(AllowPrivate::Nets(nets.iter().map(net).collect::<Result<_, _>>()?))
+}
+
+/// Most ways out of one executor.
+const WAYS_OUT_MAX: usize = 16;
+/// Longest name of one, in characters.
+const WAY_OUT_MAX_CHARS: usize = 64;
+/// What variables that say where a way out leads begin with.
+const VIA_PREFIX: &str = "TIDEGATE_EGRESS_VIA_";
+
+/// The ways out of these names, each where its variable says.
+pub(crate) fn ways_out(names: &[String]) -> Result<Vec<(String, Via)>, FilesError> {
+    let wrong = |text: String| Err(FilesError::one(format!("--egress: expected {text}")));
+    if !(1..=WAYS_OUT_MAX).contains(&names.len()) {
+        return wrong(format!("1 to {WAYS_OUT_MAX} names, found {}", names.len()));
+    }
+    let mut ways: Vec<(String, Via)> = Vec::new();
+    for name in names {
+        let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !(1..=WAY_OUT_MAX_CHARS).contains(&name.len()) || !name.chars().all(is_fine) {
+            return wrong(format!("names of 1 to {WAY_OUT_MAX_CHARS} letters, digits, -, _ and ., found {name:?}"));
+        }
+        if ways.iter().any(|(other, _)| other == name) {
+            return wrong(format!("each name once, found {name} a second time"));
+        }
+        let variable = format!("{VIA_PREFIX}{}", name.to_ascii_uppercase().replace(['-', '.'], "_"));
+        let named = optional_secret(&variable).map_err(|error| FilesError::one(error.to_string()))?;
+        let via = named.map_or(Ok(Via::Direct), |text| text.expose_secret().parse());
+        ways.push((name.clone(), via.map_err(|error| FilesError::one(format!("{variable}: {error}")))?));
+    }
+    Ok(ways)
 }
 
 /// Refuses a `--step` that the job does not have: it would write nothing, and nobody would know why.

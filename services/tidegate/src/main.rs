@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod exit;
 mod files;
+mod kept_credentials;
 mod live;
 mod output;
 mod report;

@@ -32,6 +32,8 @@ pub struct Config {
     pub sweep_every_ms: u64,
     /// Between two looks for dead letters, in ms.
     pub dead_every_ms: u64,
+    /// Between two looks how much waits in queues, in ms; default 15,000.
+    pub queues_every_ms: u64,
     /// How many dead letters are kept, and how long.
     pub dead: DeadBounds,
 }
@@ -39,7 +41,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let (windows, dead) = (Windows::default(), DeadBounds::default());
-        Self { windows, sweep_every_ms: 30_000, dead_every_ms: 1_000, dead }
+        Self { windows, sweep_every_ms: 30_000, dead_every_ms: 1_000, queues_every_ms: 15_000, dead }
     }
 }
 
@@ -66,6 +68,9 @@ pub fn start(deps: Deps, config: Config, shutdown: &Shutdown) -> Handle {
     }
     let dead_every = Duration::from_millis(config.dead_every_ms);
     handle.spawn("dead-letters", crate::dead::keep_on(deps.clone(), dead_every, config.dead, shutdown.clone()));
+    let queues_every = Duration::from_millis(config.queues_every_ms);
+    handle.spawn("queues", crate::queues::look_on(deps.clone(), queues_every, shutdown.clone()));
+    handle.spawn("look", crate::look::look_on(deps.clone(), config.windows.lease_ms, shutdown.clone()));
     handle.spawn("sweeper", sweep_on(deps, config, shutdown.clone()));
     handle
 }
@@ -105,8 +110,8 @@ impl Shares {
     async fn now(&mut self, deps: &Deps, begins: bool) -> anyhow::Result<&Windows> {
         if begins || self.at.is_none_or(|at| at.elapsed() >= SHARE_EVERY) {
             let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
-            Metrics::get().looked(&lanes);
-            self.shared = self.windows.shared_by(lanes);
+            self.shared = self.windows.shared_by(lanes.clone());
+            Metrics::get().looked(&lanes, &self.shared);
             self.at = Some(Instant::now());
         }
         Ok(&self.shared)

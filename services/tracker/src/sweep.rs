@@ -19,8 +19,8 @@ use crate::service::{publish_calls, tell_finished};
 pub async fn sweep(deps: &Deps, windows: &Windows, everything: bool) -> anyhow::Result<usize> {
     let (metrics, now_ms) = (Metrics::get(), (deps.clock)());
     let lanes = deps.ledger.lanes_open().await.context("can't count jobs")?;
-    metrics.looked(&lanes);
-    let windows = &windows.shared_by(lanes);
+    let windows = &windows.shared_by(lanes.clone());
+    metrics.looked(&lanes, windows);
     let swept = deps.ledger.sweep(everything, windows, now_ms).await.context("can't look for lost calls")?;
     metrics.swept(&swept);
     let found = swept.calls.len() + swept.unplanned.len();

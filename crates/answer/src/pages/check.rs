@@ -11,7 +11,7 @@ pub(super) fn check(pages: &Pages) -> Vec<Problem> {
         let found = if found.is_empty() { "none".to_owned() } else { found.join(" and ") };
         return vec![Problem::new(
             "",
-            format!("exactly one of offset, page, cursor, link and next_url, found {found}"),
+            format!("exactly one of offset, page, cursor, link, next_url and next_query, found {found}"),
         )];
     };
     [names(pages, way), companions(pages, way), ranges(pages), sources(pages)].concat()
@@ -23,7 +23,7 @@ fn names(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
             Some((way.field(), name, "the name of a query parameter"))
         }
         Way::Link(name) => Some((way.field(), name, "a relation such as next")),
-        Way::Url(_) => None,
+        Way::Url(_) | Way::Query(_) => None,
     };
     let size = pages.size.as_ref().map(|size| ("size.param", size.param.as_str(), "the name of a query parameter"));
     let empty = place.into_iter().chain(size).filter(|(_, name, _)| name.trim().is_empty());
@@ -33,7 +33,7 @@ fn names(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
 /// Fields that a way needs, and those that it has no use for.
 fn companions(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
     let random_access = way.is_random_access();
-    let by_address = matches!(way, Way::Link(_) | Way::Url(_));
+    let by_address = matches!(way, Way::Link(_) | Way::Url(_) | Way::Query(_));
     let table = [
         ("size", random_access && pages.size.is_none(), "a size: { param, max }, needed with offset and page"),
         (
@@ -46,7 +46,7 @@ fn companions(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
         ("first", !matches!(way, Way::Number(_)) && pages.first.is_some(), "it only with page"),
         ("parallel", !random_access && pages.parallel.is_some(), "it only with offset or page"),
         ("short_page_ends", pages.size.is_none() && pages.short_page_ends.is_some(), "it only with size"),
-        ("overlaps", random_access && pages.overlaps.is_some(), "it only with cursor, link or next_url"),
+        ("overlaps", random_access && pages.overlaps.is_some(), "it only with cursor, link, next_url or next_query"),
         ("in_order", !random_access && pages.in_order.is_some(), "it only with offset or page"),
         ("count", !random_access && pages.count.is_some(), "it only with offset or page"),
         (
@@ -58,12 +58,12 @@ fn companions(pages: &Pages, way: Way<'_>) -> Vec<Problem> {
         (
             "size.slow",
             random_access && pages.size.as_ref().is_some_and(|size| size.slow.is_some()),
-            "it only with cursor, link or next_url",
+            "it only with cursor, link, next_url or next_query",
         ),
         (
             "blank_page_ends",
             random_access && pages.blank_page_ends.is_some(),
-            "it only with cursor, link or next_url; a blank page always ends a list by offset or page",
+            "it only with cursor, link, next_url or next_query; a blank page always ends a list by offset or page",
         ),
     ];
     table.into_iter().filter(|(_, wrong, _)| *wrong).map(|(field, _, expected)| Problem::new(field, expected)).collect()
@@ -100,7 +100,10 @@ fn sources(pages: &Pages) -> Vec<Problem> {
         ("count.total", &count),
     ];
     let in_item = table.into_iter().filter(|(_, source)| matches!(source, Some(Selector::LastItem(_))));
-    in_item.map(|(field, _)| Problem::new(field, "a JSONPath into the body or { header: Name }")).collect()
+    let in_item = in_item.map(|(field, _)| Problem::new(field, "a JSONPath into the body or { header: Name }"));
+    let is_elsewhere = matches!(pages.next_query, Some(Selector::Header(_) | Selector::LastItem(_)));
+    let elsewhere = is_elsewhere.then(|| Problem::new("next_query", "a JSONPath into the body"));
+    in_item.chain(elsewhere).collect()
 }
 
 #[cfg(test)]
@@ -121,6 +124,7 @@ mod tests {
             json!({"link": "next", "size": size, "max_pages": 10}),
             json!({"next_url": "$.next", "total": "$.count", "blank_page_ends": false}),
             json!({"next_url": {"header": "Next-Page"}}),
+            json!({"next_query": "$.continue", "size": size}),
             json!({"cursor": "max_id", "next": {"last_item": "$.id"}, "overlaps": true, "size": size, "short_page_ends": true}),
             json!({"page": "page", "size": size, "in_order": true, "count": {"path": "/count", "total": "$.count"}}),
             json!({"page": "page", "size": {"param": "l", "max": 9, "min": 1}, "total": "$.n",
@@ -137,10 +141,13 @@ mod tests {
     fn each_mistake_is_named_with_its_field() {
         let size = json!({"param": "limit", "max": 100});
         let bad = [
-            (json!({"size": size}), ": expected exactly one of offset, page, cursor, link and next_url, found none"),
+            (
+                json!({"size": size}),
+                ": expected exactly one of offset, page, cursor, link, next_url and next_query, found none",
+            ),
             (
                 json!({"page": "p", "link": "next", "size": size}),
-                ": expected exactly one of offset, page, cursor, link and next_url, found page and link",
+                ": expected exactly one of offset, page, cursor, link, next_url and next_query, found page and link",
             ),
             (json!({"offset": "o"}), "size: expected a size: { param, max }, needed with offset and page"),
             (json!({"page": " ", "size": size}), "page: expected the name of a query parameter"),
@@ -162,7 +169,7 @@ mod tests {
             (json!({"link": "next", "in_order": true}), "in_order: expected it only with offset or page"),
             (
                 json!({"offset": "o", "size": size, "overlaps": true}),
-                "overlaps: expected it only with cursor, link or next_url",
+                "overlaps: expected it only with cursor, link, next_url or next_query",
             ),
             (
                 json!({"link": "next", "count": {"path": "/c", "total": "$.n"}}),
@@ -183,7 +190,7 @@ mod tests {
             ),
             (
                 json!({"offset": "o", "size": size, "blank_page_ends": true}),
-                "blank_page_ends: expected it only with cursor, link or next_url; a blank page always ends a list by offset or page",
+                "blank_page_ends: expected it only with cursor, link, next_url or next_query; a blank page always ends a list by offset or page",
             ),
             (
                 json!({"next_url": {"last_item": "$.u"}}),

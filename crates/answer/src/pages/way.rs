@@ -16,6 +16,8 @@ pub(crate) enum Way<'p> {
     Link(&'p str),
     /// By the address found here.
     Url(&'p Selector),
+    /// By the query parameters found here.
+    Query(&'p Selector),
 }
 
 impl<'p> Way<'p> {
@@ -32,6 +34,7 @@ impl<'p> Way<'p> {
             pages.cursor.as_deref().map(Self::Cursor),
             pages.link.as_deref().map(Self::Link),
             pages.next_url.as_ref().map(Self::Url),
+            pages.next_query.as_ref().map(Self::Query),
         ];
         ways.into_iter().flatten().collect()
     }
@@ -44,6 +47,7 @@ impl<'p> Way<'p> {
             Self::Cursor(_) => "cursor",
             Self::Link(_) => "link",
             Self::Url(_) => "next_url",
+            Self::Query(_) => "next_query",
         }
     }
 

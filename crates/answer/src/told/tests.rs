@@ -17,6 +17,21 @@ fn told(pages: serde_json::Value, body: &str, header: (&'static str, &str)) -> R
 const NO_HEADER: (&str, &str) = ("x-none", "");
 
 #[test]
+fn an_object_of_query_parameters_is_kept_whole_and_none_is_the_end() {
+    let pages = || json!({"next_query": "$.continue"});
+    let said = |next: &str| told(pages(), &format!(r#"{{"items":[1],"continue":{next}}}"#), NO_HEADER);
+    let kept = said(r#"{"gapcontinue":"B","continue":"gap||"}"#).unwrap().next;
+    assert_eq!(kept, Some(Next::Cursor(r#"{"continue":"gap||","gapcontinue":"B"}"#.to_owned())));
+    for end in ["null", "{}"] {
+        assert_eq!(said(end).unwrap().next, None, "{end}");
+    }
+    assert_eq!(told(pages(), r#"{"items":[1]}"#, NO_HEADER).unwrap().next, None);
+    for broken in [r#""B""#, r#"{"a":{"b":1}}"#] {
+        assert!(matches!(said(broken), Err(Unreadable::NextNotText { .. })), "{broken}");
+    }
+}
+
+#[test]
 fn a_cursor_is_a_text_or_a_number_and_nothing_is_none() {
     let table = [
         (r#""abc""#, Some("abc")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_contracts::topology::Queue;
+use tidegate_contracts::topology::{DELAY_LEVELS, Queue};
 
 use super::{Conformance, consume, message, number, numbers, send, settled};
 use crate::{Bus, BusError};
@@ -60,6 +60,24 @@ impl Conformance {
         assert_eq!(number(&delivery), 3);
         settled(delivery.ack().await);
         self.nothing(&mut consumer).await;
+    }
+
+    /// # Panics
+    /// Where the bus does not conform.
+    pub async fn parked_messages_are_counted_by_how_long_they_wait(&self, bus: Arc<dyn Bus>) {
+        let counts = async || bus.parked().await.unwrap_or_else(|error| panic!("counting: {error}"));
+        assert_eq!(counts().await, vec![0; DELAY_LEVELS as usize]);
+        for (queue, wait_s) in [(Queue::Outcomes, 300), (Queue::Plans(0), 400), (Queue::Outcomes, 1 << 30)] {
+            settled(bus.publish_later(&queue, message(wait_s), (self.clock)() + wait_s as i64 * 1_000).await);
+        }
+        let mut expected = vec![0; DELAY_LEVELS as usize];
+        (expected[8], expected[16]) = (2, 1);
+        assert_eq!(counts().await, expected);
+        settled(bus.publish_later(&Queue::Outcomes, message(1), self.due_ms(1)).await);
+        assert_eq!(counts().await.iter().sum::<usize>(), 4);
+        let mut consumer = consume(&bus, &Queue::Outcomes, 1).await;
+        settled(self.next(&mut consumer).await.ack().await);
+        assert_eq!(counts().await, expected, "what has come is parked no more");
     }
 
     /// When a message parked for `times` the delay is due.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_contracts::Envelope;
-use tidegate_contracts::topology::Queue;
+use tidegate_contracts::topology::{Queue, delay_level};
 use tidegate_daemon::Clock;
 use tokio::sync::Notify;
 
@@ -180,6 +180,14 @@ impl Line {
         self.promote(&mut state.shelf);
         let (ready, delayed) = (state.shelf.ready(), state.shelf.parked());
         QueueDepth { ready, unacked: self.unacked.load(Ordering::Relaxed), delayed }
+    }
+
+    /// Adds what is parked to the counts by how long it has still to wait.
+    pub(super) fn count_parked(&self, levels: &mut [usize]) {
+        let (state, now_ms) = (self.state(), (self.clock)());
+        for due_ms in state.shelf.due_ms().filter(|due_ms| *due_ms > now_ms) {
+            levels[delay_level(due_ms.saturating_sub(now_ms)) as usize] += 1;
+        }
     }
 
     /// How long until `due_ms`, in milliseconds; 0 when it is past.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use tidegate_contracts::topology::Queue;
+use tidegate_contracts::topology::{DELAY_LEVELS, Queue};
 use tidegate_contracts::{Envelope, PushedPage};
 use tidegate_daemon::Clock;
 use tokio::sync::broadcast;
@@ -150,6 +150,15 @@ impl Bus for InProcess {
             Queue::Dead => QueueDepth { ready: self.dead.len(), ..QueueDepth::default() },
             _ => self.existing(queue)?.map(|line| line.depth()).unwrap_or_default(),
         })
+    }
+
+    async fn parked(&self) -> Result<Vec<usize>, BusError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let mut levels = vec![0; DELAY_LEVELS as usize];
+        for line in open.as_ref().ok_or(BusError::Closed)?.lines.values() {
+            line.count_parked(&mut levels);
+        }
+        Ok(levels)
     }
 
     async fn dead(&self, max: usize) -> Result<DeadLetters, BusError> {

@@ -38,6 +38,11 @@ impl Shelf {
         self.parked.len()
     }
 
+    /// When parked messages are due, in no order.
+    pub(super) fn due_ms(&self) -> impl Iterator<Item = i64> {
+        self.parked.iter().map(|parked| parked.due_ms)
+    }
+
     /// When the first parked message is due.
     pub(super) fn next_due_ms(&self) -> Option<i64> {
         self.parked.peek().map(|parked| parked.due_ms)

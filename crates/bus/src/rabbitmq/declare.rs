@@ -66,6 +66,11 @@ impl Plan {
         }
     }
 
+    /// The queue of a level.
+    pub(super) fn level_queue(&self, level: u32) -> String {
+        self.name(&format!("tidegate.delay.1.level-{level:02}"))
+    }
+
     /// Exchange and routing key that lead to a queue.
     pub(super) fn way(&self, queue: &Queue) -> (String, String) {
         let (exchange, key) = match queue {
@@ -157,7 +162,7 @@ impl Plan {
 
     fn rung(&self, level: u32) -> Vec<Step> {
         let (exchange, below) = (self.level(Some(level)), self.level(level.checked_sub(1)));
-        let queue = self.name(&format!("tidegate.delay.1.level-{level:02}"));
+        let queue = self.level_queue(level);
         let mut arguments = self.kept(&below);
         number(&mut arguments, "x-message-ttl", ladder::ttl_ms(level));
         let none = FieldTable::default();
@@ -204,7 +209,7 @@ fn number(arguments: &mut FieldTable, key: &str, value: i64) {
 mod tests {
     use secrecy::SecretString;
     use tidegate_contracts::Lane;
-    use tidegate_contracts::topology::{EXCHANGES, QUEUES};
+    use tidegate_contracts::topology::{DELAY_LEVELS, EXCHANGES, QUEUES};
 
     use super::*;
 
@@ -219,7 +224,7 @@ mod tests {
     fn all_steps() -> Vec<Step> {
         let watcher = Need::Watcher("tidegate.events.1.WATCHER".into());
         let queues = [Queue::Outcomes, Queue::Plans(0), calls(), Queue::Events, Queue::Results, Queue::Dead];
-        let parking = [Need::Due(calls()), Need::Ladder(ladder::LEVELS - 1)];
+        let parking = [Need::Due(calls()), Need::Ladder(DELAY_LEVELS - 1)];
         let needs = queues.map(Need::Queue).into_iter().chain(parking).chain([watcher]);
         needs.flat_map(|need| plan().steps(&need)).collect()
     }

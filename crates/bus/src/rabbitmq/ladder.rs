@@ -4,10 +4,7 @@
 //! the next lower level. The routing key starts with the bits, highest first, and the bindings of each level look at
 //! its own: 1 waits there, 0 goes on at once. So one TTL for each queue, which never blocks at its head.
 
-use tidegate_contracts::topology::DELAY_MAX_S;
-
-/// Levels of the ladder: `DELAY_MAX_S` has as many bits.
-pub(super) const LEVELS: u32 = DELAY_MAX_S.trailing_ones();
+use tidegate_contracts::topology::{DELAY_LEVELS as LEVELS, delay_level, delay_s};
 
 /// How a message takes the ladder.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,14 +18,14 @@ pub(super) struct Climb {
 /// The way of a message that is due in `wait_ms` (more than 0), rounded up to whole seconds: it may come late, and never
 /// early. Longer than the ladder's longest, it comes back halfway and is parked again.
 pub(super) fn climb(wait_ms: i64, address: &str) -> Climb {
-    let seconds = u64::try_from(wait_ms).unwrap_or(0).div_ceil(1_000).clamp(1, DELAY_MAX_S);
+    let seconds = delay_s(wait_ms);
     let mut key = String::with_capacity(2 * LEVELS as usize + address.len());
     for level in (0..LEVELS).rev() {
         key.push(if seconds >> level & 1 == 1 { '1' } else { '0' });
         key.push('.');
     }
     key.push_str(address);
-    Climb { level: seconds.ilog2(), key }
+    Climb { level: delay_level(wait_ms), key }
 }
 
 /// The binding of a level for keys whose bit of that level is `bit`.
@@ -49,6 +46,8 @@ pub(super) fn ttl_ms(level: u32) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_contracts::topology::DELAY_MAX_S;
+
     use super::*;
 
     /// Where a topic exchange sends a key, in small.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::RabbitConfig;
 use super::declare::{Need, Plan, Step};
-use crate::BusError;
+use crate::{BusError, metrics};
 
 /// First wait before connecting again; doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -297,6 +297,7 @@ impl Keeper {
 
     fn tell_blocked(&self, blocked: bool) {
         let connection = &self.maker.name;
+        metrics::blocked(connection, blocked);
         if blocked {
             tracing::warn!(connection, "{BLOCKED}; waiting");
         } else {
@@ -308,6 +309,8 @@ impl Keeper {
         *self.lost_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if self.sender.borrow().is_none() {
             tracing::info!(connection = self.maker.name, "connected to the broker");
+            metrics::connected(&self.maker.name, true);
+            metrics::blocked(&self.maker.name, false);
             self.sender.send_replace(Some(live.clone()));
         }
     }
@@ -315,6 +318,7 @@ impl Keeper {
     /// Connects again and again, with growing waits; `None` when nobody needs it any more. Says each reason once.
     async fn again(&self) -> Option<Arc<Live>> {
         let (mut wait, mut said) = (BACKOFF_MIN, String::new());
+        metrics::connected(&self.maker.name, false);
         loop {
             tokio::select! {
                 () = self.not_needed() => return None,

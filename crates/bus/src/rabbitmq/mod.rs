@@ -33,7 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
+use tidegate_contracts::topology::{DELAY_LEVELS, PLAN_PARTITIONS, Queue};
 use tidegate_contracts::{Envelope, PushedPage};
 use tidegate_daemon::{Check, Clock};
 
@@ -41,7 +41,7 @@ use self::consumer::QueueConsumer;
 use self::core::Core;
 use self::declare::{Need, Step};
 use self::health::Connected;
-use self::link::failed;
+use self::link::{Live, failed};
 use self::watcher::Watcher;
 use crate::{Bus, BusError, Consumer, DeadLetters, QueueDepth};
 
@@ -114,7 +114,7 @@ impl RabbitMq {
         let live = live.map_err(|late| failed("delete queues", late))?;
         let fixed =
             (0..PLAN_PARTITIONS).map(Queue::Plans).chain([Queue::Outcomes, Queue::Events, Queue::Results, Queue::Dead]);
-        let fixed = fixed.map(Need::Queue).chain([Need::Ladder(ladder::LEVELS - 1)]);
+        let fixed = fixed.map(Need::Queue).chain([Need::Ladder(DELAY_LEVELS - 1)]);
         let published = self.core.publishing.live().map(|live| live.known()).unwrap_or_default();
         let needs = fixed.chain(published).chain(live.known());
         let steps = needs.flat_map(|need| self.core.plan.steps(&need));
@@ -136,6 +136,12 @@ impl RabbitMq {
         delete.await.map_err(|error| failed("delete queues", error))
     }
 
+    /// The connection to count messages over.
+    async fn counting(&self) -> Result<Arc<Live>, BusError> {
+        let live = tokio::time::timeout(self.core.config.connect_timeout, self.core.consuming.ready()).await;
+        live.map_err(|late| failed("count messages", late))
+    }
+
     fn admit(&self, queue: &Queue) -> Result<(), BusError> {
         if self.core.is_closed() {
             return Err(BusError::Closed);
@@ -152,6 +158,24 @@ fn named(step: Step) -> Option<(bool, String)> {
         Step::Exchange { name, .. } => Some((false, name)),
         _ => None,
     }
+}
+
+/// Messages that a queue has ready; `None` if there is no such queue.
+async fn ready(live: &Live, name: String) -> Result<Option<usize>, BusError> {
+    let count = async {
+        let channel = live.channel(false).await?;
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        match channel.queue_declare(name.into(), options, FieldTable::default()).await {
+            Ok(queue) => {
+                channel.close(200, "counted".into()).await?;
+                Ok(Some(usize::try_from(queue.message_count()).unwrap_or(usize::MAX)))
+            }
+            // It is not there, and the channel is closed by that.
+            Err(error) if error.is_amqp_soft_error() => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    count.await.map_err(|error| failed("count messages", error))
 }
 
 fn refused(queue: &Queue, reason: &'static str) -> BusError {
@@ -204,22 +228,28 @@ impl Bus for RabbitMq {
         if let Queue::Events | Queue::Results = queue {
             return Ok(QueueDepth::default());
         }
-        let live = tokio::time::timeout(self.core.config.connect_timeout, self.core.consuming.ready()).await;
-        let live = live.map_err(|late| failed("count messages", late))?;
-        let count = async {
-            let channel = live.channel(false).await?;
-            let (name, options) = (self.core.plan.queue(queue), QueueDeclareOptions::default());
-            let options = QueueDeclareOptions { passive: true, ..options };
-            let declared = channel.queue_declare(name.into(), options, FieldTable::default()).await;
-            // A queue that is not there holds nothing, and the channel is closed by that.
-            if let Ok(queue) = declared {
-                channel.close(200, "counted".into()).await?;
-                return Ok(queue.message_count());
+        let live = self.counting().await?;
+        let ready = ready(&live, self.core.plan.queue(queue)).await?.unwrap_or(0);
+        Ok(QueueDepth { ready, ..QueueDepth::default() })
+    }
+
+    /// Of each level what its queue holds; those that are not there are made.
+    async fn parked(&self) -> Result<Vec<usize>, BusError> {
+        if self.core.is_closed() {
+            return Err(BusError::Closed);
+        }
+        let (live, ladder) = (self.counting().await?, Need::Ladder(DELAY_LEVELS - 1));
+        live.ensure(&ladder).await.map_err(|error| failed("make the delay ladder", error))?;
+        let mut levels = Vec::with_capacity(DELAY_LEVELS as usize);
+        for level in 0..DELAY_LEVELS {
+            let count = ready(&live, self.core.plan.level_queue(level)).await?;
+            if count.is_none() {
+                // Deleted by somebody: the next look makes it anew.
+                live.forget(&ladder);
             }
-            declared.map(|_| 0).or_else(|error| if error.is_amqp_soft_error() { Ok(0) } else { Err(error) })
-        };
-        let ready = count.await.map_err(|error| failed("count messages", error))?;
-        Ok(QueueDepth { ready: usize::try_from(ready).unwrap_or(usize::MAX), ..QueueDepth::default() })
+            levels.push(count.unwrap_or(0));
+        }
+        Ok(levels)
     }
 
     async fn dead(&self, max: usize) -> Result<DeadLetters, BusError> {

@@ -8,6 +8,7 @@ mod hostile;
 mod redirects;
 mod secrets;
 mod tls;
+mod via;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_contracts::{Call, End, FetchId, NewFetch, Plan};
 
 use super::scene::{NOW, Scene, end, failed, fetch, first, offsets, ok, skipped, unbegun};
-use crate::{FetchFilter, FetchRow, JobState, Ledger, PruneFilter, Pruned, prune};
+use crate::{FetchFilter, FetchRow, JobState, Ledger, PruneFilter, Pruned, RetryFilter, prune};
 
 /// A fetch of `step` below `parent` that waits for `blockers`.
 fn after(scene: &Scene<'_>, parent: FetchId, step: &str, blockers: &[&NewFetch]) -> NewFetch {
@@ -118,7 +118,7 @@ pub async fn what_was_given_up_gets_its_chance_after_a_retry(ledger: &dyn Ledger
     let digest = after(&scene, root, "digest", &[&blocker]);
     let out = scene.commit(&[with(&calls[0], &[&blocker, &digest])]).await.released;
     scene.commit(&[failed(&out[0], false)]).await;
-    assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("reopens"), 2);
+    assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("reopens"), 2);
     scene.balances().await;
     let again = ledger.sweep(false, &scene.windows, NOW).await.expect("sweeps").calls;
     assert_eq!((again.len(), again[0].0.step.as_str(), scene.counts().await.calls_held), (1, "statuses", 1));
@@ -137,7 +137,7 @@ pub async fn what_comes_after_what_cannot_begin_is_not_tried_again(ledger: &dyn 
     let committed = scene.commit(&[with(&calls[0], &[&blocker, &digest])]).await;
     assert_eq!((committed.released.len(), committed.finished), (0, vec![scene.job]));
     assert_eq!(scene.counts().await.calls_cancelled, 1);
-    assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("looks"), 0);
+    assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("looks"), 0);
     scene.balances().await;
     assert_eq!((scene.counts().await.calls_cancelled, scene.state().await), (1, JobState::Failed));
 }
@@ -153,7 +153,7 @@ pub async fn what_is_held_is_given_up_by_a_stop_and_held_again(ledger: &dyn Ledg
     assert_eq!((scene.counts().await.calls_cancelled, scene.counts().await.calls_held), (1, 0));
     scene.commit(&[failed(&out[0], false)]).await;
     assert_eq!(scene.state().await, JobState::Cancelled);
-    assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("reopens"), 2);
+    assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("reopens"), 2);
     let again = ledger.sweep(false, &scene.windows, NOW).await.expect("sweeps").calls;
     assert_eq!(again.len(), 1);
     let early = Call {

@@ -3,7 +3,7 @@
 use tidegate_contracts::{End, Plan, WaitReason};
 
 use super::scene::{LEASE, NOW, Scene, deferred, end, new_job, offsets, ok};
-use crate::{Bounds, JobState, Ledger, NewJob, Windows};
+use crate::{Bounds, JobState, Ledger, NewJob, RetryFilter, Windows};
 
 async fn bounded(ledger: &dyn Ledger, window: u32, bounds: Bounds) -> Scene<'_> {
     let new = NewJob { bounds, ..new_job("a job") };
@@ -29,7 +29,7 @@ pub async fn a_job_makes_no_more_calls_than_it_may(ledger: &dyn Ledger) {
     assert!(row.reason.as_deref().is_some_and(|reason| reason.starts_with("max_calls: the 5 calls")), "{row:?}");
 
     // Tried again, it may make as many again.
-    assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("reopens"), 4);
+    assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("reopens"), 4);
     assert_eq!(scene.sweep_and_run().await, (4, 1));
     assert_eq!(scene.state().await, JobState::Succeeded);
 }
@@ -67,7 +67,7 @@ pub async fn a_job_whose_time_is_over_fails(ledger: &dyn Ledger) {
     assert_eq!(scene.counts().await.calls_cancelled, 4);
 
     // Tried again, it has as long again.
-    assert_eq!(ledger.retry_failed(scene.job, NOW + 20_000).await.expect("reopens"), 4);
+    assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW + 20_000).await.expect("reopens"), 4);
     assert!(ledger.sweep(false, &scene.windows, NOW + 29_999).await.expect("sweeps").stopped.is_empty());
     assert_eq!(ledger.sweep(false, &scene.windows, NOW + 30_000).await.expect("sweeps").stopped, [scene.job]);
 }

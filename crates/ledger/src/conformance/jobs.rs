@@ -3,7 +3,9 @@
 use tidegate_contracts::{CallId, FetchId, JobId, Lane, PagePointer, Params};
 
 use super::scene::{NOW, Scene, new_job, offsets};
-use crate::{FailedFilter, FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, OpenLane, Submitted};
+use crate::{
+    FailedFilter, FetchFilter, JobCounts, JobFilter, JobState, Ledger, NewJob, OpenLane, RetryFilter, Submitted,
+};
 
 /// The first submission of an id stays.
 pub async fn a_job_is_submitted_once(ledger: &dyn Ledger) {
@@ -46,7 +48,7 @@ pub async fn what_is_unknown_is_none(ledger: &dyn Ledger) {
     assert_eq!(ledger.stopped(&[job]).await.expect("reads"), [job]);
     assert!(ledger.steps(job).await.expect("reads").is_empty());
     assert!(ledger.waiting(job, NOW).await.expect("reads").is_empty());
-    assert_eq!(ledger.retry_failed(job, NOW).await.expect("looks"), 0);
+    assert_eq!(ledger.retry_failed(job, &RetryFilter::default(), NOW).await.expect("looks"), 0);
     ledger.cancel(job, "nobody", NOW).await.expect("is nothing to cancel");
     assert_eq!(ledger.audit().await.expect("counts"), Vec::<String>::new());
 }

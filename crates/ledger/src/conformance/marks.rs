@@ -3,7 +3,7 @@
 use tidegate_contracts::{Call, Class, End, FetchEnd, Fingerprint, Mark, MarkId, NewFetch, PageFacts, Plan};
 
 use super::scene::{NOW, Scene, cursor, end, failed, failure, fetch, first, new_job, offsets, skipped};
-use crate::{DEFAULT_TENANT, JobState, Ledger, MarkFilter, MarkRow, NewJob, NewPage, Packed};
+use crate::{DEFAULT_TENANT, JobState, Ledger, MarkFilter, MarkRow, NewJob, NewPage, Packed, RetryFilter};
 
 fn value(json: &str) -> Mark {
     Mark::read(json, None).expect("a value")
@@ -106,7 +106,7 @@ pub async fn a_fetch_that_is_not_whole_keeps_its_mark(ledger: &dyn Ledger) {
     let page = brings(ledger, &calls[0], "8").await;
     scene.commit(&[page, failed(&calls[1], false)]).await;
     assert_eq!((scene.state().await, values(ledger).await), (JobState::Failed, vec![step_and_value("roots", "5")]));
-    assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("reopens"), 1);
+    assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("reopens"), 1);
     let again = ledger.sweep(false, &scene.windows, NOW).await.expect("sweeps").calls.remove(0).0;
     assert_eq!(again.since, Some(value("5")));
     let page = brings(ledger, &again, "7").await;

@@ -1,7 +1,7 @@
 //! What is told of finished jobs.
 
 use super::scene::{LEASE, NOW, Scene, failed, first, new_job, ok};
-use crate::{Ledger, NewJob, Notice, NoticeEvent, NoticeRow, Notices, Then, Tried};
+use crate::{Ledger, NewJob, Notice, NoticeEvent, NoticeRow, Notices, RetryFilter, Then, Tried};
 
 /// A job of one call that asks to be told of these ends, and has come to one of them.
 async fn finished<'a, L: Ledger>(ledger: &'a L, on: &str, fails: bool) -> Scene<'a> {
@@ -63,7 +63,7 @@ pub async fn a_finished_job_is_told_of_until_it_is_taken<L: Ledger + Notices>(le
 pub async fn each_finishing_of_a_job_is_told_of<L: Ledger + Notices>(ledger: &L) {
     let scene = finished(ledger, r#""failed","cancelled""#, true).await;
     for now_ms in [NOW, NOW + 1] {
-        assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("reopens"), 1);
+        assert_eq!(ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("reopens"), 1);
         let swept = ledger.sweep(false, &scene.windows, NOW).await.expect("sweeps").calls;
         assert_eq!(scene.commit_at(&[failed(&swept[0].0, false)], now_ms).await.finished, [scene.job]);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scene::{NOW, Scene, failed, fetch, first, new_job, offsets, ok};
-use crate::{FetchFilter, Idempotency, Ledger, NewJob, PruneFilter, PrunePart, Pruned, Submitted, prune};
+use crate::{FetchFilter, Idempotency, Ledger, NewJob, PruneFilter, PrunePart, Pruned, RetryFilter, Submitted, prune};
 
 const BEFORE: i64 = NOW + 1_000;
 /// Small, so that everything takes several transactions.
@@ -41,7 +41,11 @@ pub async fn the_tree_of_a_job_that_finished_long_ago_is_pruned(ledger: &dyn Led
     let roots = FetchFilter { limit: 10, ..FetchFilter::default() };
     assert!(ledger.fetches(scene.job, &roots).await.expect("reads").is_empty());
     assert!(ledger.pages_after(scene.job, 0, 10).await.expect("reads").is_empty());
-    assert_eq!(ledger.retry_failed(scene.job, NOW).await.expect("refuses"), 0, "there is nothing to make again");
+    assert_eq!(
+        ledger.retry_failed(scene.job, &RetryFilter::default(), NOW).await.expect("refuses"),
+        0,
+        "there is nothing to make again"
+    );
     assert_eq!(pruned(ledger, true).await, Pruned::default(), "there is nothing left to do");
     let (running, _, calls) = other;
     assert_eq!(running.run(calls).await, (3, 1));

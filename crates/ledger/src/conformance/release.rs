@@ -127,3 +127,40 @@ pub async fn each_lane_has_its_own_window(ledger: &dyn Ledger) {
         }
     }
 }
+
+/// A job of the normal lane with very many open calls goes on in `bulk` until it has few; others stay where they asked to be.
+pub async fn a_whale_is_moved_to_bulk_and_back(ledger: &dyn Ledger) {
+    let windows = Windows { calls: [10; 4], whale_calls: 6, lease_ms: LEASE, ..Windows::default() };
+    let begin = async |lane, calls| {
+        let new = NewJob { lane, ..new_job(&format!("{lane} {calls}")) };
+        ledger.submit(&new, NOW).await.expect("submits");
+        let fetches = vec![fetch(new.id, None, "roots", 0, vec![offsets(0, calls)])];
+        let plan = Plan { fetches, ..empty(new.id) };
+        (new.id, ledger.commit(&[plan], &windows, NOW).await.expect("commits").released)
+    };
+    let (whale, out) = begin(Lane::Normal, 20).await;
+    let (small, _) = begin(Lane::Normal, 5).await;
+    let (urgent, _) = begin(Lane::Interactive, 20).await;
+    let lanes = async |windows: &Windows| {
+        ledger.sweep(false, windows, NOW).await.expect("sweeps");
+        let mut lanes = Vec::new();
+        for id in [whale, small, urgent] {
+            let row = ledger.job(id).await.expect("reads").expect("is there");
+            lanes.push((row.lane, row.lane_asked));
+        }
+        lanes
+    };
+    let (bulk, normal) = ((Lane::Bulk, Some(Lane::Normal)), (Lane::Normal, None));
+    assert!(out.iter().all(|call| call.lane == Lane::Normal));
+    assert_eq!(lanes(&windows).await, [bulk, normal, (Lane::Interactive, None)]);
+    assert_eq!(lanes(&windows).await[0], bulk, "it stays there");
+    let next = ledger.commit(&[ok(&out[0])], &windows, NOW).await.expect("commits").released;
+    assert_eq!(next.iter().map(|call| call.lane).collect::<Vec<_>>(), [Lane::Bulk]);
+    let open = ledger.lanes_open().await.expect("reads");
+    assert_eq!(open.iter().map(|open| open.lane).collect::<Vec<_>>(), [Lane::Interactive, Lane::Normal, Lane::Bulk]);
+
+    assert_eq!(lanes(&Windows { whale_calls: 38, ..windows.clone() }).await[0], bulk, "19 is half of 38");
+    assert_eq!(lanes(&Windows { whale_calls: 39, ..windows.clone() }).await[0], normal);
+    assert_eq!(lanes(&windows).await[0], bulk, "it has as many as before");
+    assert_eq!(lanes(&Windows { whale_calls: 0, ..windows.clone() }).await[0], normal, "there are no whales any more");
+}

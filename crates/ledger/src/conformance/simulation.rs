@@ -6,7 +6,7 @@ use tidegate_contracts::{Call, End, JobId, Plan};
 
 use super::chance::{Chance, Script};
 use super::scene::{LEASE, NOW, deferred, end, new_job, put_pages_of};
-use crate::{Committed, JobCounts, JobState, Ledger, NewJob, Swept, Windows};
+use crate::{Committed, JobCounts, JobState, Ledger, NewJob, RetryFilter, Swept, Windows};
 
 /// Most moves of one simulation; more means that it hangs.
 const MOVES_MAX: usize = 100_000;
@@ -222,7 +222,7 @@ impl<'a> World<'a> {
         let was_stopped = std::mem::take(&mut job.stopped);
         let try_again = was_stopped || !std::mem::replace(&mut job.tried_again, true);
         assert!(self.state(id).await.is_final(), "seed {seed}");
-        let retried = if try_again { self.ledger.retry_failed(id, self.now_ms).await.expect("reopens") } else { 0 };
+        let retried = if try_again { self.try_again(id).await } else { 0 };
         self.check().await;
         let row = self.ledger.job(id).await.expect("reads").expect("is there");
         let job = self.job(id);
@@ -237,6 +237,26 @@ impl<'a> World<'a> {
         if !was_stopped {
             assert_eq!(row.state == JobState::Failed, failed, "seed {seed}: {:?}", row.state);
         }
+    }
+
+    /// Everything that failed, or first those that failed like one of them.
+    async fn try_again(&mut self, job: JobId) -> u64 {
+        let failed =
+            self.ledger.failures(job, 8).await.expect("reads").into_iter().find(|group| group.state == "failed");
+        let some = failed.filter(|_| self.chance.one_in(2)).map(|group| RetryFilter {
+            step: Some(group.step),
+            class: Some(group.class),
+            status: group.status,
+            message: Some(group.message),
+            fetch: None,
+        });
+        for which in some.into_iter().chain([RetryFilter::default()]) {
+            let retried = self.ledger.retry_failed(job, &which, self.now_ms).await.expect("reopens");
+            if retried > 0 {
+                return retried;
+            }
+        }
+        0
     }
 
     /// What must hold at all times.

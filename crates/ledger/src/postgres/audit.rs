@@ -23,7 +23,7 @@ const FETCHES: &str = "/* audit_fetches */
             'calls_succeeded', coalesce(succeeded, 0), 'calls_skipped', coalesce(skipped, 0),
             'calls_failed', coalesce(failed, 0), 'calls_cancelled', coalesce(cancelled, 0),
             'children_open', coalesce(children, 0),
-            'blockers_open', CASE WHEN finished_at_ms IS NULL THEN coalesce(blockers, 0) ELSE 0 END,
+            'blockers_open', CASE WHEN finished_at_ms IS NULL AND open > 0 THEN coalesce(blockers, 0) ELSE 0 END,
             'spoiled', coalesce(troubled, 0) + coalesce(spoiled_below, 0), 'items', coalesce(stored, 0)) AS counted
     FROM fetches
     LEFT JOIN (SELECT calls.fetch_id, count(*) AS planned, count(*) FILTER (WHERE ended_at_ms IS NULL) AS open,

@@ -45,7 +45,7 @@ pub(super) async fn lift(tx: &mut PgConnection, finished: &[FetchId]) -> Result<
         "/* lift_barriers */
         UPDATE fetches SET blockers_open = fetches.blockers_open - less.blockers
         FROM (SELECT fetch_id, count(*) AS blockers FROM barriers WHERE blocker_id = ANY($1) GROUP BY fetch_id) AS less
-        WHERE fetches.id = less.fetch_id AND fetches.finished_at_ms IS NULL
+        WHERE fetches.id = less.fetch_id AND fetches.finished_at_ms IS NULL AND fetches.calls_open > 0
         RETURNING fetches.id, fetches.blockers_open",
         &ids,
     );

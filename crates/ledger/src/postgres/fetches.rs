@@ -138,8 +138,7 @@ async fn add_level(
                 calls_cancelled = fetches.calls_cancelled + more.cancelled,
                 children_open = fetches.children_open + more.children, items = fetches.items + more.items,
                 spoiled = fetches.spoiled + more.spoiled,
-                blockers_open = CASE WHEN fetches.calls_open + more.open + fetches.children_open + more.children = 0
-                    THEN 0 ELSE fetches.blockers_open END,
+                blockers_open = CASE WHEN fetches.calls_open + more.open = 0 THEN 0 ELSE fetches.blockers_open END,
                 total = coalesce(more.total, fetches.total),
                 -- A guard stays, as within a transaction.
                 fetch_end = CASE WHEN fetches.fetch_end IN ('repeated_pointer', 'repeated_page', 'page_cap', 'tiny_pages', 'depth_cap')

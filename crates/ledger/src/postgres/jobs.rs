@@ -34,6 +34,7 @@ struct Row {
     name: String,
     provider: String,
     lane: String,
+    lane_asked: Option<String>,
     state: String,
     extend: bool,
     reason: Option<String>,
@@ -63,7 +64,7 @@ macro_rules! select_jobs {
         sqlx::query_as!(
             Row,
             "/* jobs */
-            SELECT id, tenant, name, provider, lane, state, extend, reason, submitted_at_ms, started_at_ms, finished_at_ms,
+            SELECT id, tenant, name, provider, lane, lane_asked, state, extend, reason, submitted_at_ms, started_at_ms, finished_at_ms,
                 paused_at_ms, parked, pruned_at_ms, calls_planned, calls_open, calls_released, calls_held, calls_succeeded, calls_skipped, calls_failed, calls_tolerated,
                 calls_cancelled, fetches_planned, fetches_open, items, requests
             FROM jobs " + $which,
@@ -121,6 +122,7 @@ fn read(row: Row) -> Result<JobRow, LedgerError> {
         name: row.name,
         provider: row.provider,
         lane: lane(&row.lane)?,
+        lane_asked: row.lane_asked.as_deref().map(lane).transpose()?,
         state: JobState::from_name(&row.state).ok_or_else(|| LedgerError::corrupt("a job's state", &row.state))?,
         extend: row.extend,
         reason: row.reason,

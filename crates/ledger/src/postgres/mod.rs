@@ -28,6 +28,7 @@ mod stop;
 mod submit;
 mod tree;
 mod unmatched;
+mod whales;
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 use crate::{
     Committed, FailedCall, FailedFilter, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError,
     MarkFilter, MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart,
-    PrunedRows, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    PrunedRows, RetryFilter, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 pub use config::PostgresConfig;
 use lend::{in_transaction, on_connection};
@@ -173,6 +174,7 @@ impl Ledger for PostgresLedger {
                 return Ok(Swept::default());
             }
             let (stopped, finished) = stop::overdue(tx, now_ms).await?;
+            whales::settle(tx, windows).await?;
             release::give_up_unpublished(tx, now_ms).await?;
             let mut calls = release::again(tx, everything, windows, now_ms).await?;
             calls.extend(release::stalled(tx, windows, now_ms).await?.into_iter().map(|call| (call, 0)));
@@ -181,8 +183,8 @@ impl Ledger for PostgresLedger {
         })
     }
 
-    async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
-        in_transaction!(self, tx => retry::retry_failed(tx, job, now_ms))
+    async fn retry_failed(&self, job: JobId, which: &RetryFilter, now_ms: i64) -> Result<u64, LedgerError> {
+        in_transaction!(self, tx => retry::retry_failed(tx, job, which, now_ms))
     }
 
     async fn cancel(&self, job: JobId, reason: &str, now_ms: i64) -> Result<(), LedgerError> {

@@ -8,12 +8,17 @@ use uuid::Uuid;
 
 use super::jobs::Stops;
 use super::{fetches, jobs, steps};
-use crate::LedgerError;
 use crate::tally::{NOT_BEGUN, Tally};
+use crate::{LedgerError, RetryFilter};
 
-/// Plans failed and cancelled calls of a finished job again, opens their fetches and the job. Calls of fetches that
-/// could not begin stay as they are: they have no parameters to call anybody with.
-pub(super) async fn retry_failed(tx: &mut PgConnection, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
+/// Plans failed calls of a finished job again, and with them those that were cancelled; opens their fetches and the job.
+/// Calls of fetches that could not begin stay as they are: they have no parameters to call anybody with.
+pub(super) async fn retry_failed(
+    tx: &mut PgConnection,
+    job: JobId,
+    which: &RetryFilter,
+    now_ms: i64,
+) -> Result<u64, LedgerError> {
     let id = Uuid::from(job);
     let found = sqlx::query_scalar!(
         "/* job_to_retry */ SELECT id FROM jobs WHERE id = $1 AND finished_at_ms IS NOT NULL AND pruned_at_ms IS NULL
@@ -23,16 +28,11 @@ pub(super) async fn retry_failed(tx: &mut PgConnection, job: JobId, now_ms: i64)
     if found.fetch_optional(&mut *tx).await?.is_none() {
         return Ok(0);
     }
-    let retried = sqlx::query!(
-        "/* retry_calls */
-        UPDATE calls SET state = 'planned', again = true, attempt = 0, class = NULL, status = NULL, message = NULL,
-            tolerated = false, ended_at_ms = NULL
-        WHERE job_id = $1 AND state IN ('failed', 'cancelled')
-            AND NOT EXISTS (SELECT 1 FROM fetches WHERE id = calls.fetch_id AND fetch_end = $2)",
-        id,
-        NOT_BEGUN,
-    );
-    let retried = retried.execute(&mut *tx).await?.rows_affected();
+    let failed = plan(tx, id, "failed", which).await?;
+    if failed == 0 && !which.is_all() {
+        return Ok(0);
+    }
+    let retried = failed + plan(tx, id, "cancelled", &RetryFilter::default()).await?;
     if retried == 0 {
         return Ok(0);
     }
@@ -41,6 +41,28 @@ pub(super) async fn retry_failed(tx: &mut PgConnection, job: JobId, now_ms: i64)
     hold_again(tx, id).await?;
     reopen_job(tx, id, now_ms).await?;
     Ok(retried.saturating_sub(settle(tx, job, now_ms).await?))
+}
+
+async fn plan(tx: &mut PgConnection, job: Uuid, state: &str, which: &RetryFilter) -> Result<u64, LedgerError> {
+    let planned = sqlx::query!(
+        "/* retry_calls */
+        UPDATE calls SET state = 'planned', again = true, attempt = 0, class = NULL, status = NULL, message = NULL,
+            tolerated = false, ended_at_ms = NULL
+        FROM fetches
+        WHERE calls.job_id = $1 AND calls.state = $2 AND fetches.id = calls.fetch_id AND fetches.fetch_end IS DISTINCT FROM $3
+            AND ($4::uuid IS NULL OR calls.fetch_id = $4) AND ($5::text IS NULL OR fetches.step = $5)
+            AND ($6::text IS NULL OR calls.class = $6) AND ($7::integer IS NULL OR calls.status = $7)
+            AND ($8::text IS NULL OR coalesce(calls.message, '') = $8)",
+        job,
+        state,
+        NOT_BEGUN,
+        which.fetch.map(Uuid::from) as _,
+        which.step.as_ref() as _,
+        which.class.as_ref() as _,
+        which.status.map(i32::from) as _,
+        which.message.as_ref() as _,
+    );
+    Ok(planned.execute(tx).await?.rows_affected())
 }
 
 /// Lets go what waits for nothing any more, and gives up again what waits for what can't be tried again. Returns how many
@@ -65,9 +87,11 @@ async fn settle(tx: &mut PgConnection, job: JobId, now_ms: i64) -> Result<u64, L
 async fn reopen_fetches(tx: &mut PgConnection, job: Uuid) -> Result<(), LedgerError> {
     let fetches = sqlx::query!(
         "/* recount_fetches */
-        UPDATE fetches SET calls_open = tally.planned, calls_failed = 0, calls_cancelled = 0, finished_at_ms = NULL
-        FROM (SELECT fetch_id, count(*) AS planned FROM calls WHERE job_id = $1 AND state = 'planned' GROUP BY fetch_id)
-            AS tally
+        UPDATE fetches SET calls_open = tally.planned, calls_failed = tally.failed, calls_cancelled = 0, finished_at_ms = NULL
+        FROM (SELECT fetch_id, count(*) FILTER (WHERE state = 'planned') AS planned,
+                count(*) FILTER (WHERE state = 'failed') AS failed
+            FROM calls WHERE job_id = $1 AND state IN ('planned', 'failed')
+            GROUP BY fetch_id HAVING count(*) FILTER (WHERE state = 'planned') > 0) AS tally
         WHERE fetches.id = tally.fetch_id",
         job,
     );
@@ -105,12 +129,13 @@ async fn hold_again(tx: &mut PgConnection, job: Uuid) -> Result<(), LedgerError>
         job,
     );
     spoiled.execute(&mut *tx).await?;
+    // A blocker that is not tried again holds nobody up, and who has no calls left is held up by none.
     let blockers = sqlx::query!(
         "/* recount_blockers */
-        UPDATE fetches SET blockers_open = tally.blockers
-        FROM (SELECT barriers.fetch_id, count(*) AS blockers
+        UPDATE fetches SET blockers_open = CASE WHEN calls_open > 0 THEN tally.blockers ELSE 0 END
+        FROM (SELECT barriers.fetch_id, count(*) FILTER (WHERE above.finished_at_ms IS NULL) AS blockers
             FROM barriers JOIN fetches AS above ON above.id = barriers.blocker_id
-            WHERE barriers.job_id = $1 AND above.finished_at_ms IS NULL GROUP BY barriers.fetch_id) AS tally
+            WHERE barriers.job_id = $1 GROUP BY barriers.fetch_id) AS tally
         WHERE fetches.id = tally.fetch_id AND fetches.finished_at_ms IS NULL",
         job,
     );

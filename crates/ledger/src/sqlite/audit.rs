@@ -16,7 +16,7 @@ const FETCHES: &str = "/* audit_fetches */
             'calls_succeeded', coalesce(succeeded, 0), 'calls_skipped', coalesce(skipped, 0),
             'calls_failed', coalesce(failed, 0), 'calls_cancelled', coalesce(cancelled, 0),
             'children_open', coalesce(children, 0),
-            'blockers_open', iif(finished_at_ms IS NULL, coalesce(blockers, 0), 0),
+            'blockers_open', iif(finished_at_ms IS NULL AND open > 0, coalesce(blockers, 0), 0),
             'spoiled', coalesce(troubled, 0) + coalesce(spoiled_below, 0), 'items', coalesce(stored, 0)) AS counted
     FROM fetches
     LEFT JOIN (SELECT calls.fetch_id, count(*) AS planned, count(*) FILTER (WHERE ended_at_ms IS NULL) AS open,

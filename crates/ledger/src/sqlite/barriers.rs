@@ -39,7 +39,7 @@ pub(super) async fn lift(tx: &mut SqliteConnection, finished: &[FetchId]) -> Res
         UPDATE fetches SET blockers_open = blockers_open - less.blockers
         FROM (SELECT fetch_id, count(*) AS blockers FROM barriers
             WHERE blocker_id IN (SELECT unhex(value) FROM json_each(?1)) GROUP BY fetch_id) AS less
-        WHERE fetches.id = less.fetch_id AND fetches.finished_at_ms IS NULL
+        WHERE fetches.id = less.fetch_id AND fetches.finished_at_ms IS NULL AND fetches.calls_open > 0
         RETURNING fetches.id AS id, fetches.blockers_open AS blockers_open";
     let ids: Vec<String> = finished.iter().map(FetchId::hex).collect();
     free(sqlx::query(sql).bind(json!(ids).to_string()).fetch_all(tx).await?)

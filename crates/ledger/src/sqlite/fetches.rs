@@ -71,7 +71,7 @@ pub(super) async fn add(
             calls_failed = calls_failed + more.failed, calls_cancelled = calls_cancelled + more.cancelled,
             children_open = children_open + more.children, items = fetches.items + more.items,
             spoiled = fetches.spoiled + more.spoiled,
-            blockers_open = iif(calls_open + more.open + children_open + more.children = 0, 0, blockers_open),
+            blockers_open = iif(calls_open + more.open = 0, 0, blockers_open),
             total = coalesce(more.total, fetches.total),
             -- A guard stays, as within a transaction.
             fetch_end = iif(fetches.fetch_end IN ('repeated_pointer', 'repeated_page', 'page_cap', 'tiny_pages', 'depth_cap'), fetches.fetch_end,

@@ -222,6 +222,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, LedgerError> {
         name: row.try_get("name")?,
         provider: row.try_get("provider")?,
         lane: lane(row.try_get("lane")?)?,
+        lane_asked: row.try_get::<Option<&str>, _>("lane_asked")?.map(lane).transpose()?,
         state: JobState::from_name(state).ok_or_else(|| LedgerError::corrupt("a job's state", state))?,
         extend: row.try_get("extend")?,
         reason: row.try_get("reason")?,

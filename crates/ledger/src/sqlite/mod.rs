@@ -26,6 +26,7 @@ mod stop;
 mod submit;
 mod tree;
 mod unmatched;
+mod whales;
 
 use std::path::Path;
 use std::time::Duration;
@@ -39,7 +40,7 @@ use tidegate_contracts::{CallId, FetchId, JobId, PageFacts, Plan};
 use crate::{
     Committed, FailedCall, FailedFilter, FailureGroup, FetchFilter, FetchRow, JobFilter, JobRow, Ledger, LedgerError,
     MarkFilter, MarkRow, NewJob, NewPage, OpenLane, OutGroup, Pace, Packed, PageRow, Prunable, PruneFilter, PrunePart,
-    PrunedRows, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
+    PrunedRows, RetryFilter, SpecRow, StepRow, Submitted, Swept, Waiting, Windows,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -227,6 +228,7 @@ impl Ledger for SqliteLedger {
     async fn sweep(&self, everything: bool, windows: &Windows, now_ms: i64) -> Result<Swept, LedgerError> {
         let mut tx = self.begin().await?;
         let (stopped, finished) = stop::overdue(&mut tx, now_ms).await?;
+        whales::settle(&mut tx, windows).await?;
         let mut calls = release::again(&mut tx, everything, windows, now_ms).await?;
         calls.extend(release::stalled(&mut tx, windows, now_ms).await?.into_iter().map(|call| (call, 0)));
         let unplanned = jobs::unplanned(&mut tx).await?;
@@ -234,9 +236,9 @@ impl Ledger for SqliteLedger {
         Ok(Swept { calls, unplanned, stopped, finished })
     }
 
-    async fn retry_failed(&self, job: JobId, now_ms: i64) -> Result<u64, LedgerError> {
+    async fn retry_failed(&self, job: JobId, which: &RetryFilter, now_ms: i64) -> Result<u64, LedgerError> {
         let mut tx = self.begin().await?;
-        let retried = retry::retry_failed(&mut tx, job, now_ms).await?;
+        let retried = retry::retry_failed(&mut tx, job, which, now_ms).await?;
         tx.commit().await?;
         Ok(retried)
     }

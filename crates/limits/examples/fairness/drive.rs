@@ -57,7 +57,7 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
         let job = &jobs[number];
         match next {
             Next::Answer(id) => {
-                let permit = Permit { id, keys: vec!["limit".to_owned()], probe: false };
+                let permit = Permit::new(id, vec!["limit".to_owned()]);
                 limiter.report(now_ms, &Report { permit, sent: true, answer: Some(Told::default()), health: None });
                 left[number].1 -= 1;
                 if left[number].1 == 0 {
@@ -79,7 +79,7 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
                     job: number.to_string(),
                     waited_for: has_waited.then(|| "limit".to_owned()),
                 };
-                let question = Question { charges: vec![charge], by: in_turns.then_some(by) };
+                let question = Question { by: in_turns.then_some(by), ..Question::new(vec![charge]) };
                 match limiter.decide(now_ms, &question) {
                     Decision::Granted(permit) => {
                         granted += 1;

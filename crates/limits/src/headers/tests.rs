@@ -172,6 +172,12 @@ fn named_headers_are_read_as_they_are_said_to_be_written() {
             Reading { limit: None, remaining: None, ..from_now(reading(1, 0.0, 2_000_000)) },
         ),
         (
+            "what the call cost, beside the usual headers",
+            r#"{"cost":"X-Request-Cost"}"#,
+            &[("X-Request-Cost", "2.5"), ("X-RateLimit-Limit", "9")],
+            Reading { limit: Some(9), cost: Some(3), ..Reading::default() },
+        ),
+        (
             "Kinto, a pause beside the usual headers",
             r#"{"pause":"Backoff"}"#,
             &[
@@ -215,8 +221,32 @@ fn nonsense_is_ignored_and_counted_and_the_rest_is_kept() {
         let told = read_from(&HeaderNames::standard(), &[("RateLimit", value)]);
         assert_eq!(told, Reading { ignored: 1, ..Reading::default() }, "RateLimit: {value}");
     }
+    for cost in ["-1", "free", "1e12"] {
+        let told = read_from(&names(r#"{"cost":"Cost"}"#), &[("Cost", cost)]);
+        assert_eq!(told, Reading { ignored: 1, ..Reading::default() }, "{cost}");
+    }
     let told = read_from(&names(r#"{"pause":"Backoff"}"#), &[("Backoff", "a while")]);
     assert_eq!(told, Reading { ignored: 1, ..Reading::default() });
+}
+
+#[test]
+fn a_clock_that_is_another_is_told_by_the_date_of_the_answer() {
+    // Theirs is a minute behind: what ends in twenty seconds has ended long since by ours.
+    let told = read_from(
+        &HeaderNames::standard(),
+        &[("Date", "Tue, 14 Nov 2023 22:12:20 GMT"), ("X-RateLimit-Reset", "2023-11-14T22:12:40Z")],
+    );
+    assert_eq!((told.reset_at_ms, told.clock_ahead_ms, told.ignored), (Some(NOW_MS - 40_000), Some(-60_000), 0));
+    let date = ("Date", "Tue, 14 Nov 2023 22:14:20 GMT");
+    for (headers, why) in [
+        (&[date, ("X-RateLimit-Reset", "20")][..], "told from now on"),
+        (&[date, ("Age", "60"), ("X-RateLimit-Reset", "1700000100")][..], "kept on its way"),
+        (&[("Date", "Mon, 13 Nov 2023 22:14:20 GMT"), ("X-RateLimit-Reset", "1700000100")][..], "a day is no clock"),
+        (&[("Date", "soon"), ("X-RateLimit-Reset", "1700000100")][..], "no date"),
+        (&[date][..], "no reset"),
+    ] {
+        assert_eq!(read_from(&HeaderNames::standard(), headers).clock_ahead_ms, None, "{why}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn charge(limit: &str, rate: Rate) -> Charge {
 }
 
 fn permit() -> Permit {
-    Permit { id: 1_790_000_000_000_123, keys: vec!["{acme}/minute/egress=default".to_owned()], probe: false }
+    Permit::new(1_790_000_000_000_123, vec!["{acme}/minute/egress=default".to_owned()])
 }
 
 #[test]
@@ -59,6 +59,8 @@ fn every_message_reads_and_writes_its_golden_file() {
         reset_step_ms: 1_000,
         reset_is_relative: true,
         pause_until_ms: None,
+        clock_ahead_ms: None,
+        cost: None,
         ignored: 0,
     };
     let refused = Some(Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000) });
@@ -105,12 +107,15 @@ fn overrides_read_and_write_their_golden_files() {
 }
 
 #[test]
-fn who_asks_and_what_is_said_of_a_provider_that_is_down_reads_and_writes_its_golden_files() {
+fn who_asks_for_which_choices_and_what_is_said_of_a_provider_that_is_down_reads_and_writes_its_golden_files() {
     let breaker = charge("breaker", Rate::Breaker(Breaker::default()));
     is_golden("v1.permits_request_breaker.json", &PermitsRequest { questions: vec![Question::new(vec![breaker])] });
     let by = By { lane: 1, tenant: "alice".into(), job: "job_1".into(), waited_for: Some("minute".into()) };
-    let question = Question { charges: vec![charge("told", Rate::Told {})], by: Some(by) };
+    let question = Question::new(vec![charge("told", Rate::Told {})]).by(by);
     is_golden("v1.permits_request_by.json", &PermitsRequest { questions: vec![question] });
+    let of = |of: &str| Charge { key: format!("{{acme}}/told/credential={of}"), ..charge("told", Rate::Told {}) };
+    let question = Question { alternatives: vec![vec![of("bob")]], ..Question::new(vec![of("alice")]) };
+    is_golden("v1.permits_request_alternatives.json", &PermitsRequest { questions: vec![question] });
     let (since_ms, now_ms) = (1_789_999_000_000, 1_790_000_000_000);
     let why = Some(Why::Down { since_ms });
     let wait = Decision::Wait { until_ms: now_ms + 9, at_latest_ms: now_ms + 9, limit: "breaker".into(), why };
@@ -136,6 +141,18 @@ fn who_asks_and_what_is_said_of_a_provider_that_is_down_reads_and_writes_its_gol
         reply.by_clock(now_ms + 1).limits[0].down,
         Some(Down { since_ms: since_ms + 1, probe_at_ms: now_ms + 10 })
     );
+}
+
+#[test]
+fn several_calls_that_are_granted_at_once_read_and_write_their_golden_files() {
+    let question = Question { want: 64, ..Question::new(vec![charge("told", Rate::Told {})]) };
+    is_golden("v1.permits_request_lease.json", &PermitsRequest { questions: vec![question] });
+    let lease = Permit { calls: 32, use_within_ms: Some(15_000), ..permit() };
+    let reply = PermitsReply { now_ms: 1_790_000_000_000, decisions: vec![Decision::Granted(lease.clone())] };
+    is_golden("v1.permits_reply_lease.json", &reply);
+    let report = Report { permit: lease, sent: true, answer: Some(Told::default()), health: Some(Health::Well) };
+    let request = ReportsRequest { now_ms: 1_790_000_000_000, reports: vec![report] };
+    is_golden("v1.reports_request_lease.json", &request);
 }
 
 #[test]

@@ -1,18 +1,24 @@
 use std::time::Duration;
 
 use super::*;
-use crate::charge::{Refused, Told};
+use crate::charge::{Decision, Question, Refused, Told};
 use crate::headers::Reading;
 use crate::rate::{Aligned, Rate};
 
 mod breaker;
+mod choices;
 mod exactness;
+mod faults;
 mod keeping;
 mod landing;
 mod learning;
+mod leases;
 mod provider;
+mod quota;
 mod readings;
 mod refusals;
+mod settling;
+mod sliding;
 mod turns;
 
 /// A charge of `cost` to the budget named `key`.
@@ -22,6 +28,10 @@ fn charge(key: &str, rate: &Rate, cost: u32) -> Charge {
 
 fn window(calls: u32, per_ms: u64, aligned: Aligned) -> Rate {
     Rate::Window { calls, per: Duration::from_millis(per_ms), aligned }
+}
+
+fn sliding(calls: u32, per_ms: u64) -> Rate {
+    Rate::Sliding { calls, per: Duration::from_millis(per_ms) }
 }
 
 fn bucket(calls: u32, restore_per_s: f64) -> Rate {

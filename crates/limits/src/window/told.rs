@@ -13,6 +13,9 @@ use crate::meter::Heard;
 /// Two told resets that differ by no more belong to the same window: whole seconds, and providers' clocks.
 const SAME_RESET_MS: i64 = 1_500;
 
+/// `Date` tells whole seconds.
+const DATE_STEP_MS: i64 = 1_000;
+
 /// Which window a reading speaks of, beside the one that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
@@ -29,12 +32,21 @@ struct Reset {
 }
 
 impl Reset {
-    /// Told from now on, it is late by what the answer took; told in whole seconds, early by up to one. The guard
+    /// By another clock, it is moved to ours by the answer's `Date`: late by what the answer took, and early by up to a
+    /// second. Told from now on, it is late by what the answer took; told in whole seconds, early by up to one. The guard
     /// against that is cut for short windows.
     fn told(heard: &Heard<'_>, most_guard_ms: i64) -> Option<Self> {
         let reading = heard.reading;
-        let told_ms = reading.reset_at_ms?.min(heard.now_ms.saturating_add(LONGEST_TOLD_MS));
-        let late_ms = if reading.reset_is_relative { heard.took_ms } else { 0 };
+        let ahead_ms = reading.clock_ahead_ms.filter(|_| !reading.reset_is_relative).unwrap_or(0);
+        // Within these bounds the clocks may agree.
+        let is_ours = (-heard.took_ms - DATE_STEP_MS..=0).contains(&ahead_ms);
+        let told_ms = reading.reset_at_ms? - if is_ours { 0 } else { ahead_ms };
+        let told_ms = told_ms.min(heard.now_ms.saturating_add(LONGEST_TOLD_MS));
+        let late_ms = match (is_ours, reading.reset_is_relative) {
+            (false, _) => heard.took_ms + DATE_STEP_MS,
+            (true, true) => heard.took_ms,
+            (true, false) => 0,
+        };
         let guard_ms = reading.reset_step_ms.min(most_guard_ms);
         Some(Self { earliest_ms: told_ms - late_ms, latest_ms: told_ms + guard_ms })
     }

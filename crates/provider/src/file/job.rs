@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tidegate_contracts::{Lane, Primitive};
 
-use super::{EndpointName, Name, Notify, Period, Version};
+use super::{CredentialNames, EndpointName, Name, Notify, Period, Version};
 
 /// What to fetch from a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,9 +23,10 @@ pub struct JobFile {
     /// Values of what the provider lets a job set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, Primitive>,
-    /// Name of the credential that calls are made with; without, they are made without.
+    /// Name of the credential that calls are made with; without, they are made without. Several, where the provider file allows
+    /// it: each call takes the one with the most room left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential: Option<Name>,
+    pub credential: Option<CredentialNames>,
     /// How urgent it is.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lane: Lane,

@@ -5,8 +5,9 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use tidegate_answer::JsonPath;
 use tidegate_contracts::Class;
-use tidegate_limits::{HeaderNames, Rate};
+use tidegate_limits::{HeaderNames, Rate, ResetAs};
 
 use super::Name;
 
@@ -32,6 +33,9 @@ pub struct Limit {
     /// Headers of answers that speak of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<HeaderNames>,
+    /// Places in answers' bodies that speak of it. Where headers say the same, they count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyTells>,
     /// Failures by which a breaker takes the provider for ill, and only a breaker: `provider_down`, `timeout` and
     /// `transient` (but for a plain 500) unless said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,6 +51,29 @@ fn by_credential() -> Vec<Factor> {
 
 fn is_by_credential(key: &[Factor]) -> bool {
     key == [Factor::Credential]
+}
+
+/// Places in an answer's body that speak of a limit, as JSON paths; the same as those of headers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BodyTells {
+    /// Units that fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<JsonPath>,
+    /// Units that remain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<JsonPath>,
+    /// Units that are used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<JsonPath>,
+    /// The end of the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<JsonPath>,
+    /// How `reset` is written.
+    pub reset_as: ResetAs,
+    /// What the call cost in the end: what its `cost` reserved beyond that is given back, and what it lacked is charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<JsonPath>,
 }
 
 /// What a call costs.
@@ -73,6 +100,8 @@ pub enum Factor {
     Egress,
     /// The endpoint.
     Endpoint,
+    /// The method of the request, such as `GET`.
+    Method,
     /// Nothing but the provider: one for all.
     Provider,
     /// The value of a parameter.
@@ -80,7 +109,7 @@ pub enum Factor {
 }
 
 impl Factor {
-    const TITLE: &'static str = "one of app, credential, tenant, egress, endpoint, provider and param:NAME";
+    const TITLE: &'static str = "one of app, credential, tenant, egress, endpoint, method, provider and param:NAME";
 
     /// Its name in keys: the word, or the parameter's name.
     #[must_use]
@@ -91,6 +120,7 @@ impl Factor {
             Self::Tenant => "tenant",
             Self::Egress => "egress",
             Self::Endpoint => "endpoint",
+            Self::Method => "method",
             Self::Provider => "provider",
             Self::Param(name) => name,
         }
@@ -116,6 +146,7 @@ impl TryFrom<String> for Factor {
             ("tenant", _) => Self::Tenant,
             ("egress", _) => Self::Egress,
             ("endpoint", _) => Self::Endpoint,
+            ("method", _) => Self::Method,
             ("provider", _) => Self::Provider,
             (_, Some(name)) if !name.is_empty() => Self::Param(name.to_owned()),
             _ => return Err(format!("expected {}, found {text:?}", Self::TITLE)),
@@ -137,7 +168,7 @@ impl JsonSchema for Factor {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string", "title": Self::TITLE,
-            "pattern": "^(app|credential|tenant|egress|endpoint|provider|param:.+)$",
+            "pattern": "^(app|credential|tenant|egress|endpoint|method|provider|param:.+)$",
         })
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_answer::ErrorRule;
 use tidegate_contracts::Primitive;
 
-use super::{Auth, Endpoint, EndpointName, Limit, Name, Period, Size, Version};
+use super::{Auth, CredentialPool, Endpoint, EndpointName, Limit, Name, Period, Size, Version};
 
 /// Describes an API: its address, authentication, endpoints, limits and errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,9 @@ pub struct ProviderFile {
     /// How requests are authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Whether one job may use several credentials, and how; it may not unless said. For the provider's terms to allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_pool: Option<CredentialPool>,
     /// Headers of every request: templates over `config` and `credential`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,

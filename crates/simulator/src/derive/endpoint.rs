@@ -10,6 +10,9 @@ use crate::item::Template;
 use crate::shape::{Envelope, Path};
 use crate::{Cursors, EndpointSpec, Method, Paging, Shape, Style};
 
+/// The one field of what the next page is asked for with, where a provider has any.
+const CONTINUE: &str = "continue_from";
+
 /// What cannot be simulated: field and problem.
 type Problem = (&'static str, String);
 
@@ -65,6 +68,8 @@ fn paging(pages: Option<&Pages>) -> Paging {
         (Style::Page, pages.page.clone())
     } else if pages.cursor.is_some() {
         (Style::Cursor, pages.cursor.clone())
+    } else if pages.next_query.is_some() {
+        (Style::Cursor, Some(CONTINUE.to_owned()))
     } else if pages.link.is_some() {
         (Style::Link, None)
     } else {
@@ -92,6 +97,9 @@ fn shape(declared: &Endpoint) -> Result<Shape, String> {
     if let Some(pages) = &declared.pages {
         let next = pages.next_url.as_ref().or(pages.next.as_ref());
         (shape.next, shape.next_header) = place(next);
+        if let Some(Selector::Body(path)) = &pages.next_query {
+            shape.next = Some(format!("{path}.{CONTINUE}"));
+        }
         (shape.total, shape.total_header) = place(pages.total.as_ref());
         (shape.has_more, shape.has_more_header) = place(pages.has_more.as_ref());
     }

@@ -1,10 +1,15 @@
 //! Limits as a provider file declares them, to be enforced by this crate's own counters.
 
-use tidegate_limits::{Aligned as DeclaredAligned, HeaderNames as DeclaredNames, Rate, ResetAs as DeclaredResetAs};
+use tidegate_limits::{
+    Aligned as DeclaredAligned, HeaderNames as DeclaredNames, Period as DeclaredPeriod, Rate,
+    ResetAs as DeclaredResetAs,
+};
 use tidegate_provider::file::{Cost, Factor, Limit, ProviderFile};
 
 use super::answers::{self, Recordings};
-use crate::{Aligned, Bucket, By, HeaderNames, LimitHeaders, LimitSpec, Period, ResetAs, Whose, Window};
+use crate::{
+    Aligned, Bucket, By, Each, HeaderNames, LimitHeaders, LimitSpec, Period, Quota, ResetAs, Sliding, Whose, Window,
+};
 
 /// The file's limits over the simulated `endpoints`, and those that are `known` beside the file, in whose place they
 /// stand where they have the same id. What is left out is noted.
@@ -66,6 +71,17 @@ fn rate(rate: &Rate) -> Result<LimitSpec, String> {
             };
             LimitSpec { window: Some(Window { calls: calls.into(), per: Period(per), aligned }), ..none }
         }
+        Rate::Quota { calls, per, ref zone } => {
+            let per = match per {
+                DeclaredPeriod::Day => Each::Day,
+                DeclaredPeriod::Week => Each::Week,
+                DeclaredPeriod::Month => Each::Month,
+            };
+            LimitSpec { quota: Some(Quota { calls: calls.into(), per, zone: zone.to_string() }), ..none }
+        }
+        Rate::Sliding { calls, per } => {
+            LimitSpec { sliding: Some(Sliding { calls: calls.into(), per: Period(per) }), ..none }
+        }
         Rate::Bucket { calls, restore_per_s } => {
             LimitSpec { bucket: Some(Bucket { capacity: calls.into(), refill_per_s: restore_per_s }), ..none }
         }
@@ -80,8 +96,8 @@ fn whose(key: &[Factor]) -> Whose {
         Factor::Egress => Some(By::Ip),
         Factor::Endpoint => Some(By::Endpoint),
         Factor::Param(_) => Some(By::Parent),
-        // The simulated third party knows one app and one provider, and no tenants.
-        Factor::App | Factor::Tenant | Factor::Provider => None,
+        // The simulated third party knows one app and one provider, and neither tenants nor methods.
+        Factor::App | Factor::Tenant | Factor::Method | Factor::Provider => None,
     });
     Whose::Each(factors.collect())
 }

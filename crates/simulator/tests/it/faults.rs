@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use tidegate_simulator::{EndpointSpec, Faults, Period, Running, Simulator, SimulatorSpec};
+use serde_json::json;
+use tidegate_simulator::{Canned, EndpointSpec, Faults, Period, Running, Simulator, SimulatorSpec};
 use tokio::io::AsyncReadExt;
 
 use crate::client::{Answer, call, get, send};
@@ -133,4 +134,17 @@ async fn a_client_that_leaves_before_the_answer_is_counted() {
     settled(&running).await;
     let stats = running.stats().endpoints["users"].clone();
     assert_eq!((stats.ok, stats.errors_of("abandoned")), (0, 1));
+}
+
+#[tokio::test]
+async fn an_endpoint_may_have_one_answer_for_all_calls() {
+    for (body, sent) in [(json!("<html>away</html>"), "<html>away</html>"), (json!({ "code": 7 }), r#"{"code":7}"#)] {
+        let headers = [("X-Kept".to_owned(), "k".to_owned())].into();
+        let running = start(Faults { always: Some(Canned { status: 418, headers, body }), ..Faults::default() }).await;
+        for _ in 0..3 {
+            let answer = get(&running, "/users").await;
+            assert_eq!((answer.status, answer.header("x-kept"), answer.text().as_str()), (418, "k", sent));
+        }
+        assert_eq!(running.stats().endpoints["users"].errors_of("always"), 3);
+    }
 }

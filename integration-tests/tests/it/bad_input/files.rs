@@ -155,7 +155,8 @@ async fn a_provider_file_that_is_wrong_is_refused_with_the_place_and_what_was_ex
         (
             "an unknown field",
             "endponts: {}\n",
-            "./sim.yaml:4:1: endponts: unknown field; expected one of auth, base_url, body, config, description, \
+            "./sim.yaml:4:1: endponts: unknown field; expected one of auth, base_url, body, config, \
+             credential_pool, description, \
              endpoints, errors, extends, headers, insecure_http, limits, provider, query, retry, tidegate, timeouts; did \
              you mean endpoints?",
         ),

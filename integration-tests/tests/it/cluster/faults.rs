@@ -111,6 +111,47 @@ async fn a_database_that_crashes_and_comes_back_loses_nothing_and_costs_no_reque
     cluster.finish().await;
 }
 
+/// Queues of the delay ladder that hold something, with how much.
+async fn parked(cluster: &Cluster) -> Vec<(String, usize)> {
+    let listed = cluster.ctl(&["list_queues", "-p", cluster.vhost(), "name", "messages", "--no-table-headers"]).await;
+    let queue = |line: &str| {
+        let (name, count) = line.split_once('\t')?;
+        let count = count.trim().parse().ok().filter(|count| *count > 0)?;
+        name.contains(".delay.").then(|| (name.to_owned(), count))
+    };
+    listed.lines().filter_map(queue).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_ladder_keeps_for_itself_is_released_again() {
+    let cluster = Cluster::over(Addresses::usual()).await.set("TIDEGATE_LEASE_S", "5").started().await;
+    let limit = LimitSpec::window(20, 10_000).headers(LimitHeaders::NONE);
+    let list = EndpointSpec::at("/list").items(60).offset("offset").size("limit", 1).total_in_body("$.total");
+    let simulator = Simulator::start(&SimulatorSpec::seeded(7).with("list", list.limit(limit))).await;
+    let simulator = simulator.expect("a simulator");
+    cluster.world.provider(&simulator.base_url(), &LIMITED_LIST.replace("calls: 50, per: 2s", "calls: 20, per: 10s"));
+    cluster.world.write(JOB, "provider: ./sim.yaml\nsteps: [{ id: list, call: list }]");
+    let job = cluster.submit(JOB).await;
+    let parking = async {
+        loop {
+            let parked = parked(&cluster).await;
+            if parked.iter().map(|(_, count)| count).sum::<usize>() >= 20 {
+                return parked;
+            }
+        }
+    };
+    let kept = tokio::time::timeout(crate::process::DEADLINE, parking).await.expect("calls are parked");
+    for (queue, _) in &kept {
+        cluster.ctl(&["delete_queue", "-p", cluster.vhost(), queue]).await;
+    }
+    cluster.says("tracker", "released again").await;
+    let ended = cluster.ended(&job).await.expect(0).json();
+    assert_eq!((&ended["counts"]["items"], &ended["counts"]["calls_failed"]), (&60.into(), &0.into()), "{ended}");
+    assert_same(ids(&cluster.items(&job, "list").await), simulator.ids("list", ""));
+    simulator.stop().await;
+    cluster.finish().await;
+}
+
 /// Runs a job over a broker that is killed in its middle and comes back after three seconds, with or without its data.
 /// Returns the requests that it took.
 async fn with_a_broker_that_crashes(is_wiped: bool) -> u64 {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::queues::Queues;
 use super::servers::{Addresses, shared_rabbitmq};
+use crate::names::Names;
 use crate::process::{Cli, DEADLINE, Finished, Process};
 use crate::world::World;
 
@@ -50,6 +51,7 @@ pub(crate) struct Cluster {
     sealing_key: String,
     api_key: String,
     settings: Vec<(&'static str, String)>,
+    names: Option<Names>,
     may_fail_requests: bool,
     dead: usize,
 }
@@ -60,19 +62,46 @@ impl Cluster {
         Self::over(Addresses::usual()).await.started().await
     }
 
+    /// One of each service, ready, with these variables for all processes.
+    pub(crate) async fn start_with(settings: &[(&'static str, &str)]) -> Self {
+        let cluster = Self::over(Addresses::usual()).await;
+        settings.iter().fold(cluster, |cluster, (name, value)| cluster.set(name, value)).started().await
+    }
+
     /// No service yet, and nothing on the servers.
     pub(crate) async fn over(addresses: Addresses) -> Self {
         let name = format!("tidegate_it_{}_{:08x}", std::process::id(), rand());
         let world = World::new();
         let sealing_key = world.run(&["keys", "new-sealing-key"]).await.expect(0).stdout.trim().to_owned();
-        let (services, settings, api_key) = (Vec::new(), Vec::new(), String::new());
-        Self { world, addresses, name, services, sealing_key, api_key, settings, may_fail_requests: false, dead: 0 }
+        Self {
+            world,
+            addresses,
+            name,
+            services: Vec::new(),
+            sealing_key,
+            api_key: String::new(),
+            settings: Vec::new(),
+            names: None,
+            may_fail_requests: false,
+            dead: 0,
+        }
     }
 
     /// With a variable for all processes.
     pub(crate) fn set(mut self, name: &'static str, value: &str) -> Self {
         self.settings.push((name, value.to_owned()));
         self
+    }
+
+    /// With names that the test gives and takes away.
+    pub(crate) fn seeing(mut self, names: Names) -> Self {
+        self.names = Some(names);
+        self
+    }
+
+    /// The names that it sees.
+    pub(crate) fn names(&self) -> &Names {
+        self.names.as_ref().expect("a cluster that sees names")
     }
 
     /// What is started from now on is without this variable.
@@ -154,7 +183,8 @@ impl Cluster {
             .env("TIDEGATE_ALLOW_PRIVATE", "127.0.0.0/8")
             .env("TIDEGATE_MAX_IN_FLIGHT", "32")
             .env("TIDEGATE_LOG_FORMAT", "json");
-        self.settings.iter().fold(cli, |cli, (name, value)| cli.env(name, value))
+        let cli = self.settings.iter().fold(cli, |cli, (name, value)| cli.env(name, value));
+        self.names.iter().fold(cli, Cli::seeing)
     }
 
     /// The broker's address, with the virtual host.

@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
+use tidegate_simulator::{EndpointSpec, Period, Simulator, SimulatorSpec, TokensSpec};
 
 use super::fixture::{Cluster, KINDS};
 use super::servers::{Addresses, Postgres, Redis};
@@ -77,6 +78,43 @@ async fn said_of_a_parked_credential(cluster: &Cluster) -> Vec<(String, String)>
     said
 }
 
+/// A client's secret, and a refresh token of which a token is made.
+const CLIENT: [(&str, &str); 3] = [
+    ("client_id", "canary-client-77e2"),
+    ("client_secret", "canary-secret-43b9"),
+    ("refresh_token", "canary-refresh-90cc"),
+];
+
+/// All that is said of a job whose tokens are refreshed a few times and then refused, and the tokens. It is given up after.
+async fn said_of_refreshed_tokens(cluster: &Cluster) -> (Vec<(String, String)>, Vec<String>) {
+    let tokens = TokensSpec { expires_in: Period::from_ms(1_000), ..TokensSpec::default() };
+    let list = EndpointSpec::at("/list").items(10_000).offset("offset").size("limit", 10).total_in_body("$.total");
+    let spec = SimulatorSpec::seeded(5).with("list", list).latency_ms(50).tokens(tokens);
+    let simulator = Simulator::start(&spec).await.unwrap();
+    put(cluster, "renewed", &serde_json::json!(std::collections::BTreeMap::from(CLIENT)).to_string()).await;
+    let base_url = simulator.base_url();
+    let provider = format!(
+        "tidegate: 1\nprovider: renewed\nbase_url: {base_url}\nauth: {{ oauth2: {{ token_url: '{base_url}/oauth/token' }} }}\n\
+         limits: [{{ id: slow, window: {{ calls: 20, per: 1s }} }}]\nendpoints:\n  list: {{ get: /list, items: '$.items[*]', \
+         pages: {{ offset: offset, size: {{ param: limit, max: 10 }}, total: '$.total' }} }}\n"
+    );
+    cluster.world.write("renewed.yaml", &provider);
+    cluster.world.write(
+        "renewed-job.yaml",
+        "provider: ./renewed.yaml\ncredential: renewed\nsteps: [{ id: list, call: list }]\n",
+    );
+    let job = cluster.submit("renewed-job.yaml").await;
+    until("tokens were refreshed", || simulator.stats().tokens.issued >= 3).await;
+    simulator.revoke_tokens();
+    let status = parked(cluster, &job).await;
+    let asked = cluster.ask("gateway", "GET", &format!("/v1/jobs/{job}/explain"), "").await.body;
+    let listed = cluster.ask("gateway", "GET", "/v1/credentials", "").await.body;
+    cluster.cli(&["cancel", &job]).run().await.expect(0);
+    let secrets = simulator.issued_tokens().into_iter().chain(CLIENT.map(|(_, secret)| secret.to_owned()));
+    let said = [("a job of refreshed tokens", status.to_string()), ("why it waits", asked), ("credentials", listed)];
+    (said.map(|(place, text)| (place.to_owned(), text)).into(), secrets.collect())
+}
+
 /// How long a queue may take to deliver what is in it.
 const DELIVERED_WITHIN: Duration = Duration::from_millis(300);
 
@@ -138,6 +176,8 @@ async fn no_secret_is_found_in_logs_messages_tables_or_keys() {
     let failures = cluster.ask("gateway", "GET", &format!("/v1/jobs/{job}/failures"), "").await;
     assert_eq!(failures.status, 200, "{failures:?}");
     places.extend(said_of_a_parked_credential(&cluster).await);
+    let (said, tokens) = said_of_refreshed_tokens(&cluster).await;
+    places.extend(said);
     let tables = postgres.dump(cluster.name()).await;
     assert!(tables.contains("the token *** is revoked"), "the dump holds why a credential is parked");
     assert!(tables.contains("alice") && tables.contains("403"), "the dump holds credentials and failures");
@@ -155,7 +195,7 @@ async fn no_secret_is_found_in_logs_messages_tables_or_keys() {
     // Ids of keys and checksums are no secrets; what stands between them is.
     let secret = |text: &str| text.split(['_', ':']).max_by_key(|part| part.len()).unwrap_or(text).to_owned();
     let secrets = cluster.secrets().map(secret).into_iter().chain([TOKEN, REVOKED, POSTGRES, REDIS].map(str::to_owned));
-    for secret in secrets {
+    for secret in secrets.chain(tokens) {
         assert!(secret.len() >= 12, "too short to look for: {secret}");
         for (place, text) in &places {
             let found = text.lines().find(|line| line.contains(&secret));

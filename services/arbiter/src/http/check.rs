@@ -1,8 +1,8 @@
 //! What a request must not ask, though it can be read: pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use tidegate_limits::{By, Charge, Override, Permit, Question, Report};
+use tidegate_limits::{By, Charge, LEASE_MAX, Override, Permit, Question, Report};
 
 use super::problem::Problem;
 use crate::redis::family;
@@ -18,9 +18,11 @@ const LIMIT_MAX_BYTES: usize = 128;
 /// Ids of permits are below this; others are not ours.
 const ID_END: u64 = 1 << 53;
 
-pub(super) fn questions(questions: &[Question], max: usize) -> Result<(), Problem> {
+/// At most so many questions, of so many choices each.
+pub(super) fn questions(questions: &[Question], (max, choices_max): (usize, usize)) -> Result<(), Problem> {
     within("/questions", questions.len(), max)?;
-    questions.iter().enumerate().try_for_each(|(place, asked)| question(&format!("/questions/{place}"), asked))
+    let each = |(place, asked)| question(&format!("/questions/{place}"), asked, choices_max);
+    questions.iter().enumerate().try_for_each(each)
 }
 
 pub(super) fn reports(reports: &[Report], max: usize) -> Result<(), Problem> {
@@ -34,18 +36,36 @@ pub(super) fn wanted(wanted: &Override) -> Result<(), Problem> {
     })
 }
 
-fn question(at: &str, question: &Question) -> Result<(), Problem> {
-    within(&format!("{at}/charges"), question.charges.len(), CHARGES_MAX)?;
+fn question(at: &str, question: &Question, choices_max: usize) -> Result<(), Problem> {
     question.by.as_ref().map_or(Ok(()), |by| asker(&format!("{at}/by"), by))?;
-    let mut keys = HashSet::new();
-    for (place, asked) in question.charges.iter().enumerate() {
-        let at = format!("{at}/charges/{place}");
+    leased(&format!("{at}/want"), question.want)?;
+    within(&format!("{at}/alternatives"), question.alternatives.len(), choices_max.saturating_sub(1))?;
+    let at_choice = |number: usize| match number {
+        0 => format!("{at}/charges"),
+        _ => format!("{at}/alternatives/{}", number - 1),
+    };
+    let mut choices = HashSet::new();
+    for (number, charges) in question.choices().enumerate() {
+        let at = at_choice(number);
+        if !choices.insert(distinct(&at, charges)?) {
+            return Err(Problem::invalid(at, "is there already"));
+        }
+    }
+    one_provider(&at_choice(0), question.choices().flatten().map(|charge| charge.key.as_str()))
+}
+
+/// The keys of a choice.
+fn distinct<'a>(at: &str, charges: &'a [Charge]) -> Result<BTreeSet<&'a str>, Problem> {
+    within(at, charges.len(), CHARGES_MAX)?;
+    let mut keys = BTreeSet::new();
+    for (place, asked) in charges.iter().enumerate() {
+        let at = format!("{at}/{place}");
         charge(&at, asked)?;
         if !keys.insert(asked.key.as_str()) {
             return Err(Problem::invalid(format!("{at}/key"), "is there already"));
         }
     }
-    one_provider(&format!("{at}/charges"), question.charges.iter().map(|charge| charge.key.as_str()))
+    Ok(keys)
 }
 
 fn asker(at: &str, By { lane, tenant, job, waited_for }: &By) -> Result<(), Problem> {
@@ -60,6 +80,13 @@ fn asker(at: &str, By { lane, tenant, job, waited_for }: &By) -> Result<(), Prob
     Ok(())
 }
 
+fn leased(at: &str, calls: u32) -> Result<(), Problem> {
+    if (1..=LEASE_MAX).contains(&calls) {
+        return Ok(());
+    }
+    Err(Problem::invalid(at, format!("must be from 1 to {LEASE_MAX}")))
+}
+
 fn charge(at: &str, charge: &Charge) -> Result<(), Problem> {
     key(&format!("{at}/key"), &charge.key)?;
     if charge.limit.len() > LIMIT_MAX_BYTES {
@@ -71,10 +98,11 @@ fn charge(at: &str, charge: &Charge) -> Result<(), Problem> {
 }
 
 fn report(at: &str, report: &Report) -> Result<(), Problem> {
-    let Permit { id, keys, .. } = &report.permit;
+    let Permit { id, keys, calls, .. } = &report.permit;
     if *id >= ID_END {
         return Err(Problem::invalid(format!("{at}/permit/id"), "is not an id of ours"));
     }
+    leased(&format!("{at}/permit/calls"), *calls)?;
     let refused = report.answer.as_ref().and_then(|told| told.refused.as_ref());
     let blocked = refused.map_or(&[][..], |refused| &refused.keys);
     for (at, keys) in [(format!("{at}/permit/keys"), &keys[..]), (format!("{at}/answer/refused/keys"), blocked)] {

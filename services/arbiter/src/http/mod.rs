@@ -1,5 +1,5 @@
-//! The arbiter over HTTP, for executors in other processes. It keeps nothing: any number of replicas may stand beside
-//! each other over one store.
+//! The arbiter over HTTP, for executors in other processes. Any number of replicas may stand beside each other
+//! over one store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Most questions or reports in a request. Default 256.
     pub max_batch: usize,
+    /// Most choices of a question, `charges` and each of its alternatives. Default 32.
+    pub max_choices: usize,
     /// Most requests at once; further ones are turned away. Default 1,024.
     pub max_requests: usize,
     /// Longest time for a request, its body included. Default 2 s.
@@ -47,6 +49,7 @@ impl Default for Config {
             token: None,
             max_body_bytes: 1 << 20,
             max_batch: 256,
+            max_choices: 32,
             max_requests: 1_024,
             request_within: Duration::from_secs(2),
         }
@@ -96,6 +99,7 @@ pub fn start(deps: Deps, config: Config, listener: TcpListener, shutdown: &Shutd
     let gate = Semaphore::new(config.max_requests.max(1));
     let shared = Arc::new(Shared { arbiter: Arc::clone(&arbiter), health, config, gate });
     let mut handle = Handle::new(shutdown.clone());
+    handle.spawn("look", crate::look_on(Arc::clone(&arbiter), shutdown.clone()));
     handle.spawn("pulse", pulse::beat(arbiter, store, shutdown.clone()));
     let (app, ending) = (router(shared), shutdown.clone());
     handle.spawn("http", async move {

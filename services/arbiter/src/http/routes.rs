@@ -19,7 +19,7 @@ pub(super) async fn permits(
     State(shared): State<Arc<Shared>>,
     Json(request): Json<PermitsRequest>,
 ) -> Result<Json<PermitsReply>, Problem> {
-    check::questions(&request.questions, shared.config.max_batch)?;
+    check::questions(&request.questions, (shared.config.max_batch, shared.config.max_choices))?;
     let decisions = shared.arbiter.ask(request.questions).await?;
     Ok(Json(PermitsReply { now_ms: shared.arbiter.now_ms(), decisions }))
 }

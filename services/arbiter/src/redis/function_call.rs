@@ -4,29 +4,47 @@ use std::collections::HashMap;
 
 use redis::Cmd;
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Does, Health, Learn, Override, OverrideKind, Question, Report, Terms,
+    Aligned, Breaker, By, Charge, Does, Health, Learn, Override, OverrideKind, Question, Report, Sharing, Terms,
 };
 
 use super::keys::Keys;
+use super::known::{Life, Seen};
 
 /// Keys and arguments that grow together.
 pub(super) struct FunctionCall<'a> {
     keys: &'a Keys,
+    sharing: &'a Sharing,
     family: &'a str,
+    now_ms: i64,
     numbers: HashMap<&'a str, usize>,
+    /// By their number, less 1.
+    budgets: Vec<&'a str>,
     names: Vec<String>,
     arguments: Vec<String>,
+    /// Arguments that are no text, after the others.
+    states: Vec<Vec<u8>>,
 }
 
 impl<'a> FunctionCall<'a> {
-    /// `is_caller_s_time` in tests, where the server's time does not count.
-    pub(super) fn new(keys: &'a Keys, family: &'a str, now_ms: i64, is_caller_s_time: bool) -> Self {
+    /// By somebody who knows that life; `is_caller_s_time` in tests, where the server's time does not count.
+    pub(super) fn new(
+        (keys, sharing): (&'a Keys, &'a Sharing),
+        family: &'a str,
+        life: Life,
+        now_ms: i64,
+        is_caller_s_time: bool,
+    ) -> Self {
+        let is_caller_s_time = u8::from(is_caller_s_time).to_string();
         Self {
             keys,
+            sharing,
             family,
+            now_ms,
             numbers: HashMap::new(),
-            names: vec![keys.last_id(family), keys.index(family), keys.overrides(family)],
-            arguments: vec![now_ms.to_string(), u8::from(is_caller_s_time).to_string()],
+            budgets: Vec::new(),
+            names: vec![keys.last_id(family), keys.index(family), keys.overrides(family), keys.life(family)],
+            arguments: vec![now_ms.to_string(), is_caller_s_time, life.began, life.last_id.to_string(), lanes(sharing)],
+            states: Vec::new(),
         }
     }
 
@@ -37,12 +55,16 @@ impl<'a> FunctionCall<'a> {
                 None => self.argument(""),
                 Some(By { lane, tenant, job, waited_for }) => {
                     self.argument(lane);
-                    self.arguments.extend([tenant.clone(), job.clone(), waited_for.clone().unwrap_or_default()]);
+                    let weight = self.sharing.tenant(tenant).to_string();
+                    let waited_for = waited_for.clone().unwrap_or_default();
+                    self.arguments.extend([tenant.clone(), weight, job.clone(), waited_for]);
                 }
             }
-            self.argument(question.charges.len());
-            for charge in &question.charges {
-                self.charge(charge);
+            self.argument(question.want);
+            self.argument(question.choices().count());
+            for charges in question.choices() {
+                self.argument(charges.len());
+                charges.iter().for_each(|charge| self.charge(charge));
             }
         }
     }
@@ -50,7 +72,7 @@ impl<'a> FunctionCall<'a> {
     fn charge(&mut self, charge: &'a Charge) {
         self.budget(&charge.key);
         self.arguments.push(charge.limit.clone());
-        self.arguments.push(rate(&charge.rate.terms()));
+        self.arguments.push(rate(&charge.rate.terms(), self.now_ms));
         self.argument(charge.cost);
     }
 
@@ -60,6 +82,7 @@ impl<'a> FunctionCall<'a> {
             let told = report.answer.as_ref();
             let refused = told.and_then(|told| told.refused.as_ref());
             self.argument(report.permit.id);
+            self.argument(report.permit.calls);
             self.argument(u8::from(report.sent));
             self.argument(u8::from(told.is_some()));
             self.argument(report.health.map_or("", health));
@@ -80,10 +103,19 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
+    /// What is known of budgets.
+    pub(super) fn restore(&mut self, known: &'a [(String, Seen)]) {
+        for (key, seen) in known {
+            self.number(key);
+            self.argument(seen.at_us);
+            self.states.push(seen.state.clone());
+        }
+    }
+
     pub(super) fn put_override(&mut self, wanted: &Override) {
         let rate = match &wanted.does {
             Does::Pause => String::new(),
-            Does::Rate(wanted) => rate(&wanted.terms()),
+            Does::Rate(wanted) => rate(&wanted.terms(), self.now_ms),
         };
         // A rate is numbers: nothing that JSON can't write.
         let json = serde_json::to_string(&Override { until_ms: None, ..wanted.clone() }).unwrap_or_default();
@@ -121,9 +153,10 @@ impl<'a> FunctionCall<'a> {
 
     fn number(&mut self, key: &'a str) -> usize {
         let next = self.numbers.len() + 1; // Lua counts from 1.
-        let (names, keys, family) = (&mut self.names, self.keys, self.family);
+        let (names, budgets, keys, family) = (&mut self.names, &mut self.budgets, self.keys, self.family);
         *self.numbers.entry(key).or_insert_with(|| {
             names.extend(keys.budget(family, key));
+            budgets.push(key);
             next
         })
     }
@@ -131,8 +164,25 @@ impl<'a> FunctionCall<'a> {
     pub(super) fn command(&self, function: &str) -> Cmd {
         let mut command = redis::cmd("FCALL");
         command.arg(function).arg(self.names.len()).arg(&self.names).arg(&self.arguments);
+        command.arg(&self.states);
         command
     }
+
+    /// The budgets that are named, by their number less 1.
+    pub(super) fn budgets(&self) -> &[&'a str] {
+        &self.budgets
+    }
+}
+
+/// What `sharing_of` in `limiter.lua` reads.
+fn lanes(sharing: &Sharing) -> String {
+    sharing
+        .weights()
+        .into_iter()
+        .chain(sharing.headroom_percent())
+        .map(|number| number.to_string())
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn kind(kind: OverrideKind) -> &'static str {
@@ -151,8 +201,12 @@ fn health(health: Health) -> &'static str {
 }
 
 /// What `meter_of` in `budget.lua` reads.
-fn rate(terms: &Terms) -> String {
+fn rate(terms: &Terms, now_ms: i64) -> String {
     match *terms {
+        Terms::Quota { calls, ref calendar } => {
+            let edges = calendar.edges_ms(now_ms).map(|edge_ms| edge_ms.to_string()).join(":");
+            format!("q:{calls}:{}:{calendar}|{edges}", calendar.per.least_ms())
+        }
         Terms::Window { calls, per_ms, aligned } => {
             let aligned = match aligned {
                 Aligned::FirstCall => 'f',
@@ -161,6 +215,7 @@ fn rate(terms: &Terms) -> String {
             };
             format!("w:{calls}:{per_ms}:{aligned}")
         }
+        Terms::Sliding { calls, per_ms } => format!("s:{calls}:{per_ms}"),
         Terms::Bucket { calls, every_us } => format!("b:{calls}:{every_us}"),
         Terms::Concurrency { calls, lease_ms } => format!("c:{calls}:{lease_ms}"),
         Terms::Learn(learn) => {

@@ -34,6 +34,11 @@ impl Keys {
         format!("{}{{{family}}}:overrides", self.root)
     }
 
+    /// When the store's life began, as far as the family is concerned.
+    pub(super) fn life(&self, family: &str) -> String {
+        format!("{}{{{family}}}:life", self.root)
+    }
+
     /// State, calls in flight, and their costs.
     pub(super) fn budget(&self, family: &str, key: &str) -> [String; 3] {
         ["state", "flight", "costs"].map(|part| format!("{}{{{family}}}:{part}:{key}", self.root))

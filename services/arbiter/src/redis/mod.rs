@@ -6,8 +6,7 @@
 //!
 //! **When Redis can't be asked** nothing is granted; a permit whose reply was lost comes back as if its call was never
 //! reported: a slot by its lease, a window or bucket by time. **When its data is lost** (`FLUSHALL`, a restart without
-//! persistence, eviction) budgets start anew: at most one more burst of each limit goes out, and less where answers'
-//! headers tell what is used. Permits from before are ignored when they are reported.
+//! persistence, a replica that lacks the last second) arbiters tell what they [know](known), and budgets go on from there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,22 +15,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use secrecy::{ExposeSecret, SecretString};
-use tidegate_limits::{Decision, Down, Learnt, Override, OverrideKind, Permit, Question, Report, Usage, Why};
+use tidegate_daemon::clock;
+use tidegate_limits::{Decision, Down, Learnt, Override, OverrideKind, Permit, Question, Report, Sharing, Usage, Why};
+use tokio::sync::RwLock;
 
 use self::connection::Connection;
 use self::function_call::FunctionCall;
 use self::keys::Keys;
 pub(crate) use self::keys::family;
+use self::known::{Known, Life, Sight};
 use self::library::LIBRARY;
 use crate::{LimitStore, StoreError};
 
 mod connection;
 mod function_call;
 mod keys;
+mod known;
 mod library;
 
 /// Most budgets that one function call looks at: Redis does nothing else meanwhile.
 const BUDGETS_MAX: usize = 500;
+/// Most budgets that are restored by one: each may have a thousand calls in flight.
+const RESTORED_MAX: usize = 50;
 /// How often a family is put into the set of families.
 const LIST_AGAIN_MS: i64 = 60_000;
 /// How long the set of families is kept: longer than any window.
@@ -48,6 +53,8 @@ pub struct RedisConfig {
     pub answer_within: Duration,
     /// Longest time for one attempt to connect. Default 1 s.
     pub connect_within: Duration,
+    /// How lanes and tenants share; the same for all arbiters.
+    pub sharing: Sharing,
 }
 
 impl RedisConfig {
@@ -59,6 +66,7 @@ impl RedisConfig {
             prefix: "tidegate:".to_owned(),
             answer_within: Duration::from_millis(500),
             connect_within: Duration::from_secs(1),
+            sharing: Sharing::default(),
         }
     }
 }
@@ -67,7 +75,11 @@ impl RedisConfig {
 pub struct RedisStore {
     connection: Connection,
     keys: Keys,
+    sharing: Sharing,
     is_caller_s_time: bool,
+    known: Known,
+    /// Held by all who ask and report, and alone by who tells what is known: all that was answered is known by then.
+    telling: RwLock<()>,
     /// When each family was put into the set of families, Unix ms.
     listed: Mutex<HashMap<String, i64>>,
 }
@@ -83,8 +95,9 @@ impl RedisStore {
         }
         let connection = Connection::new(config, config.url.expose_secret())
             .map_err(|error| StoreError(format!("not an address of Redis: {error}")))?;
-        let (keys, listed) = (Keys::new(&config.prefix), Mutex::default());
-        Ok(Self { connection, keys, is_caller_s_time: false, listed })
+        let (keys, known, listed) = (Keys::new(&config.prefix), Known::default(), Mutex::default());
+        let sharing = config.sharing.clone();
+        Ok(Self { connection, keys, sharing, is_caller_s_time: false, known, telling: RwLock::new(()), listed })
     }
 
     /// Goes by `now_ms` instead of the server's time: for tests.
@@ -94,7 +107,59 @@ impl RedisStore {
     }
 
     fn call<'a>(&'a self, family: &'a str, now_ms: i64) -> FunctionCall<'a> {
-        FunctionCall::new(&self.keys, family, now_ms, self.is_caller_s_time)
+        self.call_in(Life::default(), family, now_ms)
+    }
+
+    fn call_in<'a>(&'a self, life: Life, family: &'a str, now_ms: i64) -> FunctionCall<'a> {
+        FunctionCall::new((&self.keys, &self.sharing), family, life, now_ms, self.is_caller_s_time)
+    }
+
+    /// Asks or reports; where the store has lost what is known of the family, tells it and calls again. Returns the server's
+    /// time, and the replies.
+    async fn decide<'a>(
+        &'a self,
+        (family, now_ms): (&'a str, i64),
+        function: &str,
+        fill: impl Fn(&mut FunctionCall<'a>) + Send,
+    ) -> Result<(i64, Vec<Value>), StoreError> {
+        for _ in 0..2 {
+            let answering = self.telling.read().await;
+            let life = self.known.life(family);
+            let mut call = self.call_in(life.clone(), family, now_ms);
+            fill(&mut call);
+            let mut reply = self.connection.run::<Vec<Value>>(&call.command(function)).await?.into_iter();
+            let server_ms = reply.next().and_then(whole).ok_or_else(nonsense)?;
+            if let Some(sight) = reply.next() {
+                let sight = Sight::read(sight).ok_or_else(nonsense)?;
+                self.known.see(family, call.budgets(), sight, now_ms);
+                return Ok((server_ms, reply.collect()));
+            }
+            drop(answering);
+            self.restore(family, &life, now_ms).await?;
+        }
+        Err(StoreError("Redis has lost its data twice".to_owned()))
+    }
+
+    /// Tells what is known of a family, of which that life was lost, unless somebody has. Idempotent: later sight of a budget
+    /// stays.
+    async fn restore(&self, family: &str, lost: &Life, now_ms: i64) -> Result<(), StoreError> {
+        let _alone = self.telling.write().await;
+        let (life, known) = self.known.of(family);
+        if life.began != lost.began {
+            return Ok(());
+        }
+        tracing::warn!(provider = family, budgets = known.len(), "Redis has lost budgets; telling what is known");
+        let (none, mut reached): (&[_], _) = (&[], None);
+        for known in known.chunks(RESTORED_MAX).chain(known.is_empty().then_some(none)) {
+            let mut call = self.call_in(life.clone(), family, now_ms);
+            call.restore(known);
+            let mut reply: Vec<Value> = self.connection.run(&call.command(&LIBRARY.restore)).await?;
+            reached = Some(reply.pop().and_then(Sight::read).ok_or_else(nonsense)?);
+        }
+        // Not before all is told: who is interrupted begins anew.
+        reached.iter().for_each(|sight| self.known.told(family, sight));
+        self.listed().remove(family);
+        self.list(family, now_ms).await
     }
 
     /// Notes that the family exists, for those who list budgets; now and then again, in case Redis has lost it.
@@ -105,7 +170,9 @@ impl RedisStore {
         }
         let families = self.keys.families();
         let _: Value = self.connection.run(redis::cmd("SADD").arg(&families).arg(family)).await?;
-        let _: Value = self.connection.run(redis::cmd("PEXPIRE").arg(&families).arg(FAMILIES_TTL_MS)).await?;
+        for key in [families, self.keys.life(family)] {
+            let _: Value = self.connection.run(redis::cmd("PEXPIRE").arg(key).arg(FAMILIES_TTL_MS)).await?;
+        }
         self.listed().insert(family.to_owned(), now_ms);
         Ok(())
     }
@@ -156,11 +223,9 @@ impl LimitStore for RedisStore {
         for (family, asked) in by_family {
             self.list(family, now_ms).await?;
             let (places, asked): (Vec<usize>, Vec<&Question>) = asked.into_iter().unzip();
-            let mut call = self.call(family, now_ms);
-            call.ask(&asked);
-            let (server_ms, replies): (i64, Vec<Vec<Value>>) =
-                split(self.connection.run(&call.command(&LIBRARY.ask)).await?)?;
+            let (server_ms, replies) = self.decide((family, now_ms), &LIBRARY.ask, |call| call.ask(&asked)).await?;
             for ((place, question), reply) in places.into_iter().zip(asked).zip(replies) {
+                let reply = redis::from_redis_value(reply).map_err(|_| nonsense())?;
                 decisions[place] = decision(question, reply).map(|decision| decision.by_clock(now_ms - server_ms));
             }
         }
@@ -174,9 +239,7 @@ impl LimitStore for RedisStore {
             by_family.entry(family(key)).or_default().push(report);
         }
         for (family, reports) in by_family {
-            let mut call = self.call(family, now_ms);
-            call.report(&reports);
-            let _: i64 = self.connection.run(&call.command(&LIBRARY.report)).await?;
+            self.decide((family, now_ms), &LIBRARY.report, |call| call.report(&reports)).await?;
         }
         Ok(())
     }
@@ -200,6 +263,7 @@ impl LimitStore for RedisStore {
 
     /// Every key expires by itself; this only makes it sooner.
     async fn forget_idle(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.known.forget(now_ms);
         for (family, keys) in self.budgets().await? {
             for keys in keys.chunks(BUDGETS_MAX) {
                 let mut call = self.call(&family, now_ms);
@@ -235,10 +299,14 @@ impl LimitStore for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        match self.connection.run::<Value>(&redis::cmd("PING")).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.connection.trouble().await.unwrap_or(error)),
+        if let Err(error) = self.connection.run::<Value>(&redis::cmd("PING")).await {
+            return Err(self.connection.trouble().await.unwrap_or(error));
         }
+        // An arbiter that nobody asks now tells what it knows of budgets that were lost, too.
+        for family in self.known.names() {
+            self.decide((&family, clock::now_ms()), &LIBRARY.ask, |call| call.ask(&[])).await?;
+        }
+        Ok(())
     }
 }
 
@@ -262,7 +330,7 @@ fn usage_of(key: &str, gauge: Gauge, ahead_ms: i64) -> Usage {
 
 /// The family of a question; all its budgets are of one.
 fn family_of(question: &Question) -> Result<&str, StoreError> {
-    let mut families = question.charges.iter().map(|charge| family(&charge.key));
+    let mut families = question.choices().flatten().map(|charge| family(&charge.key));
     let first = families.next().unwrap_or("untagged");
     if families.any(|other| other != first) {
         return Err(StoreError("a question's budgets must be of one provider".to_owned()));
@@ -280,25 +348,31 @@ fn split<T: redis::FromRedisValue>(reply: Vec<Value>) -> Result<(i64, Vec<T>), S
     Ok((server_ms, replies))
 }
 
-/// A permit's id, and 1 if it is a probe; or the times of a wait and the number of its charge, and the pause that it is for
-/// with its end, or since when its provider is ill.
+/// What `ask` in `limiter.lua` replies to a question.
 fn decision(question: &Question, reply: Vec<Value>) -> Option<Decision> {
-    let is_granted = reply.len() <= 2;
     let mut reply = reply.into_iter();
-    let first = whole(reply.next()?)?;
+    let (is_granted, number) = (whole(reply.next()?)? == 1, whole(reply.next()?)?);
+    let charges = question.choices().nth(place(number)?)?;
     if is_granted {
-        let keys = question.charges.iter().map(|charge| charge.key.clone()).collect();
-        let (id, probe) = (u64::try_from(first).ok()?, reply.next().is_some());
-        return Some(Decision::Granted(Permit { id, keys, probe }));
+        let keys = charges.iter().map(|charge| charge.key.clone()).collect();
+        let id = u64::try_from(whole(reply.next()?)?).ok()?;
+        let (calls, use_within_ms) = (u32::try_from(whole(reply.next()?)?).ok()?, whole(reply.next()?));
+        let probe = reply.next().is_some();
+        return Some(Decision::Granted(Permit { probe, calls, use_within_ms, ..Permit::new(id, keys) }));
     }
-    let (at_latest_ms, number) = (whole(reply.next()?)?, whole(reply.next()?)?);
-    let charge = question.charges.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    let limit = charges.get(place(whole(reply.next()?)?)?)?.limit.clone();
+    let (until_ms, at_latest_ms) = (whole(reply.next()?)?, whole(reply.next()?)?);
     let why = match reply.next() {
         None => None,
         Some(Value::Int(since_ms)) => Some(Why::Down { since_ms }),
         Some(json) => Some(paused(&redis::from_redis_value::<String>(json).ok()?, reply.next())?),
     };
-    Some(Decision::Wait { until_ms: first, at_latest_ms, limit: charge.limit.clone(), why })
+    Some(Decision::Wait { until_ms, at_latest_ms, limit, why })
+}
+
+/// Lua counts from 1.
+fn place(number: i64) -> Option<usize> {
+    usize::try_from(number).ok()?.checked_sub(1)
 }
 
 fn paused(json: &str, until_ms: Option<Value>) -> Option<Why> {

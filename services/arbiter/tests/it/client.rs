@@ -10,7 +10,9 @@ use tidegate_arbiter::http::Config;
 use tidegate_arbiter::{LimitStore, MemoryStore, StoreError};
 use tidegate_daemon::clock;
 use tidegate_executor::{HttpPermits, HttpPermitsConfig, Permits};
-use tidegate_limits::{Decision, Override, OverrideKind, Permit, Question, Rate, Refused, Report, Told, Usage};
+use tidegate_limits::{
+    By, Decision, Health, Override, OverrideKind, Permit, Question, Rate, Refused, Report, Told, Usage,
+};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -39,11 +41,13 @@ struct Held {
     store: MemoryStore,
     leave: Semaphore,
     asked: AtomicUsize,
+    questions: AtomicUsize,
 }
 
 impl Held {
     fn new() -> Arc<Self> {
-        Arc::new(Self { store: MemoryStore::new(), leave: Semaphore::new(0), asked: AtomicUsize::new(0) })
+        let (asked, questions) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { store: MemoryStore::new(), leave: Semaphore::new(0), asked, questions })
     }
 
     fn asked(&self) -> usize {
@@ -54,6 +58,7 @@ impl Held {
 #[async_trait]
 impl LimitStore for Held {
     async fn ask(&self, now_ms: i64, questions: Vec<Question>) -> Result<Vec<Decision>, StoreError> {
+        self.questions.fetch_add(questions.len(), Ordering::Relaxed);
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.leave.acquire().await.unwrap().forget();
         self.store.ask(now_ms, questions).await
@@ -127,6 +132,46 @@ async fn what_is_asked_while_requests_are_on_their_way_travels_together() {
         assert!(matches!(call.await.unwrap().unwrap(), Decision::Granted(_)));
     }
     assert_eq!(held.asked(), 2 + 2, "a hundred questions make two requests of at most 64");
+}
+
+#[tokio::test]
+async fn calls_alike_that_ask_together_are_one_question_and_what_is_left_out_asks_again() {
+    let held = Held::new();
+    let served = Served::start(Arc::clone(&held) as Arc<dyn LimitStore>, Config::default()).await;
+    let config = HttpPermitsConfig { requests_max: 1, ..HttpPermitsConfig::new(vec![served.url.clone()]) };
+    let permits = Arc::new(HttpPermits::new(&config, clock::system()).unwrap());
+    let by = By { lane: 1, tenant: "one".to_owned(), job: "job".to_owned(), waited_for: None };
+    let asked = question([charge("slots", Rate::Concurrency { calls: 41, lease: HOUR })]).by(by);
+    let ask = || {
+        let (permits, asked) = (Arc::clone(&permits), asked.clone());
+        tokio::spawn(async move { permits.ask(asked).await.unwrap() })
+    };
+    let mut calls = vec![ask()];
+    until("the first question", async || held.asked() == 1).await;
+    calls.extend((0..50).map(|_| ask()));
+    tokio::task::yield_now().await; // All of them are in line.
+    held.leave.add_permits(100);
+    let mut granted = Vec::new();
+    for call in calls {
+        if let Decision::Granted(permit) = call.await.unwrap() {
+            granted.push(permit);
+        }
+    }
+    assert_eq!(granted.len(), 41, "as many as there are slots");
+    // The first call; then fifty as one, of which half go; then the others, each by itself.
+    assert_eq!(held.questions.load(Ordering::Relaxed), 1 + 1 + 25);
+
+    let health = Some(Health::Well);
+    let reports =
+        granted.into_iter().map(|permit| Report { permit, sent: true, answer: Some(Told::default()), health });
+    let told = reports.map(|report| {
+        let permits = Arc::clone(&permits);
+        tokio::spawn(async move { permits.report(report).await.unwrap() })
+    });
+    for told in told.collect::<Vec<_>>() {
+        told.await.unwrap();
+    }
+    assert_eq!(held.usage(clock::now_ms()).await.unwrap()[0].used, 0, "each slot is free again");
 }
 
 #[tokio::test]
@@ -219,7 +264,7 @@ async fn a_report_that_makes_no_sense_is_dropped_at_once_and_harms_no_other() {
     let served = Served::start(Arc::clone(&store) as Arc<dyn LimitStore>, Config::default()).await;
     let permits = client(&[&served]);
     let permit = granted(&permits, slot()).await;
-    let nonsense = Permit { id: 1 << 60, keys: permit.keys.clone(), probe: false };
+    let nonsense = Permit::new(1 << 60, permit.keys.clone());
     let [nonsense, good] = [nonsense, permit].map(|permit| Report { permit, sent: true, answer: None, health: None });
     let (dropped, told) = tokio::join!(permits.report(nonsense), permits.report(good));
     assert!(dropped.unwrap_err().to_string().contains("could not be told"));

@@ -117,13 +117,17 @@ async fn a_reporter_s_clock_may_be_an_hour_off() {
 
 #[tokio::test]
 async fn a_bad_body_is_refused_with_the_field_s_pointer() {
-    let served = in_memory(Config { max_batch: 2, ..Config::default() }).await;
+    let served = in_memory(Config { max_batch: 2, max_choices: 3, ..Config::default() }).await;
     let good = json!(charge("minute", window(9, MINUTE)));
     let with = |field: &str, value: Value| {
         let mut charge = good.clone();
         charge[field] = value;
         json!({ "questions": [{ "charges": [good] }, { "charges": [good, charge] }] })
     };
+    let choices = |alternatives: Value| json!({ "questions": [{ "charges": [good], "alternatives": alternatives }] });
+    let (mut of_bob, mut of_other) = (good.clone(), good.clone());
+    of_bob["key"] = json!("{acme}/minute/credential=bob");
+    of_other["key"] = json!("{other}/minute/");
     let window_of = |calls: u32| json!({ "window": { "calls": calls, "per": "1m" } });
     let field = "#/questions/1/charges/1";
     for (body, status, pointer, detail) in [
@@ -145,6 +149,9 @@ async fn a_bad_body_is_refused_with_the_field_s_pointer() {
             "#/questions".to_owned(),
             "2 are the most",
         ),
+        (choices(json!([[of_bob], [good]])), 422, "#/questions/0/alternatives/1".to_owned(), "is there already"),
+        (choices(json!([[of_bob, good], [of_other]])), 422, "#/questions/0/charges".to_owned(), "of one provider"),
+        (choices(json!([[], [of_bob], [good]])), 422, "#/questions/0/alternatives".to_owned(), "2 are the most"),
     ] {
         let (found, text, at) = problem(post(&served, "/v1/permits", body.to_string()).await).await;
         assert_eq!((found, at), (status, Some(pointer)), "{text}");

@@ -1,28 +1,34 @@
 //! The functions in Redis against the model in Rust: the same calls in, the same decisions out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use tidegate_arbiter::{LimitStore, RedisStore};
+use tidegate_arbiter::{LimitStore, RedisConfig, RedisStore};
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Decision, Does, Health, Learn, Limiter, Override, Permit, Question, Rate, Reading,
-    Refused, Report, Told, Usage,
+    Aligned, Breaker, By, Charge, Decision, Does, Health, Learn, Limiter, Override, Period, Permit, Question, Rate,
+    Reading, Refused, Report, Sharing, Told, Usage, Zone,
 };
 
-use crate::kit::{fresh_prefix, store, sweep};
+use crate::kit::{config, fresh_prefix, redis_url, sweep};
 
 const START_MS: i64 = 1_700_000_000_000;
+
+/// The choices of a question: lists of limits (modulo their number) with a cost.
+type Choices = Vec<Vec<(usize, u32)>>;
+/// Who asks, and for how many calls.
+type Asker = (Option<By>, u32);
 
 #[derive(Debug, Clone)]
 enum Step {
     Wait {
         ms: i64,
     },
-    /// Questions in one batch: each a list of limits (modulo their number) with a cost.
-    Ask(Vec<Vec<(usize, u32)>>, Vec<Option<By>>),
+    /// Questions in one batch.
+    Ask(Vec<Choices>, Vec<Asker>),
     /// One of the permits (modulo their number), perhaps not for the first time.
     Report {
         permit: usize,
@@ -65,6 +71,9 @@ fn rates() -> impl Strategy<Value = Rate> {
             per: Duration::from_millis(per_ms),
             aligned
         }),
+        (1..20_u32, prop_oneof![1..70_u64, 100..5_000_u64, 5_000..400_000_u64])
+            .prop_map(|(calls, per_ms)| Rate::Sliding { calls, per: Duration::from_millis(per_ms) }),
+        (1..20_u32, quota_periods(), quota_zones()).prop_map(|(calls, per, zone)| Rate::Quota { calls, per, zone }),
         (1..20_u32, every_us)
             .prop_map(|(calls, every_us)| Rate::Bucket { calls, restore_per_s: 1e6 / f64::from(every_us) }),
         (1..8_u32, 100..400_000_u64)
@@ -84,6 +93,17 @@ fn rates() -> impl Strategy<Value = Rate> {
     ]
 }
 
+fn quota_periods() -> impl Strategy<Value = Period> {
+    prop_oneof![4 => Just(Period::Day), 1 => Just(Period::Week), 1 => Just(Period::Month)]
+}
+
+/// It is 22:13:20 UTC when a test begins: midnight comes in some of them, in one after a quarter of an hour.
+fn quota_zones() -> impl Strategy<Value = Zone> {
+    const NAMES: &[&str] =
+        &["UTC", "Asia/Kathmandu", "America/Los_Angeles", "Asia/Kolkata", "Australia/Eucla", "Etc/GMT-2"];
+    prop::sample::select(NAMES).prop_map(|name| name.to_owned().try_into().unwrap())
+}
+
 fn readings() -> impl Strategy<Value = Reading> {
     let left = prop_oneof![Just(0.0), (0..30_u32).prop_map(f64::from), Just(2.5)];
     let reset = prop_oneof![-2_000..10_000_i64, 0..500_000_i64];
@@ -94,16 +114,22 @@ fn readings() -> impl Strategy<Value = Reading> {
         any::<bool>(),
         any::<bool>(),
         option::weighted(0.1, 0..5_000_i64),
+        option::weighted(0.2, 0..12_u64),
+        option::weighted(0.3, prop_oneof![-3_000..1_000_i64, -400_000..400_000_i64]),
     )
-        .prop_map(|(limit, remaining, reset_at_ms, is_relative, in_seconds, pause_until_ms)| Reading {
-            limit,
-            remaining,
-            reset_at_ms,
-            reset_step_ms: if in_seconds { 1_000 } else { 0 },
-            reset_is_relative: is_relative,
-            pause_until_ms,
-            ignored: 0,
-        })
+        .prop_map(
+            |(limit, remaining, reset_at_ms, is_relative, in_seconds, pause_until_ms, cost, clock_ahead_ms)| Reading {
+                limit,
+                remaining,
+                reset_at_ms,
+                reset_step_ms: if in_seconds { 1_000 } else { 0 },
+                reset_is_relative: is_relative,
+                pause_until_ms,
+                clock_ahead_ms,
+                cost,
+                ignored: 0,
+            },
+        )
 }
 
 fn askers() -> impl Strategy<Value = By> {
@@ -111,7 +137,14 @@ fn askers() -> impl Strategy<Value = By> {
         lane,
         tenant: format!("tenant {tenant}"),
         job: format!("job {job}"),
-        waited_for: waited_for.map(|limit| format!("limit {limit}")),
+        waited_for: waited_for.map(|limit| format!("limit {}", limit % 3)),
+    })
+}
+
+fn sharings() -> impl Strategy<Value = Sharing> {
+    (vec(1..2_000_u32, 4), vec(0..30_u32, 3), vec(1..9_u32, 2)).prop_map(|(weights, kept, tenants)| {
+        let tenants = tenants.into_iter().enumerate().map(|(number, weight)| (format!("tenant {number}"), weight));
+        Sharing::new(&weights, &kept, tenants.collect()).unwrap()
     })
 }
 
@@ -125,15 +158,19 @@ fn steps() -> impl Strategy<Value = Step> {
     let ms = prop_oneof![6 => 0..300_i64, 3 => 0..10_000_i64, 2 => 0..60_000_i64, 1 => 0..1_500_000_i64];
     let cost = prop_oneof![6 => Just(1_u32), 2 => 0..6_u32, 1 => 0..40_u32];
     let health = prop_oneof![Just(None), Just(Some(Health::Well)), Just(Some(Health::Ill)), Just(Some(Health::Silent))];
-    let batch = vec(vec((any::<usize>(), cost), 1..4), 1..6);
+    let choices = prop_oneof![2 => 1..2_usize, 1 => 2..5_usize];
+    let choices = choices.prop_flat_map(move |choices| vec(vec((any::<usize>(), cost.clone()), 1..4), choices));
+    let want = prop_oneof![3 => Just(1_u32), 1 => 1..30_u32];
+    let batch = vec(choices, 1..6);
     prop_oneof![
         4 => ms.prop_map(|ms| Step::Wait { ms }),
-        8 => (batch, vec(option::weighted(0.8, askers()), 6)).prop_map(|(batch, by)| Step::Ask(batch, by)),
+        8 => (batch, vec((option::weighted(0.8, askers()), want), 6)).prop_map(|(batch, by)| Step::Ask(batch, by)),
         6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()), health)
             .prop_map(|(permit, sent, answer, health)| Step::Report { permit, sent, answer, health }),
         1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
         1 => Just(Step::Forget),
         1 => (option::of(any::<usize>()), option::of(rates()), option::of(-100..100_000_i64))
+            .prop_filter("a quota can't be wanted", |(_, rate, _)| !matches!(rate, Some(Rate::Quota { .. })))
             .prop_map(|(limit, rate, for_ms)| Step::Override { limit, rate, for_ms }),
         1 => option::of(any::<usize>()).prop_map(|limit| Step::Clear { limit }),
     ]
@@ -202,15 +239,20 @@ impl Pair {
         limit.map_or("{acme}/".to_owned(), |limit| key(limit % self.rates.len()))
     }
 
-    async fn ask(&mut self, batch: &[Vec<(usize, u32)>], by: &[Option<By>]) -> Result<(), TestCaseError> {
-        let question = |(asked, by): (&Vec<(usize, u32)>, &Option<By>)| {
+    async fn ask(&mut self, batch: &[Choices], by: &[Asker]) -> Result<(), TestCaseError> {
+        let charges = |asked: &Vec<(usize, u32)>| {
             let costs: BTreeMap<usize, u32> =
                 asked.iter().map(|(limit, cost)| (limit % self.rates.len(), *cost)).collect();
             let charge = |(limit, cost): (usize, u32)| {
                 let rate = self.rates[limit].clone();
-                Charge { limit: format!("limit {limit}"), key: key(limit), rate, cost }
+                Charge { limit: format!("limit {}", limit % 3), key: key(limit), rate, cost }
             };
-            Question { charges: costs.into_iter().map(charge).collect(), by: by.clone() }
+            costs.into_iter().map(charge).collect()
+        };
+        let question = |(asked, (by, want)): (&Choices, &Asker)| {
+            let mut choices = asked.iter().map(charges);
+            let charges = choices.next().unwrap_or_default();
+            Question { charges, alternatives: choices.collect(), by: by.clone(), want: *want }
         };
         let questions: Vec<Question> = batch.iter().zip(by).map(question).collect();
         let theirs = self.redis.ask(self.now_ms, questions.clone()).await.unwrap();
@@ -218,11 +260,15 @@ impl Pair {
         for (question, theirs) in questions.iter().zip(theirs) {
             match (self.model.decide(self.now_ms, question), theirs) {
                 (Decision::Granted(ours), Decision::Granted(theirs)) => {
-                    prop_assert_eq!((&ours.keys, ours.probe), (&theirs.keys, theirs.probe));
+                    let known = |permit: &Permit| Permit { id: 0, ..permit.clone() };
+                    prop_assert_eq!(known(&ours), known(&theirs));
+                    prop_assert!(ours.calls <= question.want);
                     if let Some((_, last)) = self.permits.last() {
                         prop_assert!(last.id < theirs.id, "ids increase");
                     }
-                    self.permits.push((ours, theirs));
+                    // All together, or some of them first.
+                    self.permits.push((ours.clone(), theirs.clone()));
+                    self.permits.extend(ours.each().zip(theirs.each()).skip(1));
                 }
                 (ours, theirs) => prop_assert_eq!(ours, theirs, "at {} of {:?}", self.now_ms - START_MS, question),
             }
@@ -250,12 +296,18 @@ impl Pair {
 
 proptest! {
     #[test]
-    fn redis_decides_as_the_model_does(rates in vec(rates(), 1..5), steps in vec(steps(), 1..60)) {
+    fn redis_decides_as_the_model_does(
+        rates in vec(rates(), 1..5),
+        sharing in option::of(sharings()),
+        steps in vec(steps(), 1..60),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let prefix = fresh_prefix();
-            let redis = store(&prefix).by_caller_s_time();
-            let mut pair = Pair { model: Limiter::default(), redis, rates, now_ms: START_MS, permits: Vec::new() };
+            let sharing = sharing.unwrap_or_default();
+            let config = RedisConfig { sharing: sharing.clone(), ..config(&redis_url(), &prefix) };
+            let redis = RedisStore::new(&config).unwrap().by_caller_s_time();
+            let mut pair = Pair { model: Limiter::default().sharing(Arc::new(sharing)), redis, rates, now_ms: START_MS, permits: Vec::new() };
             for step in steps {
                 pair.take(step).await?;
             }

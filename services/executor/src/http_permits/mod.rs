@@ -1,7 +1,8 @@
 //! The arbiter behind HTTP.
 //!
 //! Many calls ask at a time, so their questions travel together: while as many requests are on their way as may be, what
-//! comes meanwhile gathers, and goes with the next. At rest a question goes at once, alone.
+//! comes meanwhile gathers, and goes with the next. At rest a question goes at once, alone. Calls that are alike ask for
+//! one lease, and tell in one report where there is nothing to tell apart ([`alike`]).
 //!
 //! A permit that nobody waits for any more is given back. A report that can't be told is told again for a while: until
 //! then the permit holds its slot.
@@ -20,6 +21,7 @@ use url::Url;
 use self::arbiters::Arbiters;
 use crate::permits::{Permits, PermitsError};
 
+mod alike;
 mod arbiters;
 mod asking;
 mod telling;
@@ -77,6 +79,8 @@ struct Asked {
     question: Question,
     /// Trace context of the call.
     traceparent: Option<String>,
+    /// Its permit came too late once.
+    asks_again: bool,
     decided: oneshot::Sender<Result<Decision, PermitsError>>,
 }
 
@@ -96,8 +100,12 @@ impl HttpPermits {
         let (questions, asked) = mpsc::channel(config.waiting_max.max(1));
         let (reports, told) = mpsc::channel(config.waiting_max.max(1));
         let lanes = (config.batch_max.max(1), config.requests_max.max(1));
-        let asking =
-            asking::Asking { arbiters: Arc::clone(&arbiters), clock: Arc::clone(&clock), back: reports.downgrade() };
+        let asking = asking::Asking {
+            arbiters: Arc::clone(&arbiters),
+            clock: Arc::clone(&clock),
+            back: reports.downgrade(),
+            tight: Arc::default(),
+        };
         tokio::spawn(asking::ask_all(asking, asked, lanes));
         let telling = telling::Telling { arbiters, clock, tell_for: config.report_for };
         tokio::spawn(telling::tell_all(telling, told, lanes));
@@ -110,7 +118,7 @@ impl Permits for HttpPermits {
     async fn ask(&self, question: Question) -> Result<Decision, PermitsError> {
         let (decided, decision) = oneshot::channel();
         let asked = async {
-            self.questions.send(Asked { question, traceparent: inject(), decided }).await.ok()?;
+            self.questions.send(Asked { question, traceparent: inject(), asks_again: false, decided }).await.ok()?;
             decision.await.ok()
         };
         match tokio::time::timeout(self.answer_within, asked).await {

@@ -8,6 +8,7 @@ use tidegate_limits::http::{REPORTS_PATH, ReportsRequest};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Told;
+use super::alike::together;
 use super::arbiters::Arbiters;
 use crate::permits::pause_ms;
 
@@ -55,7 +56,7 @@ impl Telling {
 
     /// Returns what makes no sense to arbiters.
     async fn tell_together(&self, batch: Vec<Told>) -> Result<(), (Vec<Told>, String)> {
-        let (reports, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|told| (told.report, told.told)).unzip();
+        let reports = together(batch.iter().map(|told| told.report.clone()).collect());
         let (until, mut failures) = (Instant::now() + self.tell_for, 0);
         let mut request = ReportsRequest { now_ms: 0, reports };
         loop {
@@ -63,8 +64,7 @@ impl Telling {
             let Err(failed) = self.arbiters.post(REPORTS_PATH, &request).await else { break };
             let error = failed.reason;
             if failed.is_refused {
-                let told = request.reports.into_iter().zip(waiting);
-                return Err((told.map(|(report, told)| Told { report, told }).collect(), error));
+                return Err((batch, error));
             }
             if Instant::now() >= until {
                 tracing::warn!(error, reports = request.reports.len(), "permits were not given back");
@@ -74,7 +74,7 @@ impl Telling {
             let pause = Duration::from_millis(pause_ms(failures, rand::random()).unsigned_abs());
             tokio::time::sleep(pause).await;
         }
-        for waiting in waiting.into_iter().flatten() {
+        for waiting in batch.into_iter().filter_map(|told| told.told) {
             // Who waits no longer needs no answer.
             let _ = waiting.send(());
         }

@@ -10,7 +10,7 @@ use tidegate_contracts::topology::Queue;
 use tidegate_contracts::{Call, CallId, Envelope, FetchId, JobId, Lane, Message, Outcome, PagePointer, Params};
 use tidegate_daemon::{Handle, Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
-use tidegate_executor::{Config, Deps, FixedCredentials, Gauges, Lanes, Permits, start};
+use tidegate_executor::{Config, Deps, FixedCredentials, Gauges, Lanes, Permits, WayOut, start};
 use tidegate_ledger::{Bounds, DEFAULT_TENANT, Ledger, NewJob, SqliteLedger, Sync};
 use tidegate_provider::{Spec, parse_job, parse_provider};
 use tidegate_specs::{Specs, StoredSpec};
@@ -40,14 +40,14 @@ impl World {
             unmatched: store,
             specs: Arc::new(Specs::new(ledger)),
             permits,
-            egress: Egress::new(egress).unwrap(),
+            out: vec![WayOut { name: "default".to_owned(), egress: Egress::new(egress).unwrap() }],
             credentials: Arc::new(FixedCredentials::default()),
             clock: clock::system(),
         };
         let config = Config {
             lanes: Lanes::Fixed(vec![("acme".to_owned(), Lane::Normal)]),
             max_in_flight: 4,
-            egress: "default".to_owned(),
+            max_choices: 32,
             push_max_bytes: 0,
         };
         let shutdown = Shutdown::new();

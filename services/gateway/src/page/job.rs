@@ -25,7 +25,7 @@ use crate::jobs;
 use crate::problem::{Kind, Problem};
 use crate::route::Route;
 use crate::stop;
-use crate::tree::Level;
+use crate::tree::{Alike, Level};
 use crate::view::{Job, JobDetail};
 
 /// Shortest time between two states that a watcher is sent: people read no faster, and each is a page.
@@ -90,7 +90,9 @@ fn written(viewer: &Viewer, Content { detail, why, tree, now_ms }: &Content) -> 
         h1 { (job.name) }
         p.under {
             span role="status" { (parts::state(job)) }
-            " " (job.provider) ", lane " (job.lane) @if job.extend { ", only what is new" } " " code { (job.id) }
+            " " (job.provider) ", lane " (job.lane)
+            @if let Some(asked) = job.lane_asked { " (asked for " (asked) "; moved for its many open calls)" }
+            @if job.extend { ", only what is new" } " " code { (job.id) }
         }
         @if let Some(reason) = &job.reason { p.why { (reason) } }
         (actions(viewer, job))
@@ -98,7 +100,7 @@ fn written(viewer: &Viewer, Content { detail, why, tree, now_ms }: &Content) -> 
         @if job.finished_at_ms.is_none() { (parts::why(why)) }
         (parts::figures(detail))
         (parts::timeline(job, *now_ms))
-        (parts::failures(job, &detail.failures))
+        (parts::failures(viewer, job, &detail.failures))
         (parts::steps(detail))
         @match tree {
             Some(tree) => {
@@ -193,6 +195,12 @@ async fn resume(
     stop::resume(State(app), viewer.caller(), OwnJob(job.clone())).await.map(|_| back(&job))
 }
 
-async fn retry_failed(State(app): State<Arc<App>>, OwnJob(job): OwnJob, _: Form) -> Result<Response, Problem> {
-    stop::retry_failed(State(app), OwnJob(job.clone())).await.map(|_| back(&job))
+/// What its query tells is a group of failed calls, exactly: a form's fields would change the ends of lines.
+async fn retry_failed(
+    State(app): State<Arc<App>>,
+    OwnJob(job): OwnJob,
+    alike: Query<Alike>,
+    _: Form,
+) -> Result<Response, Problem> {
+    stop::retry_failed(State(app), OwnJob(job.clone()), alike).await.map(|_| back(&job))
 }

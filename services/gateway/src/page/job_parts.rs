@@ -2,8 +2,10 @@
 
 use maud::{Markup, html};
 use tidegate_progress::{Basis, Explanation, Kind};
+use tidegate_registry::Scope;
 
 use super::frame;
+use super::gate::Viewer;
 use super::text::{count, counted, duration, query, time};
 use crate::economy::Economy;
 use crate::view::{Failure, Job, JobDetail, Notification, Step};
@@ -174,7 +176,8 @@ pub(super) fn steps(detail: &JobDetail) -> Markup {
 }
 
 /// What failed, those calls together that look alike.
-pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
+pub(super) fn failures(viewer: &Viewer, job: &Job, failures: &[Failure]) -> Markup {
+    let may_retry = viewer.may(Scope::Submit) && job.finished_at_ms.is_some() && job.pruned_at_ms.is_none();
     let head = html! {
         th scope="col" { "Error" }
         th.number scope="col" { "Calls" }
@@ -183,14 +186,18 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
     };
     let to = format!("/ui/jobs/{}/failures", job.id);
     let one_by_one = |of: &Failure| format!("{to}?step={}&class={}", query(&of.step), query(&of.class));
-    let row = |failure: &Failure| {
+    let row = |place: usize, failure: &Failure| {
         html! { tr {
             td {
                 b { (failure.class) } @if let Some(status) = failure.status { " " (status) }
                 @if failure.state != "failed" { span.note { " " (failure.state) } }
                 div.message { (failure.message) }
             }
-            td.number { @if failure.state == "cancelled" { (count(failure.calls)) } @else { a href=(one_by_one(failure)) { (count(failure.calls)) } } }
+            td.number { @if failure.state == "cancelled" { (count(failure.calls)) } @else { a href=(one_by_one(failure)) { (count(failure.calls)) } }
+                @if may_retry && failure.state == "failed" {
+                    (frame::button(viewer, &format!("retry-{place}"), &retry(job, failure), "Retry these"))
+                }
+            }
             td.wide { (failure.step) }
             td.wide { code { (failure.example.get()) } }
         } }
@@ -199,7 +206,7 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
         @if !failures.is_empty() {
             section {
                 h2 #failures { "What failed" }
-                (frame::table("Failed calls by error", &head, &html! { @for failure in failures { (row(failure)) } }))
+                (frame::table("Failed calls by error", &head, &html! { @for (place, failure) in failures.iter().enumerate() { (row(place, failure)) } }))
                 p.actions {
                     a href=(to) { "One by one" }
                     a href={ "/ui/providers/" (job.provider) "/unmatched" } { "Answers that no rule speaks of" }
@@ -207,6 +214,13 @@ pub(super) fn failures(job: &Job, failures: &[Failure]) -> Markup {
             }
         }
     }
+}
+
+/// Where the calls of one group are made again.
+fn retry(job: &Job, Failure { step, class, status, message, .. }: &Failure) -> String {
+    let status = status.map(|status| format!("&status={status}")).unwrap_or_default();
+    let (step, class, message) = (query(step), query(class), query(message));
+    format!("/ui/jobs/{}/retry-failed?step={step}&class={class}{status}&message={message}", job.id)
 }
 
 /// Who is told of the end.

@@ -45,6 +45,8 @@ pub(super) fn wish(wanted: &Override) -> Markup {
 fn in_words(rate: &Rate) -> String {
     match rate {
         Rate::Window { calls, per, .. } => format!("{} in {} s", count((*calls).into()), per.as_secs_f64()),
+        Rate::Quota { calls, per, zone } => format!("{} each {} ({zone})", count((*calls).into()), per.name()),
+        Rate::Sliding { calls, per } => format!("{} in any {} s", count((*calls).into()), per.as_secs_f64()),
         Rate::Bucket { calls, restore_per_s } => {
             format!("{} at once, then {restore_per_s} a second", count((*calls).into()))
         }
@@ -140,12 +142,13 @@ fn rate_form(viewer: &Viewer, targets: &[&str]) -> Markup {
                 label for="kind" { "Kind" }
                 select #kind name="kind" {
                     option value="window" { "calls in each window" }
+                    option value="sliding" { "calls in any span of a length" }
                     option value="bucket" { "calls at once, then a steady pace" }
                     option value="concurrency" { "calls at the same time" }
                 }
                 label for="calls" { "Calls" }
                 input #calls name="calls" type="number" min="1" required inputmode="numeric";
-                label for="number" { "Window: its length in seconds. Steady pace: calls a second" }
+                label for="number" { "Window or span: its length in seconds. Steady pace: calls a second" }
                 input #number name="number" type="number" min="0" step="any" inputmode="decimal";
                 (why("rate"))
                 button #set-rate type="submit" { "Set the rate" }
@@ -161,12 +164,12 @@ async fn pause(State(app): State<Arc<App>>, viewer: Viewer, Form(fields): Form) 
 async fn rate(State(app): State<Arc<App>>, viewer: Viewer, Form(fields): Form) -> Result<Response, Problem> {
     let calls = number(&fields, "calls")?;
     let rate = match fields.get("kind") {
-        "window" => {
-            json!({ "window": { "calls": calls as u64, "per": format!("{}ms", (number(&fields, "number")? * 1_000.0) as u64) } })
+        kind @ ("window" | "sliding") => {
+            json!({ kind: { "calls": calls as u64, "per": format!("{}ms", (number(&fields, "number")? * 1_000.0) as u64) } })
         }
         "bucket" => json!({ "bucket": { "calls": calls as u64, "restore_per_s": number(&fields, "number")? } }),
         "concurrency" => json!({ "concurrency": { "calls": calls as u64 } }),
-        _ => return Err(Problem::field("kind", "expected window, bucket or concurrency")),
+        _ => return Err(Problem::field("kind", "expected window, sliding, bucket or concurrency")),
     };
     put(app, &viewer, &fields, json!({ "rate": rate })).await
 }

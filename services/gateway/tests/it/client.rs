@@ -38,7 +38,8 @@ async fn a_job_is_submitted_watched_read_and_tried_again() {
     assert_eq!(client.items(job, &query).await.unwrap().next_cursor(), None);
     let shown = client.job(job).await.unwrap();
     assert_eq!((shown.job.id, shown.failures[0].calls, shown.steps[0].items), (job, 1, 2));
-    assert_eq!(client.retry_failed(job).await.unwrap().calls, 1);
+    assert_eq!(client.retry_failed(job, &[("step", "other".to_owned())]).await.unwrap().calls, 0);
+    assert_eq!(client.retry_failed(job, &[]).await.unwrap().calls, 1);
     assert_eq!(client.cancel(job).await.unwrap().id, job);
     let query = JobQuery { states: vec!["succeeded".into()], limit: Some(5), ..JobQuery::default() };
     assert!(client.jobs(&query).await.unwrap().jobs.is_empty());

@@ -85,6 +85,15 @@ async fn failed_calls_of_a_finished_job_are_made_again() {
     world.fail(&calls[1], "no").await;
     world.fail(&calls[2], "no").await;
     let mut plans = world.bus.consume(&Queue::plans_of(job), 0).await.unwrap();
+    for nothing in ["class=permission", "status=599", "message=yes", "step=other"] {
+        let got = world.ask(Method::POST, &format!("{path}?{nothing}")).send().await;
+        assert_eq!((got.status.as_u16(), got.json()), (202, json!({ "calls": 0 })), "{nothing}");
+    }
+    let refused = world.ask(Method::POST, &format!("{path}?fetch=one")).send().await;
+    assert_eq!(
+        (refused.problem(422), &refused.json()["errors"][0]["pointer"]),
+        ("invalid".to_owned(), &json!("fetch"))
+    );
     let got = world.ask(Method::POST, &path).send().await;
     assert_eq!((got.status.as_u16(), got.json()), (202, json!({ "calls": 2 })));
     assert_eq!(world.get(&format!("/v1/jobs/{job}")).await.json()["counts"]["calls_open"], 2);

@@ -3,7 +3,7 @@
 use tidegate_client::{Job, JobDetail, JobQuery};
 use tidegate_daemon::clock;
 
-use crate::cli::{JobOf, Jobs};
+use crate::cli::{JobOf, Jobs, Retry};
 use crate::exit::Exit;
 use crate::live::progress;
 use crate::say;
@@ -104,9 +104,18 @@ pub(crate) async fn resume(args: JobOf) -> anyhow::Result<Exit> {
 }
 
 /// `tidegate retry`.
-pub(crate) async fn retry(args: JobOf) -> anyhow::Result<Exit> {
-    let retried = super::connect(&args.gateway)?.retry_failed(args.id).await?;
+pub(crate) async fn retry(args: Retry) -> anyhow::Result<Exit> {
+    let Retry { of, step, class, status, message, fetch } = args;
+    let alike = [
+        ("fetch", fetch.map(|fetch| fetch.to_string())),
+        ("step", step),
+        ("class", class),
+        ("status", status.map(|status| status.to_string())),
+        ("message", message),
+    ];
+    let alike: Vec<_> = alike.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let retried = super::connect(&of.gateway)?.retry_failed(of.id, &alike).await?;
     let told = || format!("{} calls are made again", retried.calls);
-    say::answer(&if args.json { serde_json::to_string(&retried)? } else { told() });
+    say::answer(&if of.json { serde_json::to_string(&retried)? } else { told() });
     Ok(Exit::Done)
 }

@@ -43,7 +43,7 @@ pub(crate) async fn plan(args: Plan) -> anyhow::Result<Exit> {
     if let Some(latency) = args.latency {
         basis.latency_ms = u64::try_from(latency.as_millis()).ok();
     }
-    let credential = spec.job().credential.as_ref().map(|name| name.as_str());
+    let credential = spec.credentials().first().map(|name| name.as_str());
     let by = Caller { egress: "default", credential, tenant: Some(DEFAULT_TENANT) };
     let forecast = forecast(&spec, &basis, &by);
     say::answer(&if args.json { serde_json::to_string(&forecast)? } else { as_text(&forecast) });
@@ -58,7 +58,7 @@ async fn probe_roots(
     basis: &mut Basis,
     ms: &mut Vec<u64>,
 ) -> anyhow::Result<Vec<(String, String)>> {
-    let credential: Option<Arc<Credential>> = match &spec.job().credential {
+    let credential: Option<Arc<Credential>> = match spec.credentials().first() {
         Some(name) => Some(Arc::new(files::credential(name.as_str(), &args.calls)?)),
         None => None,
     };

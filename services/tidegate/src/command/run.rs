@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tidegate_contracts::JobId;
 use tidegate_daemon::{Cause, Shutdown};
-use tidegate_executor::{FixedCredentials, Lanes};
+use tidegate_executor::Lanes;
 use tidegate_gateway::{Intake, Submission, economy, submit};
-use tidegate_ledger::{DEFAULT_TENANT, JobRow, JobState, Sync};
+use tidegate_ledger::{DEFAULT_TENANT, JobRow, JobState, RetryFilter, Sync};
+use tidegate_limits::Sharing;
 use tidegate_provider::Spec;
 use tidegate_specs::Specs;
 use tokio::sync::Notify;
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use super::ui;
 use crate::cli::{Run, SyncMode};
 use crate::exit::Exit;
+use crate::kept_credentials::kept_credentials;
 use crate::live::{Live, Now};
 use crate::output::{OutputError, Writer, Written, plain_files, told};
 use crate::report::{FAILURES_SHOWN, Report, RunFigures};
@@ -39,7 +41,7 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     loaded.check_alone()?;
     let (job_file, provider_file) = (loaded.job.file, loaded.provider.file);
     let of_notify = job_file.notify.as_ref().and_then(|notify| notify.secret.as_ref());
-    let named = job_file.credential.iter().chain(of_notify);
+    let named = spec.credentials().iter().chain(of_notify);
     let credentials = named.map(|name| files::credential(name.as_str(), &args.calls)).collect::<Result<Vec<_>, _>>()?;
     let allow_private = files::allow_private(&args.calls.allow_private)?;
     files::check_steps(&args.output.steps, &spec)?;
@@ -48,7 +50,7 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         SyncMode::Normal => Sync::Normal,
     };
     let state = State::open(&args.state.clone().unwrap_or_else(|| files::default_state(&args.job)), sync).await?;
-    let parts = Parts::new(&state).await?;
+    let parts = Parts::new(&state, Sharing::default()).await?;
     // After the state is ours: another process that runs the same job may be writing to the same output.
     let outlets = Outlets::open(&parts, &args, &spec).await?;
     let shutdown = Shutdown::on_signals()?;
@@ -64,9 +66,11 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     let settings = Settings {
         lanes: Lanes::Fixed(vec![(provider_file.provider.to_string(), job_file.lane)]),
         max_in_flight: args.max_in_flight.unwrap_or_else(|| max_in_flight(&spec)),
+        whale_calls: 0,
         connect: spec.steps().iter().map(|step| spec.deadlines(step).connect).max().unwrap_or(Duration::from_secs(5)),
+        out: files::ways_out(&args.egress)?,
         allow_private,
-        credentials: Arc::new(FixedCredentials::new(credentials)),
+        credentials: kept_credentials(&spec, credentials, &state.path, &parts.clock).await?,
     };
     let ring = Ring::start(&parts, settings, &shutdown).await?;
     let page = match args.ui {
@@ -123,7 +127,7 @@ async fn resume(parts: &Parts, spec: &Spec, args: &Run) -> anyhow::Result<Option
     let text = match job.state {
         JobState::Succeeded => format!("{id} is done already, and nothing is asked for; --fresh pulls it again"),
         JobState::Failed | JobState::Cancelled => {
-            let calls = parts.ledger.retry_failed(id, (parts.clock)()).await?;
+            let calls = parts.ledger.retry_failed(id, &RetryFilter::default(), (parts.clock)()).await?;
             format!("going on with {id}: {calls} calls that failed or were given up are made again")
         }
         JobState::Submitted | JobState::Running => {

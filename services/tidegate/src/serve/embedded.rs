@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_executor::Lanes;
 use tidegate_ledger::Sync;
-use tidegate_registry::{SealingError, SealingKeys, SqliteRegistry, Vault};
+use tidegate_registry::{Registry as _, SealingError, SealingKeys, SqliteRegistry, Vault};
 
 use super::Start;
 use super::budgets::InProcessBudgets;
@@ -26,13 +26,16 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     start.announce("embedded", listener.local_addr()?);
     let state = State::open(&args.state, Sync::Full).await?;
     let keys = sealing_keys(&args.state)?;
-    let parts = Parts::new(&state).await?;
+    let parts = Parts::new(&state, start.sharing()?).await?;
     let registry = Arc::new(SqliteRegistry::open(&args.state).await?);
+    registry.end_leases().await?;
     let vault = Vault::new(registry.clone(), Arc::new(keys));
     let settings = Settings {
         lanes: Lanes::Open,
         max_in_flight: args.max_in_flight,
+        whale_calls: u64::from(args.whale_calls),
         connect: CONNECT,
+        out: files::ways_out(&args.egress)?,
         allow_private: files::allow_private(&args.allow_private)?,
         credentials: Arc::new(VaultCredentials::new(vault.clone(), Arc::clone(&parts.clock))),
     };

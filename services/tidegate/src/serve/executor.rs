@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tidegate_egress::{Egress, EgressConfig};
-use tidegate_executor::{CourierDeps, Credentials, Gauges, HttpPermits, HttpPermitsConfig, Lanes};
+use anyhow::Context;
+use tidegate_egress::EgressConfig;
+use tidegate_executor::{CourierDeps, Credentials, Gauges, HttpPermits, HttpPermitsConfig, Lanes, WayOut};
 use tidegate_registry::{SealingKeys, Vault};
 use tidegate_specs::Specs;
 
@@ -20,7 +21,8 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         max_idle_per_host: usize::from(args.max_in_flight),
         ..EgressConfig::default()
     };
-    let egress = Egress::new(config)?;
+    let out = WayOut::all(&files::ways_out(&args.egress)?, &config)?;
+    let first = out.first().context("expected at least one way out")?;
     let keys = SealingKeys::load(|name| std::env::var(name).ok())?;
     let permits = HttpPermitsConfig {
         token: optional("TIDEGATE_SERVICE_TOKEN")?,
@@ -35,7 +37,7 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         notices: Arc::new(parts.postgres.clone()),
         ledger: Arc::clone(&parts.ledger),
         specs: Arc::clone(&specs),
-        egress: egress.clone(),
+        egress: first.egress.clone(),
         credentials: Arc::clone(&credentials),
         clock: Arc::clone(&parts.clock),
     };
@@ -45,14 +47,14 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         unmatched: Arc::new(parts.postgres.clone()),
         specs,
         permits: Arc::new(HttpPermits::new(&permits, Arc::clone(&parts.clock))?),
-        egress,
+        out,
         credentials,
         clock: Arc::clone(&parts.clock),
     };
     let config = tidegate_executor::Config {
         lanes: Lanes::Open,
         max_in_flight: args.max_in_flight,
-        egress: args.egress.clone(),
+        max_choices: args.max_choices,
         push_max_bytes: args.push_max_bytes,
     };
     let mut executor = tidegate_executor::start(deps, config, Arc::new(Gauges::default()), &start.shutdown);

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidegate_daemon::{Flag, Handle, Health, Shutdown};
+use tidegate_limits::Sharing;
 use tokio::net::TcpListener;
 
 use crate::cli::{Serve, Service};
@@ -31,6 +32,7 @@ use crate::exit::Exit;
 pub(crate) use embedded::sealing_keys;
 pub(crate) use parts::{migrate, postgres_config};
 pub(crate) use secret::{SecretError, optional as optional_secret, secret};
+pub(crate) use vault_credentials::VaultCredentials;
 
 /// Longest time that a service's work in hand is waited for at the end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -77,6 +79,12 @@ impl Start<'_> {
         let provider_names_max = usize::from(self.args.provider_names_max);
         let operator = self.args.operator.clone();
         tidegate_gateway::Config { provider_names_max, operator, ..tidegate_gateway::Config::default() }
+    }
+
+    /// How lanes and tenants share limits.
+    fn sharing(&self) -> anyhow::Result<Sharing> {
+        let tenants = self.args.tenant_weights.iter().cloned().collect();
+        Ok(Sharing::new(&self.args.lane_weights, &self.args.lane_headroom, tenants)?)
     }
 
     /// Answers for a service that has no HTTP interface of its own.

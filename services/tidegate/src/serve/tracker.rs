@@ -21,7 +21,11 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
         dead: Arc::new(parts.postgres.clone()),
         clock: Arc::clone(&parts.clock),
     };
-    let windows = Windows { lease_ms: i64::from(start.args.lease_s) * 1_000, ..Windows::default() };
+    let windows = Windows {
+        lease_ms: i64::from(start.args.lease_s) * 1_000,
+        whale_calls: u64::from(start.args.whale_calls),
+        ..Windows::default()
+    };
     let config = tidegate_tracker::Config {
         windows,
         sweep_every_ms: SWEEP_EVERY_MS,

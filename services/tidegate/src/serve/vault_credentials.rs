@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tidegate_contracts::Parked;
 use tidegate_daemon::Clock;
-use tidegate_executor::{Credentials, CredentialsError, Lent, Parking};
+use tidegate_executor::{Credentials, CredentialsError, Lent, Parking, Turn, Version};
+use tidegate_provider::Credential;
 use tidegate_provider::file::Name;
-use tidegate_registry::{Tenant, Vault};
+use tidegate_registry::{Leased, Refresh, Tenant, Vault};
 
 /// How long a credential is used without looking whether it has changed, in ms.
 const KEPT_MS: i64 = 5_000;
@@ -32,6 +33,11 @@ impl VaultCredentials {
     fn kept(&self) -> MutexGuard<'_, HashMap<Key, (i64, Option<Lent>)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whatever was kept is of before.
+    fn forget(&self, tenant: &str, name: &str) {
+        self.kept().remove(&(tenant.to_owned(), name.to_owned()));
+    }
 }
 
 #[async_trait]
@@ -43,8 +49,7 @@ impl Credentials for VaultCredentials {
         {
             return Ok(lent.clone());
         }
-        let named = Name::try_from(name.to_owned()).map_err(CredentialsError)?;
-        let opened = self.vault.open(&owner(tenant)?, &named).await.map_err(|error| unreadable(&error))?;
+        let opened = self.vault.open(&owner(tenant)?, &named(name)?).await.map_err(|error| unreadable(&error))?;
         let lent = opened.map(|opened| Lent {
             credential: Arc::new(opened.credential),
             version: opened.version,
@@ -60,10 +65,41 @@ impl Credentials for VaultCredentials {
 
     async fn park(&self, tenant: &str, version: i64, parked: &Parked) -> Result<Parking, CredentialsError> {
         let done = self.vault.park(&owner(tenant)?, version, parked).await.map_err(|error| unreadable(&error))?;
-        // Whatever was kept is of before.
-        self.kept().remove(&(tenant.to_owned(), parked.credential.clone()));
+        self.forget(tenant, &parked.credential);
         Ok(if done { Parking::Done } else { Parking::Outdated })
     }
+
+    async fn lease(&self, of: &Version<'_>, until_ms: i64, now_ms: i64) -> Result<Turn, CredentialsError> {
+        let (tenant, name) = (owner(of.tenant)?, named(of.name)?);
+        let refresh = Refresh { tenant: &tenant, name: &name, version: of.version, by: of.by };
+        match self.vault.lease(&refresh, until_ms, now_ms).await.map_err(|error| unreadable(&error))? {
+            Leased::Yes { tries, lost } => {
+                Ok(Turn::Mine { tries: u32::try_from(tries).unwrap_or(u32::MAX), lost: lost > 0 })
+            }
+            Leased::NotBefore(until_ms) => Ok(Turn::NotBefore(until_ms)),
+            Leased::Changed => {
+                self.forget(of.tenant, of.name);
+                Ok(Turn::Changed)
+            }
+        }
+    }
+
+    async fn postpone(&self, of: &Version<'_>, until_ms: i64, lost: bool) -> Result<(), CredentialsError> {
+        let (tenant, name) = (owner(of.tenant)?, named(of.name)?);
+        let refresh = Refresh { tenant: &tenant, name: &name, version: of.version, by: of.by };
+        self.vault.postpone(&refresh, until_ms, lost).await.map_err(|error| unreadable(&error))
+    }
+
+    async fn renew(&self, of: &Version<'_>, credential: &Credential, now_ms: i64) -> Result<bool, CredentialsError> {
+        let (tenant, name) = (owner(of.tenant)?, named(of.name)?);
+        let renewed = self.vault.renew((&tenant, &name), of.version, credential, now_ms).await;
+        self.forget(of.tenant, of.name);
+        renewed.map_err(|error| unreadable(&error))
+    }
+}
+
+fn named(name: &str) -> Result<Name, CredentialsError> {
+    Name::try_from(name.to_owned()).map_err(CredentialsError)
 }
 
 fn owner(tenant: &str) -> Result<Tenant, CredentialsError> {

@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use lapin::options::QueueDeleteOptions;
+
 use super::*;
 
 fn calls() -> Queue {
@@ -89,4 +91,27 @@ async fn a_wrong_password_is_refused_at_once_and_not_shown() {
     let error = refused.map(drop).expect_err("refused");
     let text = format!("{error}: {:?}", error.source());
     assert!(text.contains("ACCESS_REFUSED") && !text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_due_to_a_queue_that_is_gone_goes_to_the_dead_letters() {
+    on_broker(config(), async |bus| {
+        bus.publish_later(&calls(), message(1), clock::now_ms() + 1_500).await.expect("parked");
+        let channel = bus.core.consuming.ready().await.channel(false).await.expect("a channel");
+        let name = bus.core.plan.queue(&calls());
+        channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("deleted");
+        let dead = within("a dead letter", async {
+            loop {
+                let taken = bus.dead(10).await.expect("taken");
+                if !taken.letters.is_empty() {
+                    break taken;
+                }
+            }
+        });
+        let dead = dead.await;
+        let id = dead.letters[0].envelope.as_ref().map(|envelope| envelope.id.as_u128());
+        assert_eq!((id, &dead.letters[0].queue), (Some(1), &calls()));
+        dead.ack().await.expect("acknowledged");
+    })
+    .await;
 }

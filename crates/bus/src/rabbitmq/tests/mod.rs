@@ -48,6 +48,7 @@ conforms! {
     a_parked_message_comes_when_due_and_not_before
     parked_messages_come_in_the_order_they_are_due
     a_parked_message_holds_nobody_up
+    parked_messages_are_counted_by_how_long_they_wait
     a_plans_queue_has_one_consumer_at_a_time
     who_waits_is_woken_by_whatever_frees_a_message
     every_watcher_gets_every_event

@@ -61,6 +61,42 @@ async fn nothing_confirmed_is_lost_when_the_broker_is_killed_and_all_goes_on_whe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_parked_on_several_levels_outlives_a_broker_that_is_killed() {
+    const TOTAL: u128 = 60;
+    let Some(mut node) = Node::start().await else { return };
+    let away = Duration::from_secs(300);
+    let config = RabbitConfig { publish_timeout: away, connect_timeout: Duration::from_secs(60), ..config() };
+    let bus = connect(&by(node.port, &config)).await;
+    let mut consumer = bus.consume(&Queue::Outcomes, 100).await.expect("consumes");
+    let first_due_ms = clock::now_ms() + 20_000;
+    let due_ms = |number: u128| first_due_ms + number as i64 * 1_000;
+    for number in 0..TOTAL {
+        bus.publish_later(&Queue::Outcomes, message(number), due_ms(number)).await.expect("parked");
+    }
+    let before = bus.parked().await.expect("counted");
+    assert_eq!(before.iter().sum::<usize>() as u128, TOTAL, "{before:?}");
+    assert!(before.iter().filter(|count| **count > 0).count() > 1, "{before:?}");
+    node.control(&["eval", "mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]."]);
+    node.kill();
+    node.run();
+    let mut seen = HashSet::new();
+    let coming = async {
+        while (seen.len() as u128) < TOTAL {
+            let batch = consumer.next_batch(100).await;
+            let now_ms = clock::now_ms();
+            for delivery in &batch {
+                assert!(now_ms >= due_ms(number(delivery)), "{} comes early", number(delivery));
+            }
+            seen.extend(batch.iter().map(|delivery| number(delivery)));
+            crate::ack_all(batch).await.expect("acknowledged");
+        }
+    };
+    let all = tokio::time::timeout(away, coming).await;
+    assert!(all.is_ok(), "{} of {TOTAL} messages in time", seen.len());
+    assert_eq!(bus.parked().await.expect("counted").iter().sum::<usize>(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_an_alarm_publishers_wait_and_then_fail_while_consumers_go_on() {
     let Some(node) = Node::start().await else { return };
     let connect_timeout = Duration::from_secs(60);

@@ -38,6 +38,8 @@ fn rates() -> impl Strategy<Value = Rate> {
     let aligned = prop_oneof![Just(Aligned::FirstCall), Just(Aligned::Epoch), Just(Aligned::Told)];
     prop_oneof![
         (1..20_u32, 100..5_000_u64, aligned).prop_map(|(calls, per_ms, aligned)| window(calls, per_ms, aligned)),
+        // As short as its slices are of one ms: then the limiter is exact.
+        (1..20_u32, 1..64_u64).prop_map(|(calls, per_ms)| sliding(calls, per_ms)),
         (1..20_u32, 1..2_000_u32).prop_map(|(calls, every_ms)| bucket(calls, 1e3 / f64::from(every_ms))),
         (1..8_u32, 100..5_000_u64).prop_map(|(calls, lease_ms)| concurrency(calls, lease_ms)),
     ]
@@ -53,7 +55,11 @@ fn steps() -> impl Strategy<Value = Step> {
 
 fn size(rate: &Rate) -> u32 {
     match *rate {
-        Rate::Window { calls, .. } | Rate::Bucket { calls, .. } | Rate::Concurrency { calls, .. } => calls,
+        Rate::Window { calls, .. }
+        | Rate::Quota { calls, .. }
+        | Rate::Sliding { calls, .. }
+        | Rate::Bucket { calls, .. }
+        | Rate::Concurrency { calls, .. } => calls,
         Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => u32::MAX,
     }
 }
@@ -89,6 +95,10 @@ fn has_room(rate: &Rate, log: &[Spent], cost: u32, now_ms: i64) -> bool {
             }
             used <= calls
         }
+        Rate::Sliding { calls, per } => {
+            let counts = |(at_ms, ..): &&Spent| *at_ms + per.as_millis() as i64 > now_ms;
+            log.iter().filter(counts).map(|(_, cost, _)| cost).sum::<u32>() + cost <= calls
+        }
         Rate::Bucket { calls, restore_per_s } => {
             let every_us = (1e6 / restore_per_s).round() as i64;
             let full_us = i64::from(calls) * every_us;
@@ -103,7 +113,8 @@ fn has_room(rate: &Rate, log: &[Spent], cost: u32, now_ms: i64) -> bool {
             let is_live = |(at_ms, _, in_flight): &&Spent| *in_flight && at_ms + lease.as_millis() as i64 > now_ms;
             log.iter().filter(is_live).map(|(_, cost, _)| cost).sum::<u32>() + cost <= calls
         }
-        Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => true,
+        // Quotas have an oracle of their own.
+        Rate::Quota { .. } | Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => true,
     }
 }
 
@@ -192,7 +203,7 @@ fn the_binding_limit_is_the_one_with_room_last() {
 
 #[test]
 fn a_call_that_costs_more_than_all_takes_all() {
-    for rate in [window(3, 1_000, Aligned::Epoch), bucket(3, 3.0), concurrency(3, 1_000)] {
+    for rate in [window(3, 1_000, Aligned::Epoch), sliding(3, 1_000), bucket(3, 3.0), concurrency(3, 1_000)] {
         let mut limiter = Limiter::default();
         let dear = [charge("limit", &rate, 5)];
         let Decision::Granted(permit) = limiter.ask(0, &dear) else { panic!("{rate:?}") };
@@ -232,6 +243,8 @@ fn rates_that_nobody_checked_do_not_panic() {
         bucket(u32::MAX, f64::INFINITY),
         window(0, 0, Aligned::Epoch),
         window(u32::MAX, u64::MAX, Aligned::FirstCall),
+        sliding(0, 0),
+        sliding(u32::MAX, u64::MAX),
         concurrency(0, u64::MAX),
     ];
     for rate in nonsense {

@@ -9,8 +9,13 @@ fn saved_and_restored(limiter: &Limiter) -> Limiter {
 
 #[test]
 fn a_restored_limiter_decides_as_the_saved_one() {
-    let rates =
-        [window(5, 60_000, Aligned::FirstCall), window(5, 60_000, Aligned::Epoch), bucket(5, 0.5), Rate::Told {}];
+    let rates = [
+        window(5, 60_000, Aligned::FirstCall),
+        window(5, 60_000, Aligned::Epoch),
+        sliding(5, 60_000),
+        bucket(5, 0.5),
+        Rate::Told {},
+    ];
     let told = Reading { limit: Some(7), remaining: Some(2.0), reset_at_ms: Some(30_000), ..Reading::default() };
     for rate in rates {
         let mut limiter = Limiter::default();
@@ -99,18 +104,17 @@ fn what_travels_survives_json() {
     let (mut limiter, rate) = (Limiter::default(), window(1, 60_000, Aligned::Epoch));
     let granted = ask(&mut limiter, 0, &rate);
     let waiting = ask(&mut limiter, 0, &rate);
-    assert_eq!(serde_json::to_string(&granted).unwrap(), r#"{"granted":{"id":1,"keys":["limit"]}}"#);
+    assert_eq!(
+        serde_json::to_string(&granted).unwrap(),
+        r#"{"granted":{"id":1,"keys":["limit"],"use_within_ms":7500}}"#
+    );
     for decision in [granted, waiting] {
         let json = serde_json::to_string(&decision).unwrap();
         assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
     }
     let answer = Told { readings: [("limit".to_owned(), Reading::default())].into(), refused: None };
-    let report = Report {
-        permit: Permit { id: 1, keys: vec!["limit".to_owned()], probe: false },
-        sent: true,
-        answer: Some(answer),
-        health: None,
-    };
+    let report =
+        Report { permit: Permit::new(1, vec!["limit".to_owned()]), sent: true, answer: Some(answer), health: None };
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
 }

@@ -24,6 +24,8 @@ struct Provider {
     per_ms: i64,
     aligned: Aligned,
     style: Style,
+    /// By how much its clock is ahead of ours.
+    skew_ms: i64,
     end_ms: i64,
     used: u32,
     accepted: u32,
@@ -32,7 +34,7 @@ struct Provider {
 
 impl Provider {
     fn new(calls: u32, per_ms: i64, aligned: Aligned, style: Style) -> Self {
-        Self { calls, per_ms, aligned, style, end_ms: 0, used: 0, accepted: 0, refused: 0 }
+        Self { calls, per_ms, aligned, style, skew_ms: 0, end_ms: 0, used: 0, accepted: 0, refused: 0 }
     }
 
     fn rate(&self) -> Rate {
@@ -54,14 +56,19 @@ impl Provider {
 
         let reset = match self.style {
             Style::Silent => None,
-            Style::EpochS => Some((self.end_ms / 1_000).to_string()),
+            Style::EpochS => Some(((self.end_ms + self.skew_ms) / 1_000).to_string()),
             Style::DeltaS => Some(((self.end_ms - now_ms) / 1_000).to_string()),
-            Style::Iso => jiff::Timestamp::from_millisecond(self.end_ms).ok().map(|end| format!("{end:.3}")),
+            Style::Iso => {
+                jiff::Timestamp::from_millisecond(self.end_ms + self.skew_ms).ok().map(|end| format!("{end:.3}"))
+            }
         };
         let (limit, remaining) = (self.calls.to_string(), (self.calls - self.used).to_string());
+        let theirs = std::time::UNIX_EPOCH + Duration::from_millis((now_ms + self.skew_ms).unsigned_abs());
+        let date = httpdate::fmt_http_date(theirs);
         move |answered_ms| {
             let header = |name: &str| match (name, &reset) {
                 (_, None) => None,
+                ("Date", _) => Some(date.as_str()),
                 ("X-RateLimit-Limit", _) => Some(limit.as_str()),
                 ("X-RateLimit-Remaining", _) => Some(remaining.as_str()),
                 ("X-RateLimit-Reset", Some(reset)) => Some(reset.as_str()),
@@ -180,6 +187,40 @@ proptest! {
         prop_assert_eq!(provider.refused, 0);
         let lands = |journey: &&Journey| !matches!(journey.fate, Fate::Dropped | Fate::Unsent);
         prop_assert_eq!(provider.accepted as usize, journeys.iter().filter(lands).count());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn a_provider_whose_clock_is_wrong_never_refuses(
+        journeys in journeys(),
+        calls in 1..12_u32,
+        per_s in 4..120_i64,
+        // More than a call may take.
+        skew_ms in prop_oneof![-1_800_000..-70_000_i64, 70_000..1_800_000_i64],
+        style in prop_oneof![Just(Style::EpochS), Just(Style::DeltaS), Just(Style::Iso)],
+    ) {
+        let mut provider = Provider { skew_ms, ..Provider::new(calls, per_s * 1_000, Aligned::FirstCall, style) };
+        let rate = provider.rate();
+        run(&mut provider, &rate, &journeys, i64::MAX);
+        prop_assert_eq!(provider.refused, 0);
+    }
+}
+
+#[test]
+fn a_window_is_used_up_under_load_though_the_provider_s_clock_is_wrong() {
+    let journey = |there, back| Journey { after_ms: 0, there, back, fate: Fate::Answered };
+    let journeys: Vec<Journey> = (0..2_000).map(|n| journey(3 + n % 60, 3 + n * 7 % 67)).collect();
+    for skew_ms in [-600_000, -30_000, 30_000, 600_000] {
+        for style in [Style::EpochS, Style::Iso] {
+            let mut provider = Provider { skew_ms, ..Provider::new(100, 60_000, Aligned::FirstCall, style) };
+            let rate = provider.rate();
+            run(&mut provider, &rate, &journeys, START_MS + 10 * 60_000);
+            let used = f64::from(provider.accepted) / (10.0 * 100.0);
+            assert_eq!(provider.refused, 0, "{skew_ms} {style:?}");
+            assert!(used > 0.9, "{skew_ms} {style:?}: {used}");
+        }
     }
 }
 

@@ -149,3 +149,39 @@ proptest! {
         }
     }
 }
+
+/// A call that takes from a limit by token, which headers speak of, and from one by address.
+fn by_token_and_address(limiter: &mut Limiter, now_ms: i64, token: &str, address: &Rate) -> Decision {
+    let token = charge(token, &window(10, 60_000, Aligned::FirstCall), 1);
+    limiter.ask(now_ms, &[token, charge("address", address, 1)])
+}
+
+fn refuse_with(limiter: &mut Limiter, now_ms: i64, permit: &Permit, remaining: Option<f64>) {
+    let reading = Reading { limit: Some(10), remaining, ..Reading::default() };
+    let readings = remaining.map(|_| (permit.keys[0].clone(), reading)).into_iter().collect();
+    let refused = Some(Refused { keys: permit.keys.clone(), until_ms: Some(now_ms + 30_000) });
+    report(limiter, now_ms, permit, true, Some(Told { readings, refused }));
+}
+
+#[test]
+fn a_refusal_while_the_token_has_room_is_of_the_address_and_one_of_a_token_that_is_used_up_is_not() {
+    let unknown = [Rate::Told {}, Rate::Learn(crate::learn::Learn { start_per_s: 100.0, ..Default::default() })];
+    let known = [window(100, 60_000, Aligned::FirstCall), bucket(100, 100.0)];
+    for (address, is_known) in unknown.iter().map(|rate| (rate, false)).chain(known.iter().map(|rate| (rate, true))) {
+        // What the answer says to be left of the token; whether token and address are blocked.
+        for (remaining, expected) in [
+            (Some(0.0), (true, false)),
+            (Some(7.0), (false, true)),
+            // Both have room, as far as we have counted: if no size is unknown, the count is not the whole truth.
+            (None, (is_known, true)),
+        ] {
+            let mut limiter = Limiter::default();
+            let Decision::Granted(permit) = by_token_and_address(&mut limiter, 0, "alice", address) else { panic!() };
+            refuse_with(&mut limiter, 10, &permit, remaining);
+            let blocked = |name: &str| {
+                limiter.usage(20).iter().any(|usage| usage.key == name && usage.blocked_until_ms.is_some())
+            };
+            assert_eq!((blocked("alice"), blocked("address")), expected, "{remaining:?} left, {address:?}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ fn by(lane: u8, job: &str) -> By {
 /// One call of a job, that waited before or did not.
 fn asks(limiter: &mut Limiter, now_ms: i64, rate: &Rate, by: &By, has_waited: bool) -> Result<Permit, i64> {
     let by = By { waited_for: has_waited.then(|| "limit".to_owned()), ..by.clone() };
-    let question = Question { charges: vec![charge("limit", rate, 1)], by: Some(by) };
+    let question = Question::new(vec![charge("limit", rate, 1)]).by(by);
     match limiter.decide(now_ms, &question) {
         Decision::Granted(permit) => {
             report(limiter, now_ms, &permit, true, Some(Told::default()));
@@ -23,7 +23,10 @@ fn asks(limiter: &mut Limiter, now_ms: i64, rate: &Rate, by: &By, has_waited: bo
 
 /// How often each was granted, where each has so many calls that come whenever they are told to, until a time.
 fn shares(rate: &Rate, callers: &[(By, usize)], until_ms: i64) -> Vec<u32> {
-    let mut limiter = Limiter::default();
+    shares_of(Limiter::default(), rate, callers, until_ms)
+}
+
+fn shares_of(mut limiter: Limiter, rate: &Rate, callers: &[(By, usize)], until_ms: i64) -> Vec<u32> {
     let mut due: Vec<(i64, usize, bool)> = Vec::new();
     callers.iter().enumerate().for_each(|(number, (_, calls))| due.extend(vec![(0, number, false); *calls]));
     let mut granted = vec![0; callers.len()];
@@ -64,6 +67,31 @@ fn higher_lanes_go_first_and_no_lane_starves() {
         assert!(f64::from(granted[lane]) >= fair * 0.9 - 1.0, "lane {lane}: {granted:?}");
     }
     assert!(granted[3] >= 5, "{granted:?}");
+}
+
+#[test]
+fn lanes_and_tenants_share_by_the_weights_that_are_set() {
+    let other = By { tenant: "two".to_owned(), ..by(1, "a") };
+    let callers = [(by(1, "a"), 20), (other, 20), (by(2, "b"), 20)];
+    let tenants = BTreeMap::from([("one".to_owned(), 3)]);
+    let sharing = Sharing::new(&[100, 4, 2, 1], &[0, 0, 0], tenants).unwrap();
+    let limiter = Limiter::default().sharing(Arc::new(sharing));
+    let granted = shares_of(limiter, &bucket(5, 10.0), &callers, 120_000);
+    for (granted, fair) in granted.iter().zip([600, 200, 400]) {
+        assert!(granted.abs_diff(fair) <= fair / 10, "{granted:?} of 1,200");
+    }
+}
+
+#[test]
+fn headroom_is_what_is_set() {
+    let (rate, person) = (window(100, 600_000, Aligned::Epoch), by(0, "person"));
+    let sharing = Sharing::new(&[1_000, 100, 10, 1], &[40, 0, 0], BTreeMap::new()).unwrap();
+    let mut limiter = Limiter::default().sharing(Arc::new(sharing));
+    for _ in 0..2 {
+        asks(&mut limiter, 0, &rate, &person, false).unwrap();
+    }
+    let taken = (0..200).take_while(|_| asks(&mut limiter, 1_000, &rate, &by(1, "job"), false).is_ok()).count();
+    assert_eq!(taken, 58, "all but 40, and what is used");
 }
 
 #[test]

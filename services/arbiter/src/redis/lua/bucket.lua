@@ -68,6 +68,10 @@ function bucket.behind(self, b, ahead, cost, now_ms)
   return now_ms + math.ceil(math.max(wait_us, 0) / 1000)
 end
 
+function bucket.use_within_ms(self)
+  return math.floor(landing_ms(self) / 2)
+end
+
 function bucket.spend(self, b, cost, now_ms)
   self.full_at_us = now_ms * 1000 + backlog_us(self, b, now_ms) + to_restore_us(self, cost)
 end
@@ -75,6 +79,13 @@ end
 function bucket.refund(self, held)
   if held.granted_ms >= self.refunds_from_ms then
     self.full_at_us = self.full_at_us - to_restore_us(self, held.cost)
+  end
+end
+
+-- An answer told that the call, granted for `held.cost`, cost `cost`.
+function bucket.settle(self, held, cost)
+  if held.granted_ms >= self.refunds_from_ms then
+    self.full_at_us = self.full_at_us - to_restore_us(self, held.cost) + to_restore_us(self, cost)
   end
 end
 

@@ -3,11 +3,11 @@
 -- The least and the most that a key lives after a write.
 local LEAST_TTL_MS, MOST_TTL_MS = 60000, 400 * 86400000
 
-local METERS = { w = window, b = bucket, c = concurrency, l = learn, k = circuit }
+local METERS = { w = window, s = sliding, b = bucket, c = concurrency, l = learn, k = circuit }
 
 local budget = {}
 
--- A meter by what a limit allows, as in `w:300:60000:f`, `b:40:500000`, `c:5:300000` `l:1:0.01:1000:0.005`,
+-- A meter by what a limit allows, as in `w:300:60000:f`, `q:10000:86400000:day@UTC`, `s:600:60000`, `b:40:500000`, `c:5:300000` `l:1:0.01:1000:0.005`,
 -- `k:10:0.8:1000:60000:21600000` or `t`.
 local function meter_of(rate)
   local start, floor, cap, share = string.match(rate, '^l:([^:]+):([^:]+):([^:]+):([^:]+)$')
@@ -18,15 +18,31 @@ local function meter_of(rate)
   if failures then
     return circuit.new(tonumber(failures), tonumber(weight), tonumber(first), tonumber(longest), tonumber(patience))
   end
+  local calls, about_ms = string.match(rate, '^q:(%d+):(%d+):')
+  if calls then
+    return window.new(tonumber(calls), tonumber(about_ms), 'e')
+  end
   local kind, one, two, aligned = string.match(rate, '^(%a):?(%d*):?(%d*):?(%a?)$')
   if kind == 'b' then
     return bucket.new(tonumber(one), tonumber(two))
+  elseif kind == 's' then
+    return sliding.new(tonumber(one), tonumber(two))
   elseif kind == 'c' then
     return concurrency.new(tonumber(one), tonumber(two))
   elseif kind == 'w' then
     return window.new(tonumber(one), tonumber(two), aligned)
   end
   return window.new(nil, 0, 'f')
+end
+
+-- Who asks knows the calendar: four Unix times in ms at which periods begin, the one before that which runs first.
+local function know_edges(meter, charge)
+  if charge.edges then
+    meter.edges = {}
+    for edge in string.gmatch(charge.edges, '[^:]+') do
+      meter.edges[#meter.edges + 1] = tonumber(edge)
+    end
+  end
 end
 
 -- The budget as it is kept; its state is nil when nobody has used it.
@@ -39,6 +55,7 @@ function budget.create(b, charge)
   -- Calls of a budget that was evicted are none of this one's.
   redis.call('DEL', b.keys.flight, b.keys.costs)
   b.state = { limit = charge.limit, rate = charge.rate, meter = meter_of(charge.rate) }
+  know_edges(b.state.meter, charge)
   b.state.flight, b.state.block = in_flight.none(), block.none()
   b.state.quiet_from, b.state.touched_ms = 0, 0
   b.state.overridden = b.wanted_rate and true or nil
@@ -51,11 +68,11 @@ local function rests_ms(state)
   return math.max(state.touched_ms + used_ms, state.block.until_ms, METERS[meter.kind].rests_ms(meter))
 end
 
--- Keeps what has changed, until it would be forgotten.
+-- Keeps what has changed, until it would be forgotten; returns it, without those who wait for it, and how long it is kept.
 function budget.save(b, now_ms)
   local packed = b.state and cmsgpack.pack(b.state)
   if not packed or packed == b.packed then
-    return
+    return nil
   end
   local ttl_ms = math.min(math.max(rests_ms(b.state) - now_ms, LEAST_TTL_MS), MOST_TTL_MS)
   redis.call('SET', b.keys.state, packed, 'PX', whole(ttl_ms))
@@ -65,6 +82,13 @@ function budget.save(b, now_ms)
   if b.state.flight.odd > 0 then
     redis.call('PEXPIRE', b.keys.costs, whole(ttl_ms))
   end
+  local waiting = b.state.line
+  if waiting then
+    b.state.line = nil
+    packed = cmsgpack.pack(b.state)
+    b.state.line = waiting
+  end
+  return packed, ttl_ms
 end
 
 function budget.drop(b)
@@ -92,6 +116,7 @@ function budget.ready(b, charge, by, now_ms)
     state.rate, state.meter = charge.rate, counting_on and counting_on(meter, state.meter) or meter
   end
   local meter = state.meter
+  know_edges(meter, charge)
   local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, charge.cost), now_ms)
   until_ms, at_latest_ms = math.max(until_ms, state.block.until_ms), math.max(at_latest_ms, state.block.until_ms)
   local behind = METERS[meter.kind].behind
@@ -114,11 +139,40 @@ function budget.ready(b, charge, by, now_ms)
   return until_ms, math.max(at_latest_ms, until_ms)
 end
 
--- Who asks was told before to wait for it, and has come back.
-function budget.leave(b, by)
-  if b.state.line then
-    line.leave(b.state.line, by)
+-- Whether so many charges alike, of which one has room, have room now and together.
+function budget.fits(b, charge, calls, by, now_ms)
+  local meter = b.state.meter
+  local kind = METERS[meter.kind]
+  if meter.kind == 'k' then
+    return meter.mode == 'closed'
   end
+  local size, cost = kind.size(meter), affordable(meter, charge.cost)
+  local together = cost * calls
+  if not kind.use_within_ms or size and together > size then
+    return false
+  end
+  local _, at_latest_ms = kind.ready(meter, b, together, now_ms)
+  if at_latest_ms > now_ms then
+    return false
+  end
+  if not by then
+    return true
+  end
+  local ahead = line.ahead(b.state.line, by, size or 0, cost, now_ms)
+  local behind = ahead.now + ahead.place > 0 and kind.behind
+  local can_ms = behind and behind(meter, b, ahead.now, together, now_ms)
+  return not can_ms or can_ms <= now_ms
+end
+
+-- How long after its grant a call may be sent: half of what it may take to land.
+function budget.use_within_ms(b)
+  local within = METERS[b.state.meter.kind].use_within_ms
+  return within and within(b.state.meter) or LANDS_WITHIN_MS / 2
+end
+
+-- Who asks was told before to wait for it, and has come back. Whether any of its job was known to wait.
+function budget.leave(b, by)
+  return b.state.line and line.leave(b.state.line, by) or false
 end
 
 -- Who asks was told to come back at `until_ms` because of it: at its place in the line, or to look.
@@ -136,16 +190,17 @@ function budget.join(b, by, cost, until_ms, now_ms)
   end
 end
 
--- Who asks was granted its charge.
-function budget.serve(b, by, cost, now_ms)
+-- Who asks was granted its charge, so many times.
+function budget.serve(b, by, cost, calls, now_ms)
   local meter = b.state.meter
   local kind = METERS[meter.kind]
   if kind.behind and kind.behind(meter, b, 0, 1, now_ms) then
-    line.serve(line.of(b.state), by, affordable(meter, cost), now_ms)
+    line.serve(line.of(b.state), by, affordable(meter, cost) * calls, now_ms)
   end
 end
 
-function budget.spend(b, id, cost, now_ms)
+-- Charges calls with the ids from this one on.
+function budget.spend(b, id, cost, calls, now_ms)
   local meter = b.state.meter
   if meter.kind == 'k' and meter.mode == 'closed' then
     -- Only its report will count: nothing is kept of the call.
@@ -153,8 +208,8 @@ function budget.spend(b, id, cost, now_ms)
     return
   end
   cost = affordable(meter, cost)
-  METERS[meter.kind].spend(meter, b, cost, now_ms)
-  in_flight.add(b, id, now_ms, cost)
+  METERS[meter.kind].spend(meter, b, cost * calls, now_ms)
+  in_flight.add(b, id, calls, now_ms, cost)
   b.state.touched_ms = now_ms
 end
 
@@ -199,15 +254,25 @@ end
 function budget.settle(b, report, reading, now_ms)
   budget.advance(b, now_ms)
   local state, meter = b.state, b.state.meter
-  local held = in_flight.take(b, whole(report.id))
+  local held = in_flight.take_all(b, report.id, report.calls)
   if meter.kind == 'k' then
-    circuit.went(meter, held, report.health, now_ms)
+    for _ = 1, report.calls do
+      circuit.went(meter, held, report.health, now_ms)
+    end
     if report.health == 'ill' or report.health == 'silent' then
       state.touched_ms = now_ms
     end
     return
   end
   state.touched_ms = now_ms
+  local settle, cost = METERS[meter.kind].settle, report.sent and report.answered and reading and reading.cost
+  if held and cost and not state.overridden then
+    cost = cost * report.calls
+    if settle then
+      settle(meter, held, cost)
+    end
+    held.cost = cost
+  end
   if held and report.sent then
     METERS[meter.kind].landed(meter, b, held, report.answered, now_ms)
   elseif held then
@@ -224,6 +289,23 @@ function budget.settle(b, report, reading, now_ms)
     hear(b, report, reading, held, now_ms)
   end
   state.quiet_from = report.next_id
+end
+
+-- Whether it may be what a call was refused for: a breaker is not.
+function budget.refuses(b)
+  return b.state and b.state.meter.kind ~= 'k'
+end
+
+-- Whether it is known how much fits.
+function budget.is_known(b)
+  return b.state.meter.kind ~= 'l' and METERS[b.state.meter.kind].size(b.state.meter) ~= nil
+end
+
+-- Whether such a cost would fit now, by what is counted and was told.
+function budget.has_room(b, cost, now_ms)
+  local meter = b.state.meter
+  local _, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, cost), now_ms)
+  return at_latest_ms <= now_ms
 end
 
 function budget.refuse(b, report, now_ms)
@@ -247,6 +329,17 @@ end
 function budget.down_since_ms(b)
   local down = b.state and b.state.meter.kind == 'k' and circuit.down(b.state.meter)
   return down and down[1] or nil
+end
+
+-- How full it is, from 0 for empty. Where nobody knows what fits, whoever has fewer calls in flight has more room.
+function budget.fullness(b, now_ms)
+  local meter, flying = b.state.meter, b.state.flight.cost
+  local size = METERS[meter.kind].size(meter)
+  if not size then
+    return flying / (flying + 1)
+  end
+  local used = METERS[meter.kind].gauge(meter, b, now_ms)
+  return used / size
 end
 
 -- What people see: limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill.

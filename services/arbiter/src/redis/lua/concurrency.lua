@@ -24,6 +24,10 @@ function concurrency.ready(self, b, cost, now_ms)
   return math.min(at_latest_ms, now_ms + ASK_AGAIN_MS), at_latest_ms
 end
 
+function concurrency.use_within_ms(self)
+  return math.floor(math.min(LANDS_WITHIN_MS, self.lease_ms) / 2)
+end
+
 function concurrency.spend() end
 
 function concurrency.refund() end

@@ -146,6 +146,17 @@ function learn.counting_on(self, old)
   return old
 end
 
+-- As after a restart: at 0.9 of what was learnt, which is to be proven again.
+function learn.at_rest(self)
+  self.trouble, self.since_ms, self.due_ms = nil, 0, 0
+  if self.mode ~= 'ramp' then
+    self.mode = 'hold'
+    if self.target_per_s < 1.05 * self.pace_per_s then
+      self.target_per_s, self.pace_per_s = self.pace_per_s, 0.9 * self.pace_per_s
+    end
+  end
+end
+
 local function time_for(self, calls)
   return calls * 1000 / self.pace_per_s
 end

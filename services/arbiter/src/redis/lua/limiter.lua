@@ -1,21 +1,24 @@
--- The functions. Keys: the last permit's id, the index of budgets, the overrides, then state, calls and costs of each
--- budget. Arguments: the caller's time in Unix ms, and whether it counts (tests) or the server's does; then the questions or
--- reports, flat, with budgets by their number. Every reply begins with the time that counted.
+-- The functions. Keys: the last permit's id, the index of budgets, the overrides, the store's life, then state, calls and costs
+-- of each budget. Arguments: the caller's time in Unix ms, and whether it counts (tests) or the server's does; the life that the
+-- caller knows, and the last permit's id in it; how lanes share; then the questions or reports, flat, with budgets by their number. Every reply
+-- begins with the time that counted, and ends with it where questions and reports find that what the caller knows was lost.
 
 -- Longer than any window.
 local INDEX_TTL_MS = 400 * 86400000
+-- Most calls that are granted at once.
+local LEASE_MAX = 256
 
 local function clock(args)
   if args[2] == '1' then
-    return tonumber(args[1])
+    return tonumber(args[1]), tonumber(args[1]) * 1000
   end
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000 + math.floor(time[2] / 1000), time[1] * 1000000 + time[2]
 end
 
 local function budgets_of(keys)
   local budgets = {}
-  for i = 4, #keys, 3 do
+  for i = 5, #keys, 3 do
     -- Up to the braces' end stands the prefix; what follows `state:` is the budget's own name.
     local name = string.match(keys[i], '}:state:(.*)$')
     budgets[#budgets + 1] = budget.load({ name = name, state = keys[i], flight = keys[i + 1], costs = keys[i + 2] })
@@ -23,26 +26,36 @@ local function budgets_of(keys)
   return budgets
 end
 
-local function save_all(budgets, now_ms)
-  for _, b in ipairs(budgets) do
-    budget.save(b, now_ms)
+-- Returns what the caller is to know of it: the life, the time in Unix µs, the last permit's id, and for each budget that has
+-- changed its number, the time of what is known of it, how long it is kept, and its state.
+local function save_all(budgets, began, recovered_ms, last_id, now_us, now_ms)
+  local known = { began, now_us, last_id }
+  for number, b in ipairs(budgets) do
+    local packed, ttl_ms = budget.save(b, now_ms)
+    if packed then
+      -- Until all have told, it is known no better than by the latest that was.
+      local known_us = now_ms < recovered_ms and b.state.life == began and b.state.known_us or now_us
+      local at = #known
+      known[at + 1], known[at + 2], known[at + 3], known[at + 4] = number, known_us, ttl_ms, packed
+    end
   end
+  return known
 end
 
 -- Takes arguments one after the other.
 local function reader(args)
-  local at = 2
+  local at = 5
   return function()
     at = at + 1
     return args[at]
   end
 end
 
--- Reads all limits: nil when all have room, else when they do, at the latest, the number of the one that binds, and the
+-- Reads all limits: false when all have room, else when they do, at the latest, when the one does that binds, its charge, and the
 -- pause that it binds by, if it does, or since when its provider is ill.
 local function binding(charges, by_whom, now_ms)
-  local until_ms, at_latest_ms, by, by_end_ms, by_pause, by_down_ms
-  for number, charge in ipairs(charges) do
+  local found = false
+  for _, charge in ipairs(charges) do
     local b, soon_ms, latest_ms = charge.budget, now_ms, now_ms
     if b.state then
       budget.advance(b, now_ms)
@@ -56,85 +69,131 @@ local function binding(charges, by_whom, now_ms)
       soon_ms, latest_ms = math.max(soon_ms, back_ms), math.max(latest_ms, back_ms)
     end
     if latest_ms > now_ms then
-      if not by or end_ms > by_end_ms then
-        by, by_end_ms, by_pause = number, end_ms, pause
-        by_down_ms = not pause and budget.down_since_ms(b) or nil
+      found = found or { until_ms = soon_ms, at_latest_ms = latest_ms }
+      if not found.by or end_ms > found.end_ms then
+        found.by, found.end_ms, found.pause = charge, end_ms, pause
+        found.down_ms = not pause and budget.down_since_ms(b) or nil
       end
-      until_ms, at_latest_ms = math.max(until_ms or soon_ms, soon_ms), math.max(at_latest_ms or latest_ms, latest_ms)
+      found.until_ms, found.at_latest_ms = math.max(found.until_ms, soon_ms), math.max(found.at_latest_ms, latest_ms)
     end
   end
-  return until_ms, at_latest_ms, by, by_pause, by_down_ms
+  return found
 end
 
--- Has who asks wait in the line of the budget that binds, or takes its turn in those of all.
-local function line_up(charges, by_whom, binds, until_ms, now_ms)
-  for number, charge in ipairs(charges) do
-    local b = charge.budget
-    if b.state then
-      if by_whom.waited_for == charge.limit then
-        budget.leave(b, by_whom)
-      end
-      if number == binds then
-        budget.join(b, by_whom, charge.cost, until_ms, now_ms)
-      elseif not binds then
-        budget.serve(b, by_whom, charge.cost, now_ms)
-      end
+-- How many calls have room at once, where one has: what is wanted, or halved until it fits.
+local function fitting(charges, by_whom, want, now_ms)
+  local calls = math.min(math.max(want, 1), LEASE_MAX)
+  while calls > 1 do
+    local all = true
+    for _, charge in ipairs(charges) do
+      all = all and charge.budget.state and budget.fits(charge.budget, charge, calls, by_whom, now_ms)
     end
+    if all then
+      return calls
+    end
+    calls = math.floor(calls / 2)
   end
+  return 1
 end
 
--- Who asks, if a question says so: lane, tenant, job, and the limit that was waited for.
-local function asker(take)
+-- How lanes share: the weight of each, and what is kept for it from those below, in per cent; as in `1000,100,10,1,10,10,5,0`.
+local function sharing_of(text)
+  local numbers = {}
+  for number in string.gmatch(text, '%d+') do
+    numbers[#numbers + 1] = tonumber(number)
+  end
+  return { weights = { unpack(numbers, 1, 4) }, headroom_percent = { unpack(numbers, 5, 8) } }
+end
+
+-- Who asks, if a question says so: lane, tenant with its weight, job, and the limit that was waited for.
+local function asker(take, sharing)
   local lane = tonumber(take())
-  return lane and { rank = math.min(lane, 3) + 1, tenant = take(), job = take(), waited_for = take() } or nil
+  return lane and { rank = math.min(lane, 3) + 1, tenant = take(), weight = tonumber(take()), job = take(), waited_for = take(),
+    sharing = sharing } or nil
 end
 
--- Charges all limits; whether the call is a probe whose failure costs no attempt.
-local function commit(charges, id, index, now_ms)
-  local probe = false
+-- Charges all limits for so many calls; how long they may be used, and whether it is a probe whose failure costs no attempt.
+local function commit(charges, calls, id, index, now_ms)
+  local probe, use_within_ms = false, LANDS_WITHIN_MS / 2
   for _, charge in ipairs(charges) do
     if not charge.budget.state then
       budget.create(charge.budget, charge)
       redis.call('SADD', index, charge.budget.keys.state)
       redis.call('PEXPIRE', index, whole(INDEX_TTL_MS))
     end
-    budget.spend(charge.budget, id, charge.cost, now_ms)
+    budget.spend(charge.budget, id, charge.cost, calls, now_ms)
     probe = probe or budget.probes_free(charge.budget, now_ms)
+    use_within_ms = math.min(use_within_ms, budget.use_within_ms(charge.budget))
   end
-  return probe
+  return use_within_ms, probe
 end
 
+-- Reads the charges of a choice.
+local function charges_of(take, budgets)
+  local charges = {}
+  for number = 1, tonumber(take()) do
+    local b = budgets[tonumber(take())]
+    local limit, rate = take(), take()
+    -- A quota by the calendar comes with the edges of its periods, which are no part of what it is.
+    local quota, edges = string.match(rate, '^(q:[^|]*)|(.*)$')
+    charges[number] = { number = number, budget = b, limit = limit, rate = b.wanted_rate or quota or rate,
+      edges = not b.wanted_rate and edges or nil, cost = tonumber(take()) }
+  end
+  return charges
+end
+
+-- The reply to a question is 1, the number of the choice that is granted, the permit's id, its calls, how long they may be
+-- used, and 1 if it is a probe; or 0, the numbers of the choice and of the charge that binds, when to come back, at the latest, and the pause with its end, or since when
+-- the provider is ill.
 local function ask(keys, args)
-  local now_ms, budgets, take = clock(args), budgets_of(keys), reader(args)
-  overrides.load(budgets, keys[3], now_ms)
+  local now_ms, now_us = clock(args)
   local last_id = tonumber(redis.call('GET', keys[1]) or 0)
-  local reply, granted = { now_ms }, false
+  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
+  if not began then
+    return { now_ms }
+  end
+  local budgets, take = budgets_of(keys), reader(args)
+  overrides.load(budgets, keys[3], now_ms)
+  local reply, granted, sharing = { now_ms, false }, false, sharing_of(args[5])
   for _ = 1, tonumber(take()) do
-    local charges, by_whom = {}, asker(take)
+    local by_whom, want, choices, bindings = asker(take, sharing), tonumber(take()), {}, {}
     for number = 1, tonumber(take()) do
-      local b = budgets[tonumber(take())]
-      local limit, rate = take(), take()
-      charges[number] = { budget = b, limit = limit, rate = b.wanted_rate or rate, cost = tonumber(take()) }
+      choices[number] = charges_of(take, budgets)
     end
-    local until_ms, at_latest_ms, by, pause, down_since_ms = binding(charges, by_whom, now_ms)
-    if by_whom then
-      line_up(charges, by_whom, by, until_ms, now_ms)
+    for number, charges in ipairs(choices) do
+      bindings[number] = binding(charges, by_whom, now_ms)
     end
-    if pause then
-      reply[#reply + 1] = { until_ms, at_latest_ms, by, pause.json, pause.until_ms }
-    elseif by then
-      reply[#reply + 1] = { until_ms, at_latest_ms, by, down_since_ms }
+    local chosen = choice.choose(choices, bindings, now_ms)
+    local binds = choice.soonest(bindings, chosen)
+    local calls = binds and 1 or fitting(choices[chosen], by_whom, want, now_ms)
+    if now_ms < recovered_ms and #choices[chosen] > 0 then
+      binds = binds or { by = choices[chosen][1], until_ms = recovered_ms, at_latest_ms = recovered_ms }
+      binds.until_ms, binds.at_latest_ms = math.max(binds.until_ms, recovered_ms), math.max(binds.at_latest_ms, recovered_ms)
+    elseif by_whom then
+      choice.leave(choices, by_whom)
+      choice.line_up(choices[chosen], calls, by_whom, binds, now_ms)
+    end
+    if binds then
+      local answer = { 0, chosen, binds.by.number, binds.until_ms, binds.at_latest_ms }
+      if binds.pause then
+        answer[6], answer[7] = binds.pause.json, binds.pause.until_ms
+      else
+        answer[6] = binds.down_ms
+      end
+      reply[#reply + 1] = answer
     else
       -- At least the time in µs: unique even when this key was lost.
-      last_id, granted = math.max(last_id + 1, now_ms * 1000), true
-      local probe = commit(charges, last_id, keys[2], now_ms)
-      reply[#reply + 1] = { last_id, probe and 1 or nil }
+      -- Those that were granted apart do not adjoin.
+      local id = math.max(last_id + 2, now_ms * 1000)
+      last_id, granted = id + calls - 1, true
+      local use_within_ms, probe = commit(choices[chosen], calls, id, keys[2], now_ms)
+      reply[#reply + 1] = { 1, chosen, id, calls, use_within_ms, probe and 1 or nil }
     end
   end
   if granted then
     redis.call('SET', keys[1], whole(last_id), 'PX', whole(INDEX_TTL_MS))
   end
-  save_all(budgets, now_ms)
+  reply[2] = save_all(budgets, began, recovered_ms, last_id, now_us, now_ms)
   return reply
 end
 
@@ -152,6 +211,9 @@ local function read(json, ahead_ms)
   if reading.reset_at_ms and reading.reset_is_relative then
     reading.reset_at_ms = reading.reset_at_ms + ahead_ms
   end
+  if reading.clock_ahead_ms then
+    reading.clock_ahead_ms = reading.clock_ahead_ms - ahead_ms
+  end
   if reading.pause_until_ms then
     reading.pause_until_ms = reading.pause_until_ms + ahead_ms
   end
@@ -159,65 +221,95 @@ local function read(json, ahead_ms)
 end
 
 local function report(keys, args)
-  local now_ms, budgets, take = clock(args), budgets_of(keys), reader(args)
-  local ahead_ms = now_ms - tonumber(args[1])
-  local next_id = tonumber(redis.call('GET', keys[1]) or 0) + 1
+  local now_ms, now_us = clock(args)
+  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
+  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
+  if not began then
+    return { now_ms }
+  end
+  local budgets, take = budgets_of(keys), reader(args)
+  local ahead_ms, next_id = now_ms - tonumber(args[1]), last_id + 1
   for _ = 1, tonumber(take()) do
-    local told = { id = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1',
+    local told = { id = tonumber(take()), calls = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1',
       health = take() }
     local touched = {}
+    told.readings = {}
     for number = 1, tonumber(take()) do
       touched[number] = { budget = budgets[tonumber(take())], reading = read(take(), ahead_ms) }
+      told.readings[touched[number].budget] = touched[number].reading
     end
     told.refused = take() == '1'
     local refused_until_ms = tonumber(take())
     told.refused_until_ms = refused_until_ms and refused_until_ms + ahead_ms
-    local refused, teaches = {}, false
+    local refused = {}
     for number = 1, tonumber(take()) do
-      local b = budgets[tonumber(take())]
-      refused[number] = b
-      teaches = teaches or (not told.refused_until_ms and b.state and b.state.meter.kind == 'l')
+      refused[number] = { budget = budgets[tonumber(take())] }
     end
+    refused = blame.narrowed(refused, told)
     told.refused_budgets = {}
-    for _, b in ipairs(refused) do
-      told.refused_budgets[b] = true
+    for _, one in ipairs(refused) do
+      told.refused_budgets[one.budget] = true
     end
     for _, one in ipairs(touched) do
       if one.budget.state then
         budget.settle(one.budget, told, one.reading, now_ms)
       end
     end
-    for _, b in ipairs(refused) do
+    local blamed, teaches = blame.blamed(refused, told, now_ms), false
+    for _, b in ipairs(blamed) do
+      teaches = teaches or not told.refused_until_ms and b.state.meter.kind == 'l'
+    end
+    for _, b in ipairs(blamed) do
       -- Where a limit is learnt, a refusal that names no time is its business alone.
-      if b.state and (b.state.meter.kind == 'l' or not teaches) then
+      if b.state.meter.kind == 'l' or not teaches then
         budget.refuse(b, told, now_ms)
       end
     end
   end
-  save_all(budgets, now_ms)
-  return now_ms
+  return { now_ms, save_all(budgets, began, recovered_ms, last_id, now_us, now_ms) }
+end
+
+-- Takes over what an arbiter knew of budgets. Arguments: the time of that in Unix µs for each, then each's state.
+local function restore(keys, args)
+  local now_ms, now_us = clock(args)
+  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
+  local began, recovered_ms = life.renew(keys[4], args, last_id, now_us, now_ms)
+  last_id = math.max(last_id, tonumber(args[4]))
+  redis.call('SET', keys[1], whole(last_id), 'PX', whole(INDEX_TTL_MS))
+  local budgets = budgets_of(keys)
+  for number, b in ipairs(budgets) do
+    local known_us, state = tonumber(args[5 + number]), cmsgpack.unpack(args[5 + #budgets + number])
+    -- In the same life nothing was lost, or this arbiter has told it already.
+    if began ~= args[3] then
+      life.take_over(b, state, known_us, began, recovered_ms, math.max(last_id, now_us) + 1, now_ms)
+      redis.call('SADD', keys[2], b.keys.state)
+      budget.save(b, now_ms)
+    end
+  end
+  redis.call('PEXPIRE', keys[2], whole(INDEX_TTL_MS))
+  return { now_ms, { began, now_us, last_id } }
 end
 
 -- What each budget is at, or false; those that have gone leave the index.
 local function usage(keys, args)
-  local now_ms, budgets = clock(args), budgets_of(keys)
+  local now_ms = clock(args)
   local reply = { now_ms }
-  for _, b in ipairs(budgets) do
+  for _, b in ipairs(budgets_of(keys)) do
     if b.state then
       reply[#reply + 1] = budget.usage(b, now_ms)
+      budget.save(b, now_ms)
     else
       redis.call('SREM', keys[2], b.keys.state)
       reply[#reply + 1] = false
     end
   end
-  save_all(budgets, now_ms)
   return reply
 end
 
 -- Drops budgets that nobody has used for long.
 local function forget(keys, args)
-  local now_ms, budgets = clock(args), budgets_of(keys)
-  for _, b in ipairs(budgets) do
+  local now_ms = clock(args)
+  for _, b in ipairs(budgets_of(keys)) do
     if not b.state or budget.is_idle(b, now_ms) then
       budget.drop(b)
       redis.call('SREM', keys[2], b.keys.state)
@@ -233,13 +325,13 @@ end
 local function override(keys, args)
   local now_ms, hash, changed = clock(args), keys[3], false
   local found = overrides.all(hash, now_ms)
-  if args[3] == 'put' then
-    local until_ms = tonumber(args[6])
+  if args[6] == 'put' then
+    local until_ms = tonumber(args[9])
     until_ms = until_ms and until_ms + now_ms - tonumber(args[1])
-    changed = overrides.put(hash, args[4] .. ':' .. args[5], until_ms, args[7], args[8], INDEX_TTL_MS)
-  elseif args[3] == 'delete' then
-    for i = 5, #args do
-      changed = redis.call('HDEL', hash, args[i] .. ':' .. args[4]) == 1 or changed
+    changed = overrides.put(hash, args[7] .. ':' .. args[8], until_ms, args[10], args[11], INDEX_TTL_MS)
+  elseif args[6] == 'delete' then
+    for i = 8, #args do
+      changed = redis.call('HDEL', hash, args[i] .. ':' .. args[7]) == 1 or changed
     end
   end
   return { now_ms, { changed and 1 or 0 }, unpack(found) }
@@ -247,6 +339,7 @@ end
 
 redis.register_function('NAME_ask', ask)
 redis.register_function('NAME_report', report)
+redis.register_function('NAME_restore', restore)
 redis.register_function('NAME_usage', usage)
 redis.register_function('NAME_forget', forget)
 redis.register_function('NAME_override', override)

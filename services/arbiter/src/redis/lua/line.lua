@@ -1,8 +1,6 @@
 -- Who goes first where a limit is not enough for all: turns by lane, tenant and job. In a budget's state: `served`, `jobs` by
 -- lane, tenant and name, and `seen`, when each lane was.
 
-local WEIGHTS = { 1000, 100, 10, 1 }
-local HEADROOM_PERCENT = { 10, 10, 5, 0 }
 local SEEN_MS = 60000
 local LOOK_AGAIN_MS = 2000
 local PATIENCE_MS = 5000
@@ -27,22 +25,24 @@ end
 
 -- The weight of a tenant's jobs in a lane: of those who wait, and who asks.
 local function weights(self, own, by, now_ms)
-  local tenants, jobs = { 0, 0, 0, 0 }, {}
-  local function add(rank, tenant)
+  local all, tenants, jobs = { 0, 0, 0, 0 }, {}, {}
+  local function add(rank, tenant, their_weight)
     local name = rank .. '/' .. tenant
-    if not jobs[name] then
-      tenants[rank] = tenants[rank] + 1
-    end
+    local before = tenants[name] or 0
+    tenants[name] = math.max(before, their_weight)
+    all[rank] = all[rank] + tenants[name] - before
     jobs[name] = (jobs[name] or 0) + 1
   end
   for key, turn in pairs(self.jobs) do
     if key ~= own and waits(turn, now_ms) then
-      add(turn.rank, turn.tenant)
+      -- A turn that an earlier release kept has no weight.
+      add(turn.rank, turn.tenant, turn.weight or 1)
     end
   end
-  add(by.rank, by.tenant)
+  add(by.rank, by.tenant, by.weight)
   return function(rank, tenant)
-    return WEIGHTS[rank] / math.max(tenants[rank], 1) / (jobs[rank .. '/' .. tenant] or 1)
+    local name = rank .. '/' .. tenant
+    return by.sharing.weights[rank] * (tenants[name] or 1) / math.max(all[rank], 1) / (jobs[name] or 1)
   end
 end
 
@@ -67,11 +67,11 @@ local function lane_waits(self, rank, now_ms)
 end
 
 -- What is kept for higher lanes, in per cent; where one of them waits, its turn comes.
-local function headroom(self, rank, now_ms)
+local function headroom(self, by, now_ms)
   local kept = 0
-  for higher = 1, rank - 1 do
+  for higher = 1, by.rank - 1 do
     if now_ms - self.seen[higher] < SEEN_MS and not lane_waits(self, higher, now_ms) then
-      kept = kept + HEADROOM_PERCENT[higher]
+      kept = kept + by.sharing.headroom_percent[higher]
     end
   end
   return kept
@@ -83,7 +83,7 @@ function line.ahead(self, by, size, cost, now_ms)
   if not self then
     return { now = 0, place = 0, told = 0, is_head = true }
   end
-  local kept = math.floor(headroom(self, by.rank, now_ms) * size / 100)
+  local kept = math.floor(headroom(self, by, now_ms) * size / 100)
   kept = math.min(kept, math.max(size - cost, 0))
   local others, key = {}, key_of(self, by)
   for other, turn in pairs(self.jobs) do
@@ -103,7 +103,7 @@ function line.ahead(self, by, size, cost, now_ms)
   local place = is_head and start or told
   local in_front = math.min(math.floor((place - start) / step + 0.5), own and own.waiting or 0)
   -- A lane that nobody of waits goes before those below it.
-  local least = lane_waits(self, by.rank, now_ms) and #WEIGHTS or by.rank
+  local least = lane_waits(self, by.rank, now_ms) and #by.sharing.weights or by.rank
   local now, at_place = kept, kept + in_front
   for _, turn in ipairs(others) do
     local begins, their_step = math.max(turn.tag, self.served), 1 / weight(turn.rank, turn.tenant)
@@ -133,7 +133,7 @@ local function turn_of(self, by, until_ms)
   local key = key_of(self, by)
   local turn = self.jobs[key]
   if not turn then
-    turn = { rank = by.rank, tenant = by.tenant, tag = self.served, waiting = 0, until_ms = until_ms }
+    turn = { rank = by.rank, tenant = by.tenant, weight = by.weight, tag = self.served, waiting = 0, until_ms = until_ms }
     turn.told, turn.told_ms, turn.head_ms = 0, 0, 0
     self.jobs[key] = turn
   end
@@ -159,12 +159,14 @@ function line.join(self, by, until_ms, ahead, now_ms)
   end
 end
 
--- It has come back, and so waits no more.
+-- It has come back, and so waits no more. Whether any of its job was known to wait.
 function line.leave(self, by)
   local turn = self.jobs[key_of(self, by)]
-  if turn then
-    turn.waiting = math.max(turn.waiting - 1, 0)
+  if not turn or turn.waiting == 0 then
+    return false
   end
+  turn.waiting = turn.waiting - 1
+  return true
 end
 
 -- It was granted.

@@ -4,6 +4,8 @@
 local SUSPECTED, GRANTED, BEGUN, TOLD = 1, 2, 3, 4
 -- Two told resets that differ by no more belong to the same window.
 local SAME_RESET_MS = 1500
+-- `Date` tells whole seconds.
+local DATE_STEP_MS = 1000
 
 local window = {}
 
@@ -21,7 +23,7 @@ local function count(self, used, told)
 end
 
 function window.counting_on(self, old)
-  old.calls, old.per_ms, old.aligned, old.told_size = self.calls, self.per_ms, self.aligned, nil
+  old.calls, old.per_ms, old.aligned, old.told_size, old.edges = self.calls, self.per_ms, self.aligned, nil, nil
   return old
 end
 
@@ -39,6 +41,17 @@ end
 
 -- The window that holds `now_ms`, counted in whole periods from `from_ms`.
 local function span_from(self, from_ms, now_ms, known)
+  local edges = self.edges
+  if edges then
+    local last = #edges
+    local start_ms, end_ms = edges[last], edges[last] + self.per_ms
+    for i = last, 1, -1 do
+      if now_ms < edges[i] then
+        start_ms, end_ms = edges[i - 1] or edges[i] - self.per_ms, edges[i]
+      end
+    end
+    return { start_ms = start_ms, end_ms = end_ms, over_ms = end_ms, known = known }
+  end
   local per_ms = math.max(self.per_ms, 1)
   local start_ms = now_ms - (now_ms - from_ms) % per_ms
   return { start_ms = start_ms, end_ms = start_ms + per_ms, over_ms = start_ms + per_ms, known = known }
@@ -49,7 +62,8 @@ local function after(self, b, ended, now_ms)
   local anchor = anchor_ms(self)
   local span = span_from(self, anchor or ended.end_ms, now_ms, SUSPECTED)
   local used = in_flight.cost_since(b, span.start_ms - landing_ms(self))
-  return used, (used > 0 or anchor) and span or nil
+  -- The next period of the calendar opens with a call: only who asks knows when that is.
+  return used, (used > 0 or anchor and not self.edges) and span or nil
 end
 
 local function counts(self, span, held)
@@ -111,6 +125,10 @@ function window.behind(self, _, ahead, cost, now_ms)
   return self.open and self.open.over_ms or now_ms + self.per_ms
 end
 
+function window.use_within_ms(self)
+  return math.floor(landing_ms(self) / 2)
+end
+
 function window.spend(self, _, cost, now_ms)
   if self.per_ms == 0 then
     return
@@ -133,6 +151,14 @@ function window.refund(self, held)
   if self.used == 0 and floats(self, open) then
     self.open = nil
     count(self, 0, 0)
+  end
+end
+
+-- An answer told that the call, granted for `held.cost`, cost `cost`.
+function window.settle(self, held, cost)
+  if self.open and counts(self, self.open, held) and held.granted_ms > self.landed_ms then
+    local own = self.own or self.used
+    self.used, self.own = math.max(self.used + cost - held.cost, 0), math.max(own + cost - held.cost, 0)
   end
 end
 
@@ -165,8 +191,13 @@ local function reset_told(self, heard)
     return nil
   end
   local most_guard_ms = self.per_ms == 0 and math.huge or math.floor(self.per_ms / 4)
-  local told_ms = math.min(heard.reading.reset_at_ms, heard.now_ms + LONGEST_TOLD_MS)
-  local late_ms = heard.reading.reset_is_relative and heard.took_ms or 0
+  local is_relative = heard.reading.reset_is_relative
+  local ahead_ms = not is_relative and heard.reading.clock_ahead_ms or 0
+  -- Within these bounds the clocks may agree.
+  local is_ours = ahead_ms >= -heard.took_ms - DATE_STEP_MS and ahead_ms <= 0
+  local told_ms = heard.reading.reset_at_ms - (is_ours and 0 or ahead_ms)
+  told_ms = math.min(told_ms, heard.now_ms + LONGEST_TOLD_MS)
+  local late_ms = is_ours and (is_relative and heard.took_ms or 0) or heard.took_ms + DATE_STEP_MS
   local guard_ms = math.min(heard.reading.reset_step_ms, most_guard_ms)
   return { earliest_ms = told_ms - late_ms, latest_ms = told_ms + guard_ms }
 end

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use reqwest::Method;
+use serde_json::json;
 use tidegate_registry::Scope;
 
 use super::browser::Browser;
@@ -97,6 +98,27 @@ async fn buttons_do_what_the_api_does() {
     assert!(browser.page(&page).await.contains("Retry 2 failed calls"));
     assert_eq!(browser.press(&page, &format!("{page}/retry-failed")).await.header("location"), page);
     assert_eq!(shown().await["counts"]["calls_open"], 2);
+}
+
+#[tokio::test]
+async fn calls_that_failed_alike_are_made_again_together() {
+    let world = World::start().await;
+    let job = world.submit().await;
+    let page = format!("/ui/jobs/{job}");
+    let calls = world.begin(job, 3).await;
+    for (call, message) in calls.iter().zip(["no\n way & back", "no\n way & back", "never"]) {
+        world.fail(call, message).await;
+    }
+    let mut browser = Browser::of(&world).await;
+    let html = browser.page(&page).await;
+    assert_eq!(html.matches("Retry these").count(), 2, "{html}");
+    let to = html.split("action=\"").filter_map(|form| form.split('"').next()).find(|to| to.contains("way"));
+    let to = to.unwrap().replace("&amp;", "&");
+    let sent = browser.send(&to, &[("csrf", &super::browser::csrf(&html))]).await;
+    assert_eq!(sent.header("location"), page);
+    let counts = world.get(&format!("/v1/jobs/{job}")).await.json()["counts"].clone();
+    assert_eq!((&counts["calls_open"], &counts["calls_failed"]), (&json!(2), &json!(1)));
+    assert!(!browser.page(&page).await.contains("Retry these"), "it goes on");
 }
 
 #[tokio::test]

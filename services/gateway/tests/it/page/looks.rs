@@ -194,3 +194,53 @@ async fn answers_that_no_rule_speaks_of_are_shown_as_rules() {
     let mut other = Browser::with_key(&world, &stranger).await;
     assert!(other.page("/ui/providers/shop/unmatched").await.contains("There are none."));
 }
+
+#[tokio::test]
+async fn a_rule_is_tried_on_samples_and_put_before_the_others() {
+    let world = World::start().await;
+    world.put_shop().await;
+    let sample = |code: u32| {
+        let body = format!(r#"{{"code":{code}}}"#);
+        json!({
+            "endpoint": "orders", "status": 400, "headers": {}, "body": body, "class": "invalid", "message": "no",
+        })
+        .to_string()
+    };
+    let samples = [17, 18].map(|code| crate::unmatched::new(code.into(), sample(code)));
+    world.ledger.keep_unmatched(&samples, NOW).await.unwrap();
+    let (to, rules) = ("/ui/providers/shop/unmatched", "/ui/providers/shop/rules");
+    let mut browser = Browser::of(&world).await;
+    let token = super::browser::csrf(&browser.page(to).await);
+    let rule = r#"{ "json": { "$.code": 17 }, "class": "transient" }"#;
+    let html = browser.send(to, &[("csrf", &token), ("rule", rule)]).await.text;
+    assert!(html.contains("It speaks of 1 sample of 2.") && html.contains("<b>transient</b>"), "{html}");
+    for (wrong, why) in [("{", "can't be read"), (r#"{ "class": "invalid" }"#, "expected")] {
+        let html = browser.send(to, &[("csrf", &token), ("rule", wrong)]).await.text;
+        assert!(html.contains("role=\"alert\"") && html.contains(why), "{html}");
+        assert_eq!(browser.send(rules, &[("csrf", &token), ("rule", wrong)]).await.status, 422);
+    }
+    for _ in 0..2 {
+        assert_eq!(
+            browser.send(rules, &[("csrf", &token), ("rule", rule)]).await.header("location"),
+            "/ui/providers/shop"
+        );
+    }
+    let stored = world.get("/v1/providers/shop").await.json();
+    let classes: Vec<_> = stored["file"]["errors"].as_array().unwrap().iter().map(|rule| &rule["class"]).collect();
+    assert_eq!(classes, ["transient"]);
+    let reader = world.key("a", &[Scope::Read], None).await;
+    let mut reader = Browser::with_key(&world, &reader).await;
+    let token = super::browser::csrf(&reader.page(to).await);
+    let html = reader.send(to, &[("csrf", &token), ("rule", rule)]).await.text;
+    assert!(html.contains("It speaks of 1 sample") && !html.contains("/rules"), "{html}");
+    assert_eq!(reader.send(rules, &[("csrf", &token), ("rule", rule)]).await.status, 403);
+}
+
+#[tokio::test]
+async fn packs_are_listed_and_shown() {
+    let world = World::start().await;
+    let mut browser = Browser::of(&world).await;
+    let html = browser.page("/ui/providers").await;
+    assert!(html.contains("href=\"/ui/providers/github\"") && html.contains("GitHub, REST and GraphQL"), "{html}");
+    assert!(browser.page("/ui/providers/github").await.contains("base_url: &quot;{{ config.api }}&quot;"));
+}

@@ -1,0 +1,225 @@
+//! A sliding window: so many calls in any span of a length.
+//!
+//! A call counts at the provider from when it lands, some time between its grant and its answer. What is kept is the
+//! latest time at which it may have landed: so late after its grant as a call ever lands, and once it was answered, the
+//! time of its answer.
+//!
+//! ```text
+//! ours        |grant · latest landing|answer ············ per ············| leaves
+//! provider's      |landing ············ per ············| leaves
+//! ```
+//!
+//! Times are kept by slices of the window, a 64th of its length, each with the last landing in it. So the state is
+//! bounded (82 slices), and a call leaves up to one slice later than that landing, and never earlier.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::concurrency::whole_ms;
+use crate::in_flight::{Held, InFlight};
+use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
+
+/// Slices of a window.
+const SLICES: i64 = 64;
+
+/// A window that slides.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Sliding {
+    calls: u64,
+    per_ms: i64,
+    /// What answers said instead of `calls`.
+    told_size: Option<u64>,
+    /// What is used, the oldest first.
+    slices: VecDeque<Slice>,
+    /// Unix time in ms: calls granted until then are part of what an answer told, or never landed.
+    landed_ms: i64,
+}
+
+/// What landed in one slice of time.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Slice {
+    /// How many slices went before it since 1970.
+    number: i64,
+    /// The latest landing.
+    at_ms: i64,
+    cost: u64,
+}
+
+impl Sliding {
+    pub(crate) fn new(calls: u32, per: Duration) -> Self {
+        let (calls, per_ms) = (u64::from(calls).max(1), whole_ms(per));
+        Self { calls, per_ms, told_size: None, slices: VecDeque::new(), landed_ms: i64::MIN }
+    }
+
+    /// This window, with what `old` has counted.
+    pub(crate) fn counting_on(mut self, old: &Self) -> Self {
+        old.slices.iter().for_each(|slice| self.add(slice.at_ms, slice.cost));
+        Self { landed_ms: old.landed_ms, ..self }
+    }
+
+    /// A call granted no longer ago may yet land.
+    fn landing_ms(&self) -> i64 {
+        LANDS_WITHIN_MS.min(self.per_ms / 4)
+    }
+
+    fn slice_ms(&self) -> i64 {
+        (self.per_ms + SLICES - 1) / SLICES
+    }
+
+    fn number(&self, at_ms: i64) -> i64 {
+        at_ms.div_euclid(self.slice_ms())
+    }
+
+    fn used(&self) -> u64 {
+        self.slices.iter().map(|slice| slice.cost).sum()
+    }
+
+    fn add(&mut self, at_ms: i64, cost: u64) {
+        let number = self.number(at_ms);
+        let place = self.slices.iter().rposition(|slice| slice.number <= number);
+        match place.and_then(|place| self.slices.get_mut(place)) {
+            Some(slice) if slice.number == number => {
+                (slice.at_ms, slice.cost) = (slice.at_ms.max(at_ms), slice.cost + cost);
+            }
+            _ => self.slices.insert(place.map_or(0, |place| place + 1), Slice { number, at_ms, cost }),
+        }
+    }
+
+    /// Removes up to `cost` from what landed at a time: how much that was.
+    fn take(&mut self, at_ms: i64, cost: u64) -> u64 {
+        let number = self.number(at_ms);
+        let Some(slice) = self.slices.iter_mut().find(|slice| slice.number == number) else { return 0 };
+        let taken = slice.cost.min(cost);
+        slice.cost -= taken;
+        self.slices.retain(|slice| slice.cost > 0);
+        taken
+    }
+
+    /// Forgets the oldest `cost`.
+    fn forget(&mut self, mut cost: u64) {
+        for slice in &mut self.slices {
+            let taken = slice.cost.min(cost);
+            (slice.cost, cost) = (slice.cost - taken, cost - taken);
+        }
+        self.slices.retain(|slice| slice.cost > 0);
+    }
+
+    /// The slice with which, after all before it, `cost` has left.
+    fn frees(&self, cost: u64) -> Option<&Slice> {
+        let mut left = 0;
+        self.slices.iter().find(|slice| {
+            left += slice.cost;
+            left >= cost
+        })
+    }
+
+    /// When a slice leaves, if all that may land by now has landed.
+    fn soon_ms(&self, slice: &Slice, now_ms: i64) -> i64 {
+        slice.at_ms.min(now_ms) + self.per_ms
+    }
+
+    /// When a slice leaves at the latest: what is in flight may yet be answered within it.
+    fn at_latest_ms(&self, slice: &Slice, now_ms: i64) -> i64 {
+        let is_last = self.slices.back().is_some_and(|last| last.number == slice.number);
+        let is_over = is_last || slice.number < self.number(now_ms);
+        let last_ms = if is_over { slice.at_ms } else { (slice.number + 1) * self.slice_ms() - 1 };
+        last_ms + self.per_ms
+    }
+}
+
+impl Meter for Sliding {
+    fn size(&self) -> Option<u64> {
+        Some(self.told_size.unwrap_or(self.calls))
+    }
+
+    fn advance(&mut self, _in_flight: &InFlight, now_ms: i64) {
+        while self.slices.pop_front_if(|slice| slice.at_ms + self.per_ms <= now_ms).is_some() {}
+    }
+
+    fn ready(&self, _in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
+        let missing = (self.used() + cost).saturating_sub(self.told_size.unwrap_or(self.calls));
+        match self.frees(missing) {
+            Some(slice) if missing > 0 => {
+                let until_ms = self.soon_ms(slice, now_ms);
+                Ready { until_ms, at_latest_ms: self.at_latest_ms(slice, now_ms) }
+            }
+            _ => Ready::at(now_ms),
+        }
+    }
+
+    fn behind(&self, _in_flight: &InFlight, ahead: u64, cost: u64, now_ms: i64) -> Option<i64> {
+        let wanted = self.used().saturating_add(ahead).saturating_add(cost);
+        let missing = wanted.saturating_sub(self.told_size.unwrap_or(self.calls));
+        if missing == 0 {
+            return Some(now_ms);
+        }
+        let slice = self.frees(missing).or(self.slices.back());
+        Some(slice.map_or(now_ms + self.per_ms, |slice| self.soon_ms(slice, now_ms)))
+    }
+
+    fn spend(&mut self, _in_flight: &InFlight, cost: u64, now_ms: i64) {
+        self.add(now_ms + self.landing_ms(), cost);
+    }
+
+    fn refund(&mut self, held: Held, _now_ms: i64) {
+        if held.granted_ms > self.landed_ms {
+            self.take(held.granted_ms + self.landing_ms(), held.cost);
+        }
+    }
+
+    fn settle(&mut self, held: Held, cost: u64) {
+        if held.granted_ms > self.landed_ms {
+            let latest_ms = held.granted_ms + self.landing_ms();
+            let taken = self.take(latest_ms, held.cost);
+            let settled = taken.saturating_add(cost).saturating_sub(held.cost);
+            if settled > 0 {
+                self.add(latest_ms, settled);
+            }
+        }
+    }
+
+    fn landed(&mut self, _in_flight: &InFlight, held: Held, _answered: bool, now_ms: i64) {
+        let latest_ms = held.granted_ms + self.landing_ms();
+        if now_ms < latest_ms {
+            let cost = self.take(latest_ms, held.cost);
+            if cost > 0 {
+                self.add(now_ms, cost);
+            }
+        }
+    }
+
+    /// What others use is what was told beyond all that we have counted, in flight or not; it stays for a whole window,
+    /// or until a call that was alone tells less. The reset says nothing: each call leaves at its own time.
+    fn hear(&mut self, _in_flight: &InFlight, heard: &Heard<'_>) {
+        let size = self.told_size.unwrap_or(self.calls);
+        self.told_size = match (heard.reading.limit, heard.remaining()) {
+            (Some(limit), _) => Some(limit.max(1)),
+            // No size is known that could be right; it is at least this.
+            (None, Some(left)) if left > size => Some(left),
+            _ => self.told_size,
+        };
+        self.landed_ms = self.landed_ms.max(heard.granted_ms() - self.landing_ms());
+        let Some(told) = heard.used(self.size()) else { return };
+        let used = self.used();
+        if told > used {
+            self.add(heard.now_ms, told - used);
+        } else if heard.alone {
+            self.forget(used - told);
+        }
+    }
+
+    fn leases(&self) -> bool {
+        true
+    }
+
+    fn use_within_ms(&self) -> i64 {
+        self.landing_ms() / 2
+    }
+
+    fn gauge(&self, _in_flight: &InFlight, _now_ms: i64) -> Gauge {
+        let resets_at_ms = self.slices.back().map(|slice| slice.at_ms + self.per_ms);
+        Gauge { used: self.used(), resets_at_ms }
+    }
+}

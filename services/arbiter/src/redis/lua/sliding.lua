@@ -1,0 +1,204 @@
+-- A sliding window: what is used, by slices of a 64th of its length: number since 1970, latest landing, cost.
+
+local SLICES = 64
+
+local sliding = {}
+
+function sliding.new(calls, per_ms)
+  return { kind = 's', calls = calls, per_ms = per_ms, slices = {}, landed_ms = NEVER_MS }
+end
+
+-- A call granted no longer ago may yet land.
+local function landing_ms(self)
+  return math.min(LANDS_WITHIN_MS, math.floor(self.per_ms / 4))
+end
+
+local function slice_ms(self)
+  return math.floor((self.per_ms + SLICES - 1) / SLICES)
+end
+
+local function number_of(self, at_ms)
+  return math.floor(at_ms / slice_ms(self))
+end
+
+local function used_of(self)
+  local used = 0
+  for _, slice in ipairs(self.slices) do
+    used = used + slice[3]
+  end
+  return used
+end
+
+local function add(self, at_ms, cost)
+  local number, place = number_of(self, at_ms), #self.slices
+  while place > 0 and self.slices[place][1] > number do
+    place = place - 1
+  end
+  local slice = self.slices[place]
+  if slice and slice[1] == number then
+    slice[2], slice[3] = math.max(slice[2], at_ms), slice[3] + cost
+  else
+    table.insert(self.slices, place + 1, { number, at_ms, cost })
+  end
+end
+
+-- Keeps the slices in which anything is left.
+local function tidy(self)
+  local kept = {}
+  for _, slice in ipairs(self.slices) do
+    if slice[3] > 0 then
+      kept[#kept + 1] = slice
+    end
+  end
+  self.slices = kept
+end
+
+-- Removes up to `cost` from what landed at a time: how much that was.
+local function take(self, at_ms, cost)
+  local number = number_of(self, at_ms)
+  for _, slice in ipairs(self.slices) do
+    if slice[1] == number then
+      local taken = math.min(slice[3], cost)
+      slice[3] = slice[3] - taken
+      tidy(self)
+      return taken
+    end
+  end
+  return 0
+end
+
+-- Forgets the oldest `cost`.
+local function forget(self, cost)
+  for _, slice in ipairs(self.slices) do
+    local taken = math.min(slice[3], cost)
+    slice[3], cost = slice[3] - taken, cost - taken
+  end
+  tidy(self)
+end
+
+-- The slice with which, after all before it, `cost` has left.
+local function frees(self, cost)
+  local left = 0
+  for _, slice in ipairs(self.slices) do
+    left = left + slice[3]
+    if left >= cost then
+      return slice
+    end
+  end
+end
+
+-- When a slice leaves, if all that may land by now has landed.
+local function soon_ms(self, slice, now_ms)
+  return math.min(slice[2], now_ms) + self.per_ms
+end
+
+-- When a slice leaves at the latest: what is in flight may yet be answered within it.
+local function slice_at_latest_ms(self, slice, now_ms)
+  local is_over = self.slices[#self.slices][1] == slice[1] or slice[1] < number_of(self, now_ms)
+  return (is_over and slice[2] or (slice[1] + 1) * slice_ms(self) - 1) + self.per_ms
+end
+
+function sliding.counting_on(self, old)
+  for _, slice in ipairs(old.slices) do
+    add(self, slice[2], slice[3])
+  end
+  self.landed_ms = old.landed_ms
+  return self
+end
+
+function sliding.size(self)
+  return self.told_size or self.calls
+end
+
+function sliding.advance(self, _, now_ms)
+  while self.slices[1] and self.slices[1][2] + self.per_ms <= now_ms do
+    table.remove(self.slices, 1)
+  end
+end
+
+function sliding.ready(self, _, cost, now_ms)
+  local missing = math.max(used_of(self) + cost - sliding.size(self), 0)
+  local slice = missing > 0 and frees(self, missing)
+  if not slice then
+    return now_ms, now_ms
+  end
+  return soon_ms(self, slice, now_ms), slice_at_latest_ms(self, slice, now_ms)
+end
+
+-- When `cost` has room behind so much that goes before it.
+function sliding.behind(self, _, ahead, cost, now_ms)
+  local missing = math.max(used_of(self) + ahead + cost - sliding.size(self), 0)
+  if missing == 0 then
+    return now_ms
+  end
+  local slice = frees(self, missing) or self.slices[#self.slices]
+  return slice and soon_ms(self, slice, now_ms) or now_ms + self.per_ms
+end
+
+function sliding.spend(self, _, cost, now_ms)
+  add(self, now_ms + landing_ms(self), cost)
+end
+
+function sliding.refund(self, held)
+  if held.granted_ms > self.landed_ms then
+    take(self, held.granted_ms + landing_ms(self), held.cost)
+  end
+end
+
+-- An answer told that the call, granted for `held.cost`, cost `cost`.
+function sliding.settle(self, held, cost)
+  if held.granted_ms > self.landed_ms then
+    local latest_ms = held.granted_ms + landing_ms(self)
+    local settled = math.max(take(self, latest_ms, held.cost) + cost - held.cost, 0)
+    if settled > 0 then
+      add(self, latest_ms, settled)
+    end
+  end
+end
+
+function sliding.landed(self, _, held, _, now_ms)
+  local latest_ms = held.granted_ms + landing_ms(self)
+  if now_ms < latest_ms then
+    local cost = take(self, latest_ms, held.cost)
+    if cost > 0 then
+      add(self, now_ms, cost)
+    end
+  end
+end
+
+function sliding.hear(self, _, heard)
+  local limit, left = heard.reading.limit, heard.remaining
+  if limit then
+    self.told_size = math.max(limit, 1)
+  elseif left and left > sliding.size(self) then
+    self.told_size = left
+  end
+  self.landed_ms = math.max(self.landed_ms, heard.granted_ms - landing_ms(self))
+  if not left then
+    return
+  end
+  local told, used = math.max(sliding.size(self) - left, 0), used_of(self)
+  if told > used then
+    add(self, heard.now_ms, told - used)
+  elseif heard.alone then
+    forget(self, used - told)
+  end
+end
+
+function sliding.use_within_ms(self)
+  return math.floor(landing_ms(self) / 2)
+end
+
+function sliding.gauge(self)
+  local last = self.slices[#self.slices]
+  return used_of(self), last and last[2] + self.per_ms
+end
+
+function sliding.held_ms()
+  return HELD_MS
+end
+
+function sliding.rests_ms(self)
+  local last = self.slices[#self.slices]
+  return last and last[2] + self.per_ms or 0
+end
