@@ -15,6 +15,7 @@ const DAY_MS: i64 = 86_400_000;
 /// A period of the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "CalendarPeriod")]
 pub enum Period {
     /// From midnight to midnight.
     Day,

@@ -128,12 +128,17 @@ fn plain(kind: Kind, calls: u64, words: String) -> Reason {
     Reason { kind, what: None, calls, first_due_ms: None, last_due_ms: None, example: None, words }
 }
 
+/// So many calls, and what they do.
+fn wait(calls: u64) -> String {
+    if calls == 1 { "1 call waits".to_owned() } else { format!("{calls} calls wait") }
+}
+
 /// What keeps `open` calls, of which those of `out` are out, and `held` wait for other fetches.
 fn reasons_of((job, now_ms): (&JobRow, i64), out: &[OutGroup], open: u64, held: u64) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = out.iter().map(|group| of_group(job, group, now_ms)).collect();
     let released: u64 = out.iter().map(|group| group.calls).sum();
     if held > 0 {
-        reasons.push(plain(Kind::After, held, format!("{held} calls wait until what they come after has finished")));
+        reasons.push(plain(Kind::After, held, format!("{} until what comes before has finished", wait(held))));
     }
     let planned = open.saturating_sub(released + held);
     if planned > 0 {
@@ -145,21 +150,22 @@ fn reasons_of((job, now_ms): (&JobRow, i64), out: &[OutGroup], open: u64, held: 
 
 /// What keeps calls that may go out as far as their fetches go.
 fn in_the_ledger((job, now_ms): (&JobRow, i64), calls: u64) -> Reason {
+    let who_waits = wait(calls);
     if job.paused_at_ms.is_some() {
-        return plain(Kind::Paused, calls, format!("{calls} calls wait for `resume`: the job is paused"));
+        return plain(Kind::Paused, calls, format!("{who_waits} for `resume`: the job is paused"));
     }
     let Some(parked) = &job.parked else {
         let moved = job.lane_asked.map_or(String::new(), |asked| {
             let (lane, open) = (job.lane, job.counts.calls_open);
             format!(", in lane {lane}, to which it was moved from {asked} for its {open} open calls")
         });
-        let words = format!("{calls} calls wait their turn: as many of the job are out as may be at once{moved}");
+        let words = format!("{who_waits} their turn: as many of the job are out as may be at once{moved}");
         return plain(Kind::Window, calls, words);
     };
     let Parked { credential, provider, class, message, since_ms } = parked;
     let since = clock(*since_ms, now_ms);
     let words = format!(
-        "{calls} calls wait for credential `{credential}` of provider {provider}, parked since {since} because of {class}: \
+        "{who_waits} for credential `{credential}` of provider {provider}, parked since {since} because of {class}: \
          {message}"
     );
     Reason { what: Some(credential.clone()), ..plain(Kind::Credential, calls, words) }
@@ -167,24 +173,25 @@ fn in_the_ledger((job, now_ms): (&JobRow, i64), calls: u64) -> Reason {
 
 fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
     let (calls, provider) = (group.calls, &job.provider);
+    let who_waits = wait(calls);
     let (kind, what, words) = match &group.reason {
         Some(WaitReason::Limit(limit)) if limit == ARBITER => {
-            (Kind::Arbiter, None, format!("{calls} calls wait for the arbiter, which can't be asked"))
+            (Kind::Arbiter, None, format!("{who_waits} for the arbiter, which can't be asked"))
         }
         Some(WaitReason::Limit(limit)) if limit == WaitReason::RESULTS => {
-            (Kind::Results, None, format!("{calls} calls wait with their pages for the results exchange"))
+            (Kind::Results, None, format!("{who_waits} with their pages for the results exchange"))
         }
         Some(WaitReason::Limit(limit)) if limit == WaitReason::TOKENS => {
-            let words = format!("{calls} calls wait for the token endpoint of provider {provider}");
+            let words = format!("{who_waits} for the token endpoint of provider {provider}");
             (Kind::Credential, None, words)
         }
         Some(WaitReason::Limit(limit)) => {
-            (Kind::Limit, Some(limit.clone()), format!("{calls} calls wait for limit `{limit}` of provider {provider}"))
+            (Kind::Limit, Some(limit.clone()), format!("{who_waits} for limit `{limit}` of provider {provider}"))
         }
         Some(WaitReason::Paused { limit, reason, until_ms }) => {
             let end = until_ms.map_or("somebody resumes it".to_owned(), |end_ms| clock(end_ms, now_ms));
             let words = format!(
-                "{calls} calls wait since limit `{limit}` of provider {provider} is paused ({reason}) until {end}"
+                "{who_waits} since limit `{limit}` of provider {provider} is paused ({reason}) until {end}"
             );
             (Kind::LimitPaused, Some(limit.clone()), words)
         }
@@ -192,13 +199,16 @@ fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
             let next =
                 group.first_due_ms.map_or(String::new(), |due_ms| format!(", next probe at {}", clock(due_ms, now_ms)));
             let since = clock(*since_ms, now_ms);
-            let words = format!("{calls} calls wait since provider {provider} is down since {since}{next}");
+            let words = format!("{who_waits} since provider {provider} is down since {since}{next}");
             (Kind::ProviderDown, None, words)
         }
         Some(WaitReason::Backoff(class)) => {
-            (Kind::BackOff, Some(class.to_string()), format!("{calls} calls wait in back-off after {class}"))
+            (Kind::BackOff, Some(class.to_string()), format!("{who_waits} in back-off after {class}"))
         }
-        None => (Kind::Executors, None, format!("{calls} calls are with executors or on their way there")),
+        None => {
+            let are = if calls == 1 { "call is" } else { "calls are" };
+            (Kind::Executors, None, format!("{calls} {are} with executors or on their way there"))
+        }
     };
     let example = group.example.as_ref().map(|example| Example {
         call: example.call.to_string(),

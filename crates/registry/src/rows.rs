@@ -1,6 +1,19 @@
 //! The registry over a pool of sqlx. Statements and rows are the same for each database; its types are not, and bounds
 //! that say so generically would be longer than this.
 
+/// The statement, with the row that is sealed as its first parameters: `$1` to `$6`.
+macro_rules! with_seal {
+    ($statement:expr, $row:expr) => {
+        sqlx::query($statement)
+            .bind(&$row.tenant)
+            .bind(&$row.name)
+            .bind($row.version)
+            .bind(&$row.sealed_by)
+            .bind(&$row.nonce)
+            .bind(&$row.ciphertext)
+    };
+}
+
 macro_rules! registry {
     ($registry:ty) => {
         #[async_trait::async_trait]
@@ -88,26 +101,12 @@ macro_rules! registry {
                 if others >= CREDENTIALS_MAX {
                     return Err(RegistryError::TooMany { what: "credentials", max: CREDENTIALS_MAX });
                 }
-                let query = sqlx::query(statement::PUT_SEALED)
-                    .bind(&sealed.tenant)
-                    .bind(&sealed.name)
-                    .bind(sealed.version)
-                    .bind(&sealed.sealed_by)
-                    .bind(&sealed.nonce)
-                    .bind(&sealed.ciphertext)
-                    .bind(now_ms);
+                let query = $crate::rows::with_seal!(statement::PUT_SEALED, sealed).bind(now_ms);
                 Ok(query.execute(&self.pool).await?.rows_affected() == 1)
             }
 
             async fn renew_sealed(&self, sealed: &SealedRow) -> Result<bool, RegistryError> {
-                let query = sqlx::query(statement::RENEW_SEALED)
-                    .bind(&sealed.tenant)
-                    .bind(&sealed.name)
-                    .bind(sealed.version)
-                    .bind(&sealed.sealed_by)
-                    .bind(&sealed.nonce)
-                    .bind(&sealed.ciphertext)
-                    .bind(sealed.updated_at_ms);
+                let query = $crate::rows::with_seal!(statement::RENEW_SEALED, sealed).bind(sealed.updated_at_ms);
                 Ok(query.execute(&self.pool).await?.rows_affected() == 1)
             }
 
@@ -162,13 +161,7 @@ macro_rules! registry {
             }
 
             async fn replace_seal(&self, sealed: &SealedRow) -> Result<bool, RegistryError> {
-                let query = sqlx::query(statement::REPLACE_SEAL)
-                    .bind(&sealed.tenant)
-                    .bind(&sealed.name)
-                    .bind(sealed.version)
-                    .bind(&sealed.sealed_by)
-                    .bind(&sealed.nonce)
-                    .bind(&sealed.ciphertext);
+                let query = $crate::rows::with_seal!(statement::REPLACE_SEAL, sealed);
                 Ok(query.execute(&self.pool).await?.rows_affected() == 1)
             }
 
@@ -202,4 +195,4 @@ macro_rules! registry {
     };
 }
 
-pub(crate) use registry;
+pub(crate) use {registry, with_seal};

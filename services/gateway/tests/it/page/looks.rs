@@ -121,7 +121,7 @@ async fn who_waits_for_a_limit_is_named_beside_it() {
         html.contains(&format!("<a href=\"/ui/jobs/{job}\">shop</a>")) && html.contains("1 call, up to 1 min 30 s"),
         "{html}"
     );
-    assert!(browser.page(&format!("/ui/jobs/{job}")).await.contains("1 calls wait for limit `token` of provider shop"));
+    assert!(browser.page(&format!("/ui/jobs/{job}")).await.contains("1 call waits for limit `token` of provider shop"));
 }
 
 #[tokio::test]
