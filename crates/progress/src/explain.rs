@@ -388,7 +388,7 @@ mod tests {
         let counts = JobCounts { calls_held: 5, ..running.counts };
         assert_eq!(
             sentence(&JobRow { counts, ..running.clone() }),
-            "waiting: 5 calls wait until what they come after has finished; 2 calls wait their turn: as many of the job are \
+            "waiting: 5 calls wait until what comes before has finished; 2 calls wait their turn: as many of the job are \
              out as may be at once"
         );
         assert_eq!(sentence(&job(JobState::Submitted, 0)), "waiting: the planner has not begun with the job");
