@@ -90,6 +90,9 @@ pub trait Credentials: Send + Sync {
     /// [`CredentialsError`].
     async fn postpone(&self, of: &Version<'_>, until_ms: i64, lost: bool) -> Result<(), CredentialsError>;
 
+    /// A job that waited goes on, perhaps since one of these was renewed: what is kept of them is read anew.
+    fn look_again(&self) {}
+
     /// Stores what a refresh has brought as the next version; `false` when this one is no longer the newest. Idempotent by
     /// version.
     ///

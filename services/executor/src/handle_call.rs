@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use crate::attempt::{After, Permitted, attempt, can_shrink, give_back, store};
 use crate::credentials::{Lent, Parking};
+use crate::in_hand::Held;
 use crate::lend::{Lending, lend, needs_token, refused, refused_for_age};
 use crate::permits::pause_ms;
 use crate::prepare::failure;
@@ -44,7 +45,7 @@ pub(crate) async fn handle_call(shared: Arc<Shared>, delivery: Delivery) -> anyh
         return Ok(delivery.reject("not a message for an executor").await?);
     };
     let call = call.clone();
-    let Some(_held) = shared.in_hand.take(call.call, call.job) else {
+    let Some(held) = shared.in_hand.take(call.call, call.job) else {
         return Ok(or_redelivered(delivery.ack().await)?);
     };
     let span = tracing::info_span!("call", job.id = %call.job, call.id = %call.call, provider = call.provider,
@@ -52,24 +53,29 @@ pub(crate) async fn handle_call(shared: Arc<Shared>, delivery: Delivery) -> anyh
     if let Some(sender) = &delivery.envelope.traceparent {
         span_link(&span, sender);
     }
-    make_and_tell(&shared, delivery, call).instrument(span).await
+    make_and_tell(&shared, (delivery, held), call).instrument(span).await
 }
 
-async fn make_and_tell(shared: &Shared, delivery: Delivery, mut call: Call) -> anyhow::Result<()> {
-    let mut outcome = match end_without_request(shared, &delivery, &call).await? {
-        Some(outcome) => outcome,
-        None => match make(shared, &mut call).await? {
-            Now::End(outcome) => outcome,
-            Now::Wait(wait) => park(shared, call, wait).await?,
-        },
+async fn make_and_tell(shared: &Shared, (delivery, held): (Delivery, Held<'_>), mut call: Call) -> anyhow::Result<()> {
+    let mut now = match end_without_request(shared, &delivery, &call).await? {
+        Some(outcome) => Now::End(outcome),
+        None => make(shared, &mut call).await?,
     };
-    if let Outcome::Page { call, facts } = &outcome
-        && let Some(wait) = push(shared, call, facts).await?
+    if let Now::End(Outcome::Page { call: pushed, facts }) = &now
+        && let Some(wait) = push(shared, pushed, facts).await?
     {
         shared.metrics.waits(&call.provider, call.lane, &wait.reason);
         // When it comes again, its page is there.
-        outcome = park(shared, Call { again: true, ..call.clone() }, wait).await?;
+        call = Call { again: true, ..pushed.clone() };
+        now = Now::Wait(wait);
     }
+    // From here on others speak of it: it may be back before the broker has confirmed that it went, and is not to be taken for
+    // a second one then.
+    drop(held);
+    let outcome = match now {
+        Now::End(outcome) => outcome,
+        Now::Wait(wait) => park(shared, call, wait).await?,
+    };
     let envelope = Envelope::new(Message::Outcome(outcome), (shared.deps.clock)(), inject());
     shared.deps.bus.publish(&Queue::Outcomes, vec![envelope]).await.context("can't send an outcome")?;
     Ok(or_redelivered(delivery.ack().await)?)

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidegate_contracts::{CallId, JobId};
 
-/// The calls in hand. A call whose lease ran out while it waited here comes again; the one in hand goes on alone.
+/// The calls in hand, until what came of them is told. A call whose lease ran out while it waited here comes again; the one in
+/// hand goes on alone.
 #[derive(Debug, Default)]
 pub(crate) struct InHand(Mutex<HashMap<CallId, JobId>>);
 

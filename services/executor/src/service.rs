@@ -152,7 +152,7 @@ async fn listen(shared: Arc<Shared>, shutdown: Shutdown) -> anyhow::Result<()> {
     let events = shared.deps.bus.consume(&Queue::Events, 0).await.context("can't take events")?;
     tokio::select! {
         () = shutdown.requested() => Ok(()),
-        () = shared.stopped.listen(events, &shared.progress) => Ok(()),
+        () = shared.stopped.listen(events, (&shared.progress, &*shared.deps.credentials)) => Ok(()),
         checked = check_stops(&shared) => checked,
     }
 }
@@ -161,8 +161,9 @@ async fn check_stops(shared: &Shared) -> anyhow::Result<()> {
     let mut checks = tokio::time::interval(CHECK_STOPS_EVERY);
     loop {
         checks.tick().await;
-        let jobs = shared.in_hand.jobs();
-        shared.stopped.check(&*shared.deps.ledger, jobs).await.context("can't ask which jobs are stopped")?;
+        let (deps, jobs) = (&shared.deps, shared.in_hand.jobs());
+        let checked = shared.stopped.check((&*deps.ledger, &*deps.credentials), jobs).await;
+        checked.context("can't ask which jobs are stopped")?;
     }
 }
 

@@ -9,6 +9,8 @@ use tidegate_contracts::{Event, JobId, Message};
 use tidegate_ledger::{Ledger, LedgerError};
 use tokio::sync::{Notify, watch};
 
+use crate::credentials::Credentials;
+
 /// Most stopped jobs remembered. Forgetting one costs calls that its owner no longer wants, nothing else.
 const MAX: usize = 100_000;
 /// The tracker is heard within this time, or the job's calls go on.
@@ -83,8 +85,18 @@ impl Stopped {
         });
     }
 
+    /// The job goes on, with what its credential is now: it may have been renewed.
+    fn go_on(&self, job: JobId, credentials: &dyn Credentials) {
+        credentials.look_again();
+        self.resume(job);
+    }
+
     /// Asks the ledger about the jobs in hand and those believed to be stopped or paused, and believes it.
-    pub(crate) async fn check(&self, ledger: &dyn Ledger, in_hand: HashSet<JobId>) -> Result<(), LedgerError> {
+    pub(crate) async fn check(
+        &self,
+        (ledger, credentials): (&dyn Ledger, &dyn Credentials),
+        in_hand: HashSet<JobId>,
+    ) -> Result<(), LedgerError> {
         let believed = self.believed(Stop::Told);
         let believed_paused = self.believed(Stop::Paused);
         let asked: Vec<JobId> = in_hand.union(&believed).chain(&believed_paused).copied().collect();
@@ -93,7 +105,7 @@ impl Stopped {
         }
         let paused: HashSet<JobId> = ledger.paused(&asked).await?.into_iter().collect();
         paused.difference(&believed_paused).for_each(|job| self.pause(*job));
-        believed_paused.difference(&paused).for_each(|job| self.resume(*job));
+        believed_paused.difference(&paused).for_each(|job| self.go_on(*job, credentials));
         let stopped: HashSet<JobId> = ledger.stopped(&asked).await?.into_iter().collect();
         stopped.difference(&believed).for_each(|job| self.tell(*job));
         believed.difference(&stopped).for_each(|job| self.forget(*job));
@@ -136,13 +148,17 @@ impl Stopped {
     }
 
     /// Listens until the bus is closed. Says `progress` when a job goes on: it may be the first of its lane.
-    pub(crate) async fn listen(&self, mut events: Box<dyn Consumer>, progress: &Notify) {
+    pub(crate) async fn listen(
+        &self,
+        mut events: Box<dyn Consumer>,
+        (progress, credentials): (&Notify, &dyn Credentials),
+    ) {
         while let Some(delivery) = events.next().await {
             match &delivery.envelope.message {
                 Message::Event(Event::JobProgressed { .. }) => progress.notify_one(),
                 Message::Event(Event::JobStopped { job }) => self.tell(*job),
                 Message::Event(Event::JobPaused { job }) => self.pause(*job),
-                Message::Event(Event::JobResumed { job }) => self.resume(*job),
+                Message::Event(Event::JobResumed { job }) => self.go_on(*job, credentials),
                 Message::Event(Event::JobFinished { job }) => self.forget(*job),
                 _ => {}
             }

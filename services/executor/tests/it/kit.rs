@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 /// An executor with a call of its own to make.
 pub(crate) struct World {
     bus: Arc<dyn Bus>,
+    call: Call,
     shutdown: Shutdown,
     executor: Handle,
     _folder: TempDir,
@@ -28,11 +29,16 @@ pub(crate) struct World {
 impl World {
     /// Has an executor make one call of a third party at `port`, whose provider file says `more`.
     pub(crate) async fn start(permits: Arc<dyn Permits>, port: u16, more: &str) -> Self {
+        let bus = Arc::new(InProcess::new(InProcessConfig::default(), clock::system()));
+        Self::over(bus, permits, port, more).await
+    }
+
+    /// The same over this bus.
+    pub(crate) async fn over(bus: Arc<dyn Bus>, permits: Arc<dyn Permits>, port: u16, more: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let store = Arc::new(SqliteLedger::open(&folder.path().join("state"), Sync::Normal).await.unwrap());
         let ledger = Arc::clone(&store) as Arc<dyn Ledger>;
         let call = submit(&*ledger, port, more).await;
-        let bus: Arc<dyn Bus> = Arc::new(InProcess::new(InProcessConfig::default(), clock::system()));
         let egress = EgressConfig { allow_private: AllowPrivate::All, ..EgressConfig::default() };
         let deps = Deps {
             bus: Arc::clone(&bus),
@@ -52,9 +58,16 @@ impl World {
         };
         let shutdown = Shutdown::new();
         let executor = start(deps, config, Arc::new(Gauges::default()), &shutdown);
-        let envelope = Envelope::new(Message::Call(call), clock::now_ms(), None);
-        bus.publish(&Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal }, vec![envelope]).await.unwrap();
-        Self { bus, shutdown, executor, _folder: folder }
+        let world = Self { bus, call, shutdown, executor, _folder: folder };
+        world.release().await;
+        world
+    }
+
+    /// Sends the call to the executor, as the tracker does.
+    pub(crate) async fn release(&self) {
+        let envelope = Envelope::new(Message::Call(self.call.clone()), clock::now_ms(), None);
+        let queue = Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal };
+        self.bus.publish(&queue, vec![envelope]).await.unwrap();
     }
 
     /// What comes of the call next.

@@ -4,4 +4,5 @@
 
 mod down;
 mod kit;
+mod soon_back;
 mod unasked;

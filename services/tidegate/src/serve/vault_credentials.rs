@@ -22,7 +22,14 @@ type Key = (String, String);
 pub(crate) struct VaultCredentials {
     vault: Vault,
     clock: Clock,
-    kept: Mutex<HashMap<Key, (i64, Option<Lent>)>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    lent: HashMap<Key, (i64, Option<Lent>)>,
+    /// Times that something was forgotten: what was read before is not kept after.
+    forgotten: u64,
 }
 
 impl VaultCredentials {
@@ -30,13 +37,15 @@ impl VaultCredentials {
         Self { vault, clock, kept: Mutex::default() }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, (i64, Option<Lent>)>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whatever was kept is of before.
     fn forget(&self, tenant: &str, name: &str) {
-        self.kept().remove(&(tenant.to_owned(), name.to_owned()));
+        let mut kept = self.kept();
+        kept.lent.remove(&(tenant.to_owned(), name.to_owned()));
+        kept.forgotten += 1;
     }
 }
 
@@ -44,11 +53,15 @@ impl VaultCredentials {
 impl Credentials for VaultCredentials {
     async fn get(&self, tenant: &str, name: &str) -> Result<Option<Lent>, CredentialsError> {
         let (key, now_ms) = ((tenant.to_owned(), name.to_owned()), (self.clock)());
-        if let Some((read_ms, lent)) = self.kept().get(&key)
-            && now_ms - read_ms < KEPT_MS
-        {
-            return Ok(lent.clone());
-        }
+        let forgotten = {
+            let kept = self.kept();
+            if let Some((read_ms, lent)) = kept.lent.get(&key)
+                && now_ms - read_ms < KEPT_MS
+            {
+                return Ok(lent.clone());
+            }
+            kept.forgotten
+        };
         let opened = self.vault.open(&owner(tenant)?, &named(name)?).await.map_err(|error| unreadable(&error))?;
         let lent = opened.map(|opened| Lent {
             credential: Arc::new(opened.credential),
@@ -56,11 +69,19 @@ impl Credentials for VaultCredentials {
             parked: opened.parked,
         });
         let mut kept = self.kept();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        if kept.lent.len() >= KEPT_MAX {
+            kept.lent.clear();
         }
-        kept.insert(key, (now_ms, lent.clone()));
+        if kept.forgotten == forgotten {
+            kept.lent.insert(key, (now_ms, lent.clone()));
+        }
         Ok(lent)
+    }
+
+    fn look_again(&self) {
+        let mut kept = self.kept();
+        kept.lent.clear();
+        kept.forgotten += 1;
     }
 
     async fn park(&self, tenant: &str, version: i64, parked: &Parked) -> Result<Parking, CredentialsError> {
@@ -108,4 +129,50 @@ fn owner(tenant: &str) -> Result<Tenant, CredentialsError> {
 
 fn unreadable(error: &dyn std::error::Error) -> CredentialsError {
     CredentialsError(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use secrecy::ExposeSecret as _;
+    use tempfile::TempDir;
+    use tidegate_registry::{Registry as _, SqliteRegistry};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_credential_is_kept_for_a_while_and_read_anew_when_a_job_goes_on() {
+        let folder = TempDir::new().unwrap();
+        let state = folder.path().join("state.db");
+        let ledger = tidegate_ledger::SqliteLedger::open(&state, tidegate_ledger::Sync::Normal).await.unwrap();
+        let registry = Arc::new(SqliteRegistry::open(&state).await.unwrap());
+        let (tenant, name) = (owner("acme").unwrap(), named("alice").unwrap());
+        registry.add_tenant(&tenant, 0).await.unwrap();
+        let vault = Vault::new(registry, Arc::new(crate::serve::sealing_keys(&state).unwrap()));
+        let now = Arc::new(AtomicI64::new(1));
+        let clock: Clock = Arc::new({
+            let now = Arc::clone(&now);
+            move || now.load(Ordering::Relaxed)
+        });
+        let kept = VaultCredentials::new(vault.clone(), clock);
+        let put = async |token: &str| {
+            let fields = [("token".to_owned(), token.to_owned().into())];
+            vault.put(&tenant, &name, &Credential::new("alice", fields), 0).await.unwrap();
+        };
+        let token = async || {
+            let lent = kept.get("acme", "alice").await.unwrap().unwrap();
+            lent.credential.field("token").unwrap().expose_secret().to_owned()
+        };
+        put("one").await;
+        assert_eq!(token().await, "one");
+        put("two").await;
+        assert_eq!(token().await, "one");
+        kept.look_again();
+        assert_eq!(token().await, "two");
+        put("three").await;
+        now.store(1 + KEPT_MS, Ordering::Relaxed);
+        assert_eq!(token().await, "three");
+        ledger.close().await;
+    }
 }
