@@ -23,7 +23,7 @@ mod redis;
 
 pub use look::look_on;
 pub use memory::MemoryStore;
-pub use redis::{RedisConfig, RedisStore};
+pub use redis::{RedisConfig, RedisStore, WhileAway};
 
 /// The store of budgets can't be asked. Nothing was granted.
 #[derive(Debug, thiserror::Error)]

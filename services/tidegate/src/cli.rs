@@ -674,6 +674,18 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_TENANT_WEIGHTS", value_delimiter = ',', value_name = "TENANT=WEIGHT", hide_short_help = true,
         value_parser = tenant_weight)]
     pub(crate) tenant_weights: Vec<(String, u32)>,
+    /// For arbiters: what is granted while Redis can't be asked; the same for all arbiters.
+    #[arg(long, env = "TIDEGATE_REDIS_AWAY", value_enum, default_value_t = RedisAway::Wait, hide_short_help = true)]
+    pub(crate) redis_away: RedisAway,
+    /// For arbiters: the share of each limit that one grants while Redis can't be asked, in per cent; times the number of arbiters
+    /// it must be at most 100, for limits to hold.
+    #[arg(long, env = "TIDEGATE_REDIS_AWAY_SHARE", default_value_t = 25, value_name = "PERCENT", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) redis_away_share: u32,
+    /// For arbiters: for so many seconds shares are granted while Redis can't be asked; then nothing is.
+    #[arg(long, env = "TIDEGATE_REDIS_AWAY_S", default_value_t = 300, value_name = "SECONDS", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) redis_away_s: u32,
     /// For trackers: a job of the normal lane that has so many calls open is moved to `bulk`, and back when it has less than
     /// half of them; 0: none is.
     #[arg(long, env = "TIDEGATE_WHALE_CALLS", default_value_t = 20_000, value_name = "CALLS", hide_short_help = true,
@@ -688,6 +700,15 @@ pub(crate) struct Serve {
     /// tenants share.
     #[arg(long, env = "TIDEGATE_OPERATOR", default_value = "default", value_name = "TENANT", hide_short_help = true)]
     pub(crate) operator: String,
+}
+
+/// What arbiters grant while Redis can't be asked.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum RedisAway {
+    /// Nothing: calls wait.
+    Wait,
+    /// A share of what was seen last.
+    Share,
 }
 
 /// How stores are used.

@@ -77,8 +77,45 @@ async fn without_redis_calls_wait_and_a_redis_that_forgot_all_costs_one_burst() 
     assert_eq!(ended["counts"]["items"], 400, "{ended}");
     assert_same(ids(&cluster.items(&job, "list").await), simulator.ids("list", ""));
     let limit = simulator.stats().limits["list.0"].clone();
-    // The bound that `docs/limits-store.md` states: one more burst when the data is lost.
-    assert!(limit.most_arrived <= 2 * LIMITED, "{limit:?}");
+    // The bound that `docs/limits-store.md` states: the arbiter that granted lives on, and tells what Redis forgot.
+    assert!(limit.most_arrived <= LIMITED, "{limit:?}");
+    simulator.stop().await;
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_shares_are_granted_a_job_goes_on_without_redis_and_spends_no_attempt() {
+    let mut redis = Redis::start(None);
+    let cluster = Cluster::over(Addresses::usual().redis(&redis)).await;
+    // There is one arbiter.
+    let cluster = cluster.set("TIDEGATE_REDIS_AWAY", "share").set("TIDEGATE_REDIS_AWAY_SHARE", "100");
+    let mut cluster = cluster.started().await;
+    cluster.may_fail_requests();
+    let limit = LimitSpec::window(LIMITED, 2_000).headers(LimitHeaders::NONE);
+    let list = EndpointSpec::at("/list").items(500).offset("offset").size("limit", 1).total_in_body("$.total");
+    let simulator = Simulator::start(&SimulatorSpec::seeded(7).latency_ms(5).with("list", list.limit(limit))).await;
+    let simulator = simulator.expect("a simulator");
+    cluster.world.provider(&simulator.base_url(), LIMITED_LIST);
+    cluster.world.write(JOB, "provider: ./sim.yaml\nsteps: [{ id: list, call: list }]");
+    let job = cluster.submit(JOB).await;
+    let at_least = async |calls: u64| {
+        let reaching = async {
+            while requests(&simulator) < calls {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(crate::process::DEADLINE, reaching).await.expect("the job goes on");
+    };
+    at_least(2 * LIMITED).await;
+    redis.kill().await;
+    // What it had granted is less than a window's calls.
+    at_least(requests(&simulator) + 2 * LIMITED).await;
+    redis.run();
+    let ended = cluster.ended(&job).await.expect(0).json();
+    assert_eq!(ended["counts"]["items"], 500, "{ended}");
+    assert_same(ids(&cluster.items(&job, "list").await), simulator.ids("list", ""));
+    let limit = simulator.stats().limits["list.0"].clone();
+    assert!(limit.most_arrived <= LIMITED, "{limit:?}");
     simulator.stop().await;
     cluster.finish().await;
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use redis::Cmd;
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Does, Health, Learn, Override, OverrideKind, Question, Report, Sharing, Terms,
+    Aligned, Breaker, By, Charge, Does, Health, Learn, Override, OverrideKind, Question, Rate, Report, Sharing, Terms,
 };
 
+use super::away::Spent;
 use super::keys::Keys;
 use super::known::{Life, Seen};
 
@@ -112,6 +113,22 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
+    /// What was granted while the store was away: by an arbiter that heard of it last at `heard_ms` by the store's clock, under
+    /// ids up to `last_id`.
+    pub(super) fn charge_spent(&mut self, spent: &'a [Spent], last_id: u64, heard_ms: i64) {
+        self.argument(last_id);
+        self.argument(heard_ms);
+        self.argument(spent.len());
+        for Spent { charge, units, first_ms, calls, cost, granted_ms } in spent {
+            self.charge(charge);
+            self.argument(units);
+            self.arguments.push(first_ms.map_or_else(String::new, |ms| ms.to_string()));
+            self.argument(calls);
+            self.argument(cost);
+            self.argument(granted_ms);
+        }
+    }
+
     pub(super) fn put_override(&mut self, wanted: &Override) {
         let rate = match &wanted.does {
             Does::Pause => String::new(),
@@ -198,6 +215,12 @@ fn health(health: Health) -> &'static str {
         Health::Ill => "ill",
         Health::Silent => "silent",
     }
+}
+
+/// A rate as a budget's state has it: without the edges of a calendar's periods.
+pub(super) fn rate_text(wanted: &Rate, now_ms: i64) -> String {
+    let text = rate(&wanted.terms(), now_ms);
+    text.split_once('|').map_or_else(|| text.clone(), |(rate, _)| rate.to_owned())
 }
 
 /// What `meter_of` in `budget.lua` reads.

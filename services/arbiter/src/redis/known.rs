@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::Value;
+use tidegate_limits::Override;
 
 use super::whole;
 
@@ -26,8 +27,28 @@ pub(super) struct Seen {
     pub(super) at_us: i64,
     /// When the store forgets it, by the caller's clock, Unix ms.
     until_ms: i64,
-    /// What the functions wrote; nobody else's business.
+    /// What the functions wrote.
     pub(super) state: Vec<u8>,
+    /// When it was asked about or reported on, by the caller's clock, Unix ms.
+    asked_ms: i64,
+    /// What others made of it since, and when it was looked at, by the store's clock, Unix µs: not to be restored, since it
+    /// has those who wait.
+    looked: Option<(i64, Vec<u8>)>,
+}
+
+/// All that was seen of a family, for who decides without the store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    /// Of each budget when it was seen, by the store's clock, Unix ms, and its state.
+    pub(super) budgets: HashMap<String, (i64, Vec<u8>)>,
+    /// What people want, by the caller's clock.
+    pub(super) overrides: Vec<Override>,
+    /// How far the caller's clock is ahead of the store's.
+    pub(super) ahead_ms: i64,
+    /// When the store was heard of last, by its own clock, Unix ms.
+    pub(super) heard_ms: i64,
+    /// The last permit's id.
+    pub(super) last_id: u64,
 }
 
 /// One sight of a family: what a reply says that the caller is to know.
@@ -60,6 +81,9 @@ impl Sight {
 struct Family {
     life: Life,
     at_us: i64,
+    /// How far the caller's clock is ahead of the store's.
+    ahead_ms: i64,
+    overrides: Vec<Override>,
     budgets: HashMap<String, Seen>,
 }
 
@@ -96,10 +120,13 @@ impl Known {
         } else {
             known.life = sight.life;
         }
-        known.at_us = known.at_us.max(sight.at_us);
+        if known.at_us < sight.at_us {
+            (known.at_us, known.ahead_ms) = (sight.at_us, now_ms - sight.at_us / 1_000);
+        }
         for (number, at_us, ttl_ms, state) in sight.changed {
             let Some(key) = number.checked_sub(1).and_then(|place| budgets.get(place)) else { continue };
-            let seen = Seen { at_us, until_ms: now_ms.saturating_add(ttl_ms), state };
+            let until_ms = now_ms.saturating_add(ttl_ms);
+            let seen = Seen { at_us, until_ms, state, asked_ms: now_ms, looked: None };
             let is_news = match known.budgets.get(*key) {
                 Some(before) => before.at_us <= seen.at_us,
                 None => known.budgets.len() < BUDGETS_MAX,
@@ -115,6 +142,45 @@ impl Known {
         let families = self.families();
         let Some(family) = families.get(family) else { return Default::default() };
         (family.life.clone(), family.budgets.iter().map(|(key, seen)| (key.clone(), seen.clone())).collect())
+    }
+
+    /// Budgets that were asked about since `since_ms`, the last first, at most so many.
+    pub(super) fn asked_since(&self, family: &str, since_ms: i64, most: usize) -> Vec<String> {
+        let families = self.families();
+        let budgets = families.get(family).into_iter().flat_map(|family| &family.budgets);
+        let mut asked: Vec<_> = budgets.filter(|(_, seen)| seen.asked_ms >= since_ms).collect();
+        asked.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.asked_ms));
+        asked.into_iter().take(most).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Takes in what became of budgets, and what people want of the family's.
+    pub(super) fn looked(&self, family: &str, at_us: i64, states: Vec<(String, Vec<u8>)>, overrides: Vec<Override>) {
+        let mut families = self.families();
+        let Some(family) = families.get_mut(family) else { return };
+        family.overrides = overrides;
+        for (key, state) in states {
+            if let Some(seen) = family.budgets.get_mut(&key).filter(|seen| seen.at_us <= at_us) {
+                seen.looked = Some((at_us, state));
+            }
+        }
+    }
+
+    /// All that was seen last of a family.
+    pub(super) fn snapshot(&self, family: &str) -> Snapshot {
+        let families = self.families();
+        let Some(family) = families.get(family) else { return Snapshot::default() };
+        let last = |(key, seen): (&String, &Seen)| {
+            let looked = seen.looked.clone().filter(|(at_us, _)| *at_us >= seen.at_us);
+            let (at_us, state) = looked.unwrap_or_else(|| (seen.at_us, seen.state.clone()));
+            (key.clone(), (at_us / 1_000, state))
+        };
+        Snapshot {
+            budgets: family.budgets.iter().map(last).collect(),
+            overrides: family.overrides.clone(),
+            ahead_ms: family.ahead_ms,
+            heard_ms: family.at_us / 1_000,
+            last_id: family.life.last_id,
+        }
     }
 
     /// What was known of a family has been told, and now this is its life.

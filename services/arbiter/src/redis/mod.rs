@@ -4,7 +4,7 @@
 //! are the model of `tidegate_limits` written in Lua, held to it by a property test. The server's time counts; what is
 //! told and answered is converted to the caller's.
 //!
-//! **When Redis can't be asked** nothing is granted; a permit whose reply was lost comes back as if its call was never
+//! **When Redis can't be asked** nothing is granted, or [shares](away) of what was seen last; a permit whose reply was lost comes back as if its call was never
 //! reported: a slot by its lease, a window or bucket by time. **When its data is lost** (`FLUSHALL`, a restart without
 //! persistence, a replica that lacks the last second) arbiters tell what they [know](known), and budgets go on from there.
 
@@ -19,6 +19,8 @@ use tidegate_daemon::clock;
 use tidegate_limits::{Decision, Down, Learnt, Override, OverrideKind, Permit, Question, Report, Sharing, Usage, Why};
 use tokio::sync::RwLock;
 
+pub use self::away::WhileAway;
+use self::away::{Local, Presence, Return, Spent};
 use self::connection::Connection;
 use self::function_call::FunctionCall;
 use self::keys::Keys;
@@ -27,6 +29,7 @@ use self::known::{Known, Life, Sight};
 use self::library::LIBRARY;
 use crate::{LimitStore, StoreError};
 
+mod away;
 mod connection;
 mod function_call;
 mod keys;
@@ -35,6 +38,10 @@ mod library;
 
 /// Most budgets that one function call looks at: Redis does nothing else meanwhile.
 const BUDGETS_MAX: usize = 500;
+/// Most reports that are told by one of them.
+const REPORTS_MAX: usize = 256;
+/// Budgets that were asked about so lately are looked at, in case Redis goes away.
+const LATELY_MS: i64 = 60_000;
 /// Most budgets that are restored by one: each may have a thousand calls in flight.
 const RESTORED_MAX: usize = 50;
 /// How often a family is put into the set of families.
@@ -55,6 +62,8 @@ pub struct RedisConfig {
     pub connect_within: Duration,
     /// How lanes and tenants share; the same for all arbiters.
     pub sharing: Sharing,
+    /// What is granted while it can't be asked; the same for all arbiters. Default: nothing.
+    pub while_away: WhileAway,
 }
 
 impl RedisConfig {
@@ -67,6 +76,7 @@ impl RedisConfig {
             answer_within: Duration::from_millis(500),
             connect_within: Duration::from_secs(1),
             sharing: Sharing::default(),
+            while_away: WhileAway::Wait,
         }
     }
 }
@@ -82,6 +92,7 @@ pub struct RedisStore {
     telling: RwLock<()>,
     /// When each family was put into the set of families, Unix ms.
     listed: Mutex<HashMap<String, i64>>,
+    presence: Presence,
 }
 
 impl RedisStore {
@@ -96,8 +107,9 @@ impl RedisStore {
         let connection = Connection::new(config, config.url.expose_secret())
             .map_err(|error| StoreError(format!("not an address of Redis: {error}")))?;
         let (keys, known, listed) = (Keys::new(&config.prefix), Known::default(), Mutex::default());
-        let sharing = config.sharing.clone();
-        Ok(Self { connection, keys, sharing, is_caller_s_time: false, known, telling: RwLock::new(()), listed })
+        let (sharing, presence) = (config.sharing.clone(), Presence::new(config.while_away));
+        let telling = RwLock::new(());
+        Ok(Self { connection, keys, sharing, is_caller_s_time: false, known, telling, listed, presence })
     }
 
     /// Goes by `now_ms` instead of the server's time: for tests.
@@ -138,6 +150,114 @@ impl RedisStore {
             self.restore(family, &life, now_ms).await?;
         }
         Err(StoreError("Redis has lost its data twice".to_owned()))
+    }
+
+    /// Decides questions of one family: with Redis, or without it.
+    async fn ask_of(
+        &self,
+        family: &str,
+        now_ms: i64,
+        asked: &[&Question],
+    ) -> Result<Vec<Option<Decision>>, StoreError> {
+        let alone = || {
+            let over = (&self.known, &self.sharing);
+            self.presence.locally(now_ms, family, over, |local| {
+                asked.iter().map(|question| Some(local.decide(now_ms, question))).collect()
+            })
+        };
+        if let Some(decided) = alone() {
+            return decided;
+        }
+        let with_redis = async {
+            self.list(family, now_ms).await?;
+            let (server_ms, replies) = self.decide((family, now_ms), &LIBRARY.ask, |call| call.ask(asked)).await?;
+            let read = |(question, reply): (&&Question, Value)| {
+                let reply = redis::from_redis_value(reply).ok()?;
+                decision(question, reply).map(|decision| decision.by_clock(now_ms - server_ms))
+            };
+            Ok(asked.iter().zip(replies).map(read).collect())
+        };
+        match with_redis.await {
+            Ok(decided) => {
+                self.presence.answered();
+                Ok(decided)
+            }
+            Err(error) if self.presence.failed(now_ms) => alone().unwrap_or(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes reports of one family: with Redis, or without it.
+    async fn report_of(&self, family: &str, now_ms: i64, reports: &[&Report]) -> Result<(), StoreError> {
+        let alone = || {
+            let over = (&self.known, &self.sharing);
+            self.presence.locally(now_ms, family, over, |local| {
+                reports.iter().for_each(|report| local.report(now_ms, report));
+            })
+        };
+        if let Some(taken) = alone() {
+            return taken;
+        }
+        match self.decide((family, now_ms), &LIBRARY.report, |call| call.report(reports)).await {
+            Ok(_) => {
+                self.presence.answered();
+                Ok(())
+            }
+            Err(error) if self.presence.failed(now_ms) => alone().unwrap_or(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether Redis answers; what is to be told to it and to be known of it, though nobody asks.
+    async fn see_to(&self, now_ms: i64) -> Result<(), StoreError> {
+        if let Err(error) = self.connection.run::<Value>(&redis::cmd("PING")).await {
+            return Err(self.connection.trouble().await.unwrap_or(error));
+        }
+        if let Some(mut back) = self.presence.returning() {
+            self.tell_spent(&mut back, now_ms).await?;
+            back.here();
+        }
+        for family in self.known.names() {
+            // An arbiter that nobody asks now tells what it knows of budgets that were lost, too.
+            self.decide((&family, now_ms), &LIBRARY.ask, |call| call.ask(&[])).await?;
+            if self.presence.shares() {
+                self.look(&family, now_ms).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells Redis what was granted without it.
+    async fn tell_spent(&self, back: &mut Return<'_>, now_ms: i64) -> Result<(), StoreError> {
+        // Also of families of which nothing was granted here: other arbiters may have, and are to be waited for.
+        for family in self.known.names() {
+            let local = back.family(&family);
+            let (spent, last_id) = local.map(|local| local.spent(now_ms)).unwrap_or_default();
+            let heard_ms = local.map_or_else(|| self.known.snapshot(&family).heard_ms, Local::heard_ms);
+            let none: &[Spent] = &[];
+            for spent in spent.chunks(BUDGETS_MAX).chain(spent.is_empty().then_some(none)) {
+                self.decide((&family, now_ms), &LIBRARY.charge, |call| call.charge_spent(spent, last_id, heard_ms))
+                    .await?;
+            }
+            let reports: Vec<&Report> = local.into_iter().flat_map(Local::reports).collect();
+            for reports in reports.chunks(REPORTS_MAX) {
+                self.decide((&family, now_ms), &LIBRARY.report, |call| call.report(reports)).await?;
+            }
+            back.told(&family);
+        }
+        Ok(())
+    }
+
+    /// Looks at what others made of the budgets that were asked about lately, and what people want of the family's.
+    async fn look(&self, family: &str, now_ms: i64) -> Result<(), StoreError> {
+        let keys = self.known.asked_since(family, now_ms - LATELY_MS, BUDGETS_MAX);
+        let mut call = self.call(family, now_ms);
+        call.name(keys.iter().map(String::as_str));
+        let found: (i64, Vec<Option<Vec<u8>>>) = split(self.connection.run(&call.command(&LIBRARY.look)).await?)?;
+        let (_, overrides) = self.impose(&self.call(family, now_ms), now_ms).await?;
+        let states = keys.into_iter().zip(found.1).filter_map(|(key, state)| Some((key, state?))).collect();
+        self.known.looked(family, found.0, states, overrides);
+        Ok(())
     }
 
     /// Tells what is known of a family, of which that life was lost, unless somebody has. Idempotent: later sight of a budget
@@ -221,13 +341,9 @@ impl LimitStore for RedisStore {
         }
         let mut decisions: Vec<Option<Decision>> = vec![None; questions.len()];
         for (family, asked) in by_family {
-            self.list(family, now_ms).await?;
             let (places, asked): (Vec<usize>, Vec<&Question>) = asked.into_iter().unzip();
-            let (server_ms, replies) = self.decide((family, now_ms), &LIBRARY.ask, |call| call.ask(&asked)).await?;
-            for ((place, question), reply) in places.into_iter().zip(asked).zip(replies) {
-                let reply = redis::from_redis_value(reply).map_err(|_| nonsense())?;
-                decisions[place] = decision(question, reply).map(|decision| decision.by_clock(now_ms - server_ms));
-            }
+            let decided = self.ask_of(family, now_ms, &asked).await?;
+            places.into_iter().zip(decided).for_each(|(place, decision)| decisions[place] = decision);
         }
         decisions.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nonsense)
     }
@@ -239,7 +355,7 @@ impl LimitStore for RedisStore {
             by_family.entry(family(key)).or_default().push(report);
         }
         for (family, reports) in by_family {
-            self.decide((family, now_ms), &LIBRARY.report, |call| call.report(&reports)).await?;
+            self.report_of(family, now_ms, &reports).await?;
         }
         Ok(())
     }
@@ -299,12 +415,11 @@ impl LimitStore for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        if let Err(error) = self.connection.run::<Value>(&redis::cmd("PING")).await {
-            return Err(self.connection.trouble().await.unwrap_or(error));
-        }
-        // An arbiter that nobody asks now tells what it knows of budgets that were lost, too.
-        for family in self.known.names() {
-            self.decide((&family, clock::now_ms()), &LIBRARY.ask, |call| call.ask(&[])).await?;
+        let now_ms = clock::now_ms();
+        match self.see_to(now_ms).await {
+            Ok(()) => self.presence.answered(),
+            Err(_) if self.presence.failed(now_ms) && self.presence.may_grant(now_ms) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -17,17 +17,17 @@ use crate::kit::{Served, all_keys, charge, config, connect, http, question, unti
 
 const HOUR: Duration = Duration::from_hours(1);
 /// For so long nothing is granted after data was lost.
-const RECOVERY_MS: i64 = 3_000;
+pub(crate) const RECOVERY_MS: i64 = 3_000;
 
 /// A server on its own port, without persistence.
-struct Redis {
+pub(crate) struct Redis {
     port: u16,
     folder: TempDir,
     server: Child,
 }
 
 impl Redis {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         // Below the ports that outgoing connections take.
         let port = (20_000..32_000)
             .map(|port| port + rand::random_range(0..500))
@@ -56,17 +56,17 @@ impl Redis {
         until("Redis", async || client.get_multiplexed_async_connection().await.is_ok()).await;
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// At once, and with all it knew.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
     }
 
-    async fn start_again(&mut self) {
+    pub(crate) async fn start_again(&mut self) {
         self.server = Self::run(self.port, &self.folder);
         self.answers().await;
     }

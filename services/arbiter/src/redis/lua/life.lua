@@ -39,6 +39,16 @@ function life.renew(key, args, last_id, now_us, now_ms)
   return began, recovered_ms
 end
 
+-- Until when nothing is granted, once arbiters are back that may have granted by themselves since they heard of the store at
+-- `heard_ms`: so that all have told.
+function life.pause(key, began, recovered_ms, heard_ms, now_ms)
+  if recovered_ms - RECOVERY_MS >= heard_ms then
+    return recovered_ms
+  end
+  redis.call('SET', key, began .. ':' .. whole(now_ms + RECOVERY_MS), 'PX', whole(LIFE_TTL_MS))
+  return now_ms + RECOVERY_MS
+end
+
 local function at_rest(state, before_id)
   local flight, meter = state.flight, state.meter
   if meter.kind == 'l' then
@@ -78,12 +88,13 @@ function life.take_over(b, told, known_us, began, recovered_ms, before_id, now_m
   if state and state.life == began and state.known_us >= known_us then
     return
   end
-  local flight = at_rest(told, before_id)
+  local flight, spent = at_rest(told, before_id), state and state.spent
   if state and now_ms >= recovered_ms then
     add(state, told, now_ms)
   else
     redis.call('DEL', b.keys.flight, b.keys.costs)
     b.state = told
+    away.again(b, spent, began, before_id, now_ms)
   end
   b.state.life, b.state.known_us = began, known_us
   if flight.calls > 0 then

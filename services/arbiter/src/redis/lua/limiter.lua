@@ -128,16 +128,20 @@ local function commit(charges, calls, id, index, now_ms)
   return use_within_ms, probe
 end
 
+local function charge_of(take, budgets)
+  local b, limit, rate = budgets[tonumber(take())], take(), take()
+  -- A quota by the calendar comes with the edges of its periods, which are no part of what it is.
+  local quota, edges = string.match(rate, '^(q:[^|]*)|(.*)$')
+  return { budget = b, limit = limit, rate = b.wanted_rate or quota or rate, edges = not b.wanted_rate and edges or nil,
+    cost = tonumber(take()) }
+end
+
 -- Reads the charges of a choice.
 local function charges_of(take, budgets)
   local charges = {}
   for number = 1, tonumber(take()) do
-    local b = budgets[tonumber(take())]
-    local limit, rate = take(), take()
-    -- A quota by the calendar comes with the edges of its periods, which are no part of what it is.
-    local quota, edges = string.match(rate, '^(q:[^|]*)|(.*)$')
-    charges[number] = { number = number, budget = b, limit = limit, rate = b.wanted_rate or quota or rate,
-      edges = not b.wanted_rate and edges or nil, cost = tonumber(take()) }
+    charges[number] = charge_of(take, budgets)
+    charges[number].number = number
   end
   return charges
 end
@@ -290,6 +294,42 @@ local function restore(keys, args)
   return { now_ms, { began, now_us, last_id } }
 end
 
+-- Takes in what an arbiter granted while the store was away. Arguments: its last permit's id, when it heard of the store last, and
+-- for each budget a charge, units used, when the first call was granted that began a window, and calls in flight with cost and time.
+local function charge(keys, args)
+  local now_ms, now_us = clock(args)
+  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
+  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
+  if not began then
+    return { now_ms }
+  end
+  local budgets, take, ahead_ms = budgets_of(keys), reader(args), now_ms - tonumber(args[1])
+  overrides.load(budgets, keys[3], now_ms)
+  last_id = math.max(last_id, tonumber(take()))
+  recovered_ms = life.pause(keys[4], began, recovered_ms, tonumber(take()), now_ms)
+  for _ = 1, tonumber(take()) do
+    local one = charge_of(take, budgets)
+    local spent, first_ms = { units = tonumber(take()) }, tonumber(take())
+    spent.first_ms = first_ms and first_ms + ahead_ms
+    spent.calls, spent.cost, spent.granted_ms = tonumber(take()), tonumber(take()), tonumber(take()) + ahead_ms
+    away.charge(one.budget, one, spent, began, math.max(last_id, now_us) + 1, now_ms)
+    redis.call('SADD', keys[2], one.budget.keys.state)
+  end
+  redis.call('SET', keys[1], whole(last_id), 'PX', whole(INDEX_TTL_MS))
+  redis.call('PEXPIRE', keys[2], whole(INDEX_TTL_MS))
+  return { now_ms, save_all(budgets, began, recovered_ms, last_id, now_us, now_ms) }
+end
+
+-- Budgets as they are kept, or false, after the time in Unix µs.
+local function look(keys, args)
+  local _, now_us = clock(args)
+  local found = { now_us }
+  for i = 5, #keys, 3 do
+    found[#found + 1] = redis.call('GET', keys[i])
+  end
+  return found
+end
+
 -- What each budget is at, or false; those that have gone leave the index.
 local function usage(keys, args)
   local now_ms = clock(args)
@@ -340,6 +380,8 @@ end
 redis.register_function('NAME_ask', ask)
 redis.register_function('NAME_report', report)
 redis.register_function('NAME_restore', restore)
+redis.register_function('NAME_charge', charge)
+redis.register_function('NAME_look', look)
 redis.register_function('NAME_usage', usage)
 redis.register_function('NAME_forget', forget)
 redis.register_function('NAME_override', override)

@@ -142,6 +142,13 @@ function window.spend(self, _, cost, now_ms)
   self.used, self.own = self.used + cost, (self.own or self.used) + cost
 end
 
+-- The provider began a window at some time, and calls in flight do not say otherwise.
+function window.begin(self, start_ms, now_ms)
+  local end_ms = start_ms + self.per_ms
+  self.open = { start_ms = start_ms, end_ms = end_ms, over_ms = end_ms + landing_ms(self), known = BEGUN }
+  self.open.over_ms = math.max(self.open.over_ms, now_ms)
+end
+
 function window.refund(self, held)
   local open = self.open
   if not open or not counts(self, open, held) or held.granted_ms <= self.landed_ms then
