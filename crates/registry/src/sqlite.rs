@@ -41,11 +41,17 @@ impl SqliteRegistry {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS);
         let pool = pool.connect_with(options).await.map_err(RegistryError::Open)?;
-        migrate(&pool).await.map_err(RegistryError::Migrate)?;
-        Ok(Self { pool })
+        match migrate(&pool).await {
+            Ok(()) => Ok(Self { pool }),
+            Err(error) => {
+                pool.close().await;
+                Err(RegistryError::Migrate(error))
+            }
+        }
     }
 
-    /// Closes the file.
+    /// Closes the file. The last to close it brings the write-ahead log into it; who ends without may leave a file that can't be
+    /// copied alone.
     pub async fn close(&self) {
         self.pool.close().await;
     }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod barriers;
 mod client;
+mod closed;
 mod cluster;
 mod commands;
 mod credentials;

@@ -14,7 +14,9 @@ use tidegate_egress::{AllowPrivate, EgressConfig, Via};
 use tidegate_executor::{CourierDeps, Credentials, Gauges, Lanes, Permits, PermitsError, WayOut};
 use tidegate_ledger::{DeadLetters, Ledger, Notices, SqliteLedger, Sync, UnmatchedAnswers, Windows};
 use tidegate_limits::{Decision, Question, Report, Sharing};
+use tidegate_registry::{RegistryError, SqliteRegistry};
 use tidegate_specs::Specs;
+use tokio::sync::OnceCell;
 
 use crate::limits_file::{keep_limits, kept_limits};
 
@@ -22,6 +24,8 @@ use crate::limits_file::{keep_limits, kept_limits};
 pub const DRAIN: Duration = Duration::from_secs(15);
 /// Longest time that everything else takes to end.
 const STOP: Duration = Duration::from_secs(10);
+/// Longest time until everybody who still works on the state file has ended, at its end.
+const CLOSE: Duration = Duration::from_secs(10);
 
 /// The state file can't be used by this process.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,7 @@ pub struct State {
     pub ledger: SqliteLedger,
     /// Where it is.
     pub path: PathBuf,
+    registry: OnceCell<Arc<SqliteRegistry>>,
     _lock: File,
 }
 
@@ -62,7 +67,34 @@ impl State {
         let lock = File::create(&lock_path).map_err(|source| make(&lock_path, source))?;
         lock.try_lock().map_err(|_| StateError::Locked(path.to_owned()))?;
         let ledger = SqliteLedger::open(path, sync).await?;
-        Ok(Self { ledger, path: path.to_owned(), _lock: lock })
+        Ok(Self { ledger, path: path.to_owned(), registry: OnceCell::new(), _lock: lock })
+    }
+
+    /// The tenants, keys and credentials that it keeps.
+    ///
+    /// # Errors
+    /// What the registry says, the first time.
+    pub async fn registry(&self) -> Result<Arc<SqliteRegistry>, RegistryError> {
+        let open = async || SqliteRegistry::open(&self.path).await.map(Arc::new);
+        self.registry.get_or_try_init(open).await.cloned()
+    }
+
+    /// Works on it, and closes it, whatever came of the work: what is left is the one file, which can be copied.
+    ///
+    /// # Errors
+    /// What the work says.
+    pub async fn close_after<T>(self, work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let done = work(&self).await;
+        let close = async {
+            if let Some(registry) = self.registry.get() {
+                registry.close().await;
+            }
+            self.ledger.close().await;
+        };
+        if tokio::time::timeout(CLOSE, close).await.is_err() {
+            tracing::warn!(path = %self.path.display(), "the state file is still worked on; its write-ahead log stays beside it");
+        }
+        done
     }
 }
 

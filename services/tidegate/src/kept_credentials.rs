@@ -3,17 +3,17 @@
 //! A refresh may replace the refresh token that was given, so what it brings has to outlive the process. It is sealed, by the key
 //! that the environment names or one beside the state file. Whoever gives other fields than before means those.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
+use tidegate::embedded::State;
 use tidegate_contracts::Parked;
 use tidegate_daemon::Clock;
 use tidegate_executor::{Credentials, CredentialsError, FixedCredentials, Lent, Parking, Turn, Version};
 use tidegate_provider::file::Name;
 use tidegate_provider::{Credential, Spec};
-use tidegate_registry::{Registry as _, SqliteRegistry, Tenant, Vault};
+use tidegate_registry::{Registry as _, Tenant, Vault};
 
 use crate::say;
 use crate::serve::VaultCredentials;
@@ -28,7 +28,7 @@ const GIVEN: &str = "given.";
 pub(crate) async fn kept_credentials(
     spec: &Spec,
     given: Vec<Credential>,
-    state: &Path,
+    state: &State,
     clock: &Clock,
 ) -> anyhow::Result<Arc<dyn Credentials>> {
     let renews = |credential: &Credential| spec.oauth2().is_some_and(|oauth2| oauth2.renews(credential));
@@ -36,11 +36,11 @@ pub(crate) async fn kept_credentials(
         return Ok(Arc::new(FixedCredentials::new(given)));
     }
     let (tenant, now_ms) = (TENANT.parse::<Tenant>()?, clock());
-    let registry = Arc::new(SqliteRegistry::open(state).await?);
+    let registry = state.registry().await?;
     registry.add_tenant(&tenant, now_ms).await?;
     // The state file is this process's alone.
     registry.end_leases().await?;
-    let vault = Vault::new(registry, Arc::new(sealing_keys(state)?));
+    let vault = Vault::new(registry, Arc::new(sealing_keys(&state.path)?));
     let mut names = Vec::new();
     for credential in given.iter().filter(|credential| renews(credential)) {
         let name = Name::try_from(credential.name().to_owned()).map_err(anyhow::Error::msg)?;

@@ -98,7 +98,7 @@ impl SqliteLedger {
             .pragma("max_page_count", size_max_pages.to_string())
             .pragma("journal_size_limit", "67108864");
         let writer = connect(1, options.clone().pragma("temp_store", "memory")).await.map_err(open)?;
-        migrate(&writer).await.map_err(|error| match error {
+        let migrated = migrate(&writer).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) => LedgerError::Newer(version),
             MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
                 match LedgerError::from(source) {
@@ -107,12 +107,23 @@ impl SqliteLedger {
                 }
             }
             other => LedgerError::Migrate(other),
-        })?;
-        let readers = connect(READERS, options.read_only(true)).await.map_err(open)?;
-        Ok(Self { writer, readers })
+        });
+        let opened = match migrated {
+            Ok(()) => connect(READERS, options.read_only(true)).await.map_err(open),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(readers) => Ok(Self { writer, readers }),
+            Err(error) => {
+                writer.close().await;
+                Err(error)
+            }
+        }
     }
 
-    /// Closes the file; what was committed is in it.
+    /// Closes the file; what was committed is in it. The last of a file to be closed brings the write-ahead log into it and
+    /// deletes the log. A process that ends without may be cut off halfway: SQLite mends that by the log, but whoever copies the
+    /// file alone copies a broken one.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

@@ -110,11 +110,16 @@ impl Served {
         Self { world, address, key, process }
     }
 
-    /// Ends the gateway in order, and recounts.
-    pub(crate) async fn finish(self) {
+    /// Ends the gateway in order.
+    pub(crate) async fn end(self) -> World {
         self.process.signal("TERM").await;
         self.process.wait().await.expect(0);
-        self.world.finish().await;
+        self.world
+    }
+
+    /// Ends the gateway in order, and recounts.
+    pub(crate) async fn finish(self) {
+        self.end().await.finish().await;
     }
 }
 

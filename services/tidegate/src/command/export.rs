@@ -10,7 +10,7 @@ use tidegate_formats::{Fields, text};
 use tidegate_ledger::Ledger;
 use tidegate_specs::Specs;
 
-use super::items::{find_job, open};
+use super::items::{find_job, with_ledger};
 use crate::cli::Export;
 use crate::client::{Patience, connect, job_of};
 use crate::exit::Exit;
@@ -36,7 +36,9 @@ pub(crate) async fn export(args: Export) -> anyhow::Result<Exit> {
     }
     let manifest = match job_of(&args.source) {
         Some(job) => of_gateway(&args, job, place, settings).await?,
-        None => of_state(&args, place, settings).await?,
+        None => {
+            with_ledger(&args.source, async |ledger| of_state(Arc::new(ledger), &args, place, settings).await).await?
+        }
     };
     if args.json {
         say::answer(&serde_json::to_string(&manifest)?);
@@ -49,8 +51,12 @@ pub(crate) async fn export(args: Export) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn of_state(args: &Export, place: Place, settings: Settings) -> anyhow::Result<Manifest> {
-    let ledger: Arc<dyn Ledger> = Arc::new(open(&args.source).await?);
+async fn of_state(
+    ledger: Arc<dyn Ledger>,
+    args: &Export,
+    place: Place,
+    settings: Settings,
+) -> anyhow::Result<Manifest> {
     let job = find_job(&*ledger, &args.source, args.job.as_deref()).await?;
     let spec = Arc::clone(&Specs::new(Arc::clone(&ledger)).get(job.id).await?.spec);
     files::check_steps(&args.steps, &spec)?;

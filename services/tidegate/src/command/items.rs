@@ -16,7 +16,11 @@ use crate::{files, say};
 const PAGES_READ: u32 = 64;
 
 pub(crate) async fn items(args: Items) -> anyhow::Result<Exit> {
-    let ledger: Arc<dyn Ledger> = Arc::new(open(&args.state).await?);
+    let state = args.state.clone();
+    with_ledger(&state, async |ledger| of_state(Arc::new(ledger), args).await).await
+}
+
+async fn of_state(ledger: Arc<dyn Ledger>, args: Items) -> anyhow::Result<Exit> {
     let job = find_job(&*ledger, &args.state, args.job.as_deref()).await?;
     let spec = Arc::clone(&Specs::new(Arc::clone(&ledger)).get(job.id).await?.spec);
     files::check_steps(&args.output.steps, &spec)?;
@@ -45,12 +49,18 @@ async fn write(ledger: &dyn Ledger, job: JobId, writer: &mut Writer) -> anyhow::
     }
 }
 
-/// Opens a state file that must be there.
-pub(crate) async fn open(path: &Path) -> anyhow::Result<SqliteLedger> {
+/// Opens a state file that must be there, works on it, and closes it, whatever came of the work.
+pub(crate) async fn with_ledger<T>(
+    path: &Path,
+    work: impl AsyncFnOnce(SqliteLedger) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     if !path.is_file() {
         return Err(FilesError::one(format!("there is no state file {}", path.display())).into());
     }
-    Ok(SqliteLedger::open(path, Sync::Full).await?)
+    let ledger = SqliteLedger::open(path, Sync::Full).await?;
+    let done = work(ledger.clone()).await;
+    ledger.close().await;
+    done
 }
 
 /// The job that was named, else the newest.

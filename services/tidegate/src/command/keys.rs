@@ -22,11 +22,13 @@ pub(crate) async fn create(args: CreateKey) -> anyhow::Result<Exit> {
     let tenant: Tenant = args.tenant.parse().map_err(|error| FilesError::one(format!("--tenant: {error}")))?;
     let scopes =
         Scopes::try_from(args.scopes.join(" ")).map_err(|error| FilesError::one(format!("--scopes: {error}")))?;
-    let registry = registry(&args.place).await?;
+    let (key, text) = NewKey::generate(tenant.clone(), &args.name, scopes, None);
     let now_ms = clock::now_ms();
-    registry.add_tenant(&tenant, now_ms).await?;
-    let (key, text) = NewKey::generate(tenant, &args.name, scopes, None);
-    registry.add_key(&key, now_ms).await?;
+    let stored = async |registry: Arc<dyn Registry>| {
+        registry.add_tenant(&tenant, now_ms).await?;
+        Ok(registry.add_key(&key, now_ms).await?)
+    };
+    with_registry(&args.place, stored).await?;
     say::answer(text.expose_secret());
     Ok(Exit::Done)
 }
@@ -38,17 +40,23 @@ pub(crate) async fn rotate(place: Place) -> anyhow::Result<Exit> {
         None => SealingKeys::load(|name| std::env::var(name).ok())?,
     };
     let id = keys.sealing_id().to_owned();
-    let resealed = Vault::new(registry(&place).await?, Arc::new(keys)).reseal().await?;
+    let reseal = async |registry| Ok(Vault::new(registry, Arc::new(keys)).reseal().await?);
+    let resealed = with_registry(&place, reseal).await?;
     say::answer(&format!("{resealed} credentials were sealed anew; all are sealed by key {id}"));
     Ok(Exit::Done)
 }
 
-async fn registry(place: &Place) -> anyhow::Result<Arc<dyn Registry>> {
-    Ok(match &place.state {
-        Some(state) => Arc::new(SqliteRegistry::open(state).await?),
-        None => {
-            let ledger = PostgresLedger::connect(&serve::postgres_config(&place.stores)?).await?;
-            Arc::new(PostgresRegistry::new(ledger.pool().clone()))
-        }
-    })
+/// Opens it, works on it, and closes it, whatever came of the work.
+async fn with_registry<T>(
+    place: &Place,
+    work: impl AsyncFnOnce(Arc<dyn Registry>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let Some(state) = &place.state else {
+        let ledger = PostgresLedger::connect(&serve::postgres_config(&place.stores)?).await?;
+        return work(Arc::new(PostgresRegistry::new(ledger.pool().clone()))).await;
+    };
+    let registry = Arc::new(SqliteRegistry::open(state).await?);
+    let done = work(Arc::<SqliteRegistry>::clone(&registry)).await;
+    registry.close().await;
+    done
 }

@@ -17,12 +17,7 @@ const JOBS_MAX: u32 = 100_000;
 
 pub(crate) async fn prune(args: Prune) -> anyhow::Result<Exit> {
     match &args.state {
-        Some(path) => {
-            let state = open(path).await?;
-            let pruned = run(&state.ledger, &args).await;
-            state.ledger.close().await;
-            pruned
-        }
+        Some(path) => open(path).await?.close_after(async |state| run(&state.ledger, &args).await).await,
         None => {
             let ledger = PostgresLedger::connect(&serve::postgres_config(&args.stores)?).await?;
             run(&ledger, &args).await

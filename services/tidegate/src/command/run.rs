@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tidegate_contracts::JobId;
+use tidegate_contracts::{JobId, Lane};
 use tidegate_daemon::{Cause, Shutdown};
+use tidegate_egress::AllowPrivate;
 use tidegate_executor::Lanes;
 use tidegate_gateway::{Intake, Submission, economy, submit};
 use tidegate_ledger::{DEFAULT_TENANT, JobRow, JobState, RetryFilter, Sync};
 use tidegate_limits::Sharing;
-use tidegate_provider::Spec;
+use tidegate_provider::{Credential, Spec};
 use tidegate_specs::Specs;
 use tokio::sync::Notify;
 
@@ -34,47 +35,67 @@ const TELL_WITHIN: Duration = Duration::from_secs(5);
 /// Pages read for the output at once.
 const PAGES_READ: u32 = 64;
 
+/// What the files and the command line say, before anything is opened.
+struct Asked {
+    spec: Arc<Spec>,
+    credentials: Vec<Credential>,
+    allow_private: AllowPrivate,
+    lane: Lane,
+    submission: Submission,
+}
+
 pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let loaded = files::load_job(&args.job, &args.calls)?;
-    let spec = Arc::new(loaded.compile()?);
-    loaded.check_alone()?;
-    let (job_file, provider_file) = (loaded.job.file, loaded.provider.file);
-    let of_notify = job_file.notify.as_ref().and_then(|notify| notify.secret.as_ref());
-    let named = spec.credentials().iter().chain(of_notify);
-    let credentials = named.map(|name| files::credential(name.as_str(), &args.calls)).collect::<Result<Vec<_>, _>>()?;
-    let allow_private = files::allow_private(&args.calls.allow_private)?;
-    files::check_steps(&args.output.steps, &spec)?;
+    let asked = read(&args)?;
     let sync = match args.sync {
         SyncMode::Full => Sync::Full,
         SyncMode::Normal => Sync::Normal,
     };
     let state = State::open(&args.state.clone().unwrap_or_else(|| files::default_state(&args.job)), sync).await?;
-    let parts = Parts::new(&state, Sharing::default()).await?;
-    // After the state is ours: another process that runs the same job may be writing to the same output.
-    let outlets = Outlets::open(&parts, &args, &spec).await?;
-    let shutdown = Shutdown::on_signals()?;
+    state.close_after(async |state| Box::pin(run_over(state, asked, &args, started)).await).await
+}
+
+fn read(args: &Run) -> anyhow::Result<Asked> {
+    let loaded = files::load_job(&args.job, &args.calls)?;
+    let spec = Arc::new(loaded.compile()?);
+    loaded.check_alone()?;
+    let (job, provider) = (loaded.job.file, loaded.provider.file);
+    let of_notify = job.notify.as_ref().and_then(|notify| notify.secret.as_ref());
+    let named = spec.credentials().iter().chain(of_notify);
+    let credentials = named.map(|name| files::credential(name.as_str(), &args.calls)).collect::<Result<Vec<_>, _>>()?;
+    let allow_private = files::allow_private(&args.calls.allow_private)?;
+    files::check_steps(&args.output.steps, &spec)?;
+    let lane = job.lane;
     let submission = Submission {
         tenant: DEFAULT_TENANT.to_owned(),
-        name: files::job_name(&job_file, &args.job),
-        job: job_file.clone(),
-        provider: provider_file.clone(),
+        name: files::job_name(&job, &args.job),
+        job,
+        provider,
         idempotency: None,
         extend: args.extend,
     };
-    let known = if args.fresh { None } else { resume(&parts, &spec, &args).await? };
+    Ok(Asked { spec, credentials, allow_private, lane, submission })
+}
+
+async fn run_over(state: &State, asked: Asked, args: &Run, started: Instant) -> anyhow::Result<Exit> {
+    let Asked { spec, credentials, allow_private, lane, submission } = asked;
+    let parts = Parts::new(state, Sharing::default()).await?;
+    // After the state is ours: another process that runs the same job may be writing to the same output.
+    let outlets = Outlets::open(&parts, args, &spec).await?;
+    let shutdown = Shutdown::on_signals()?;
+    let known = if args.fresh { None } else { resume(&parts, &spec, args).await? };
     let settings = Settings {
-        lanes: Lanes::Fixed(vec![(provider_file.provider.to_string(), job_file.lane)]),
+        lanes: Lanes::Fixed(vec![(submission.provider.provider.to_string(), lane)]),
         max_in_flight: args.max_in_flight.unwrap_or_else(|| max_in_flight(&spec)),
         whale_calls: 0,
         connect: spec.steps().iter().map(|step| spec.deadlines(step).connect).max().unwrap_or(Duration::from_secs(5)),
         out: files::ways_out(&args.egress)?,
         allow_private,
-        credentials: kept_credentials(&spec, credentials, &state.path, &parts.clock).await?,
+        credentials: kept_credentials(&spec, credentials, state, &parts.clock).await?,
     };
     let ring = Ring::start(&parts, settings, &shutdown).await?;
     let page = match args.ui {
-        Some(port) => Some(ui::start(&parts, &state.path, port, &shutdown).await?),
+        Some(port) => Some(ui::start(&parts, state, port, &shutdown).await?),
         None => None,
     };
     let (job, items_before) = match known {
@@ -99,10 +120,9 @@ pub(crate) async fn run(args: Run) -> anyhow::Result<Exit> {
         }
         followed => followed?,
     };
-    let mut report = report(&parts, &state, job, started, written, &args).await?;
+    let mut report = report(&parts, state, job, started, written, args).await?;
     report.economy = economy(&spec, &report.steps);
-    state.ledger.close().await;
-    print(&report, &args);
+    print(&report, args);
     if let Some(Cause::TaskFailed { .. }) = shutdown.cause() {
         stopped?;
     }

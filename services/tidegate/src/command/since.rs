@@ -4,7 +4,7 @@ use tidegate_client::{Mark, MarkPage};
 use tidegate_contracts::MarkId;
 use tidegate_ledger::{DEFAULT_TENANT, Ledger, MarkFilter};
 
-use super::items::open;
+use super::items::with_ledger;
 use crate::cli::{ListMarks, ResetMarks, Since};
 use crate::client::connect;
 use crate::exit::Exit;
@@ -21,7 +21,7 @@ pub(crate) async fn since(command: Since) -> anyhow::Result<Exit> {
 
 async fn list(args: ListMarks) -> anyhow::Result<Exit> {
     let page = match &args.state {
-        Some(state) => kept(&open(state).await?, &args).await?,
+        Some(state) => with_ledger(state, async |ledger| kept(&ledger, &args).await).await?,
         None => connect(&args.gateway)?.marks(&query(&args)).await?,
     };
     if args.json {
@@ -83,7 +83,7 @@ async fn reset(args: ResetMarks) -> anyhow::Result<Exit> {
         Some(state) => {
             let (tenant, job_name) = (DEFAULT_TENANT.to_owned(), Some(args.job));
             let filter = MarkFilter { tenant, job_name, step: args.step, ..MarkFilter::default() };
-            open(state).await?.reset_marks(&filter).await?
+            with_ledger(state, async |ledger| Ok(ledger.reset_marks(&filter).await?)).await?
         }
         None => connect(&args.gateway)?.reset_marks(&args.job, args.step.as_deref()).await?.marks,
     };

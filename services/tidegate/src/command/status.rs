@@ -7,7 +7,7 @@ use tidegate_progress::Looker;
 use tidegate_provider::Spec;
 use tidegate_specs::StoredSpec;
 
-use super::items::{find_job, open};
+use super::items::{find_job, with_ledger};
 use crate::cli::Status;
 use crate::exit::Exit;
 use crate::report::{FAILURES_SHOWN, Report, RunFigures};
@@ -16,15 +16,7 @@ use crate::say;
 const JOBS_SHOWN: u32 = 100;
 
 pub(crate) async fn status(args: Status) -> anyhow::Result<Exit> {
-    let ledger = open(&args.state).await?;
-    let jobs = match &args.job {
-        Some(id) => vec![find_job(&ledger, &args.state, Some(id)).await?],
-        None => ledger.jobs(&JobFilter::newest(JOBS_SHOWN)).await?,
-    };
-    let mut reports = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        reports.push(report(&ledger, job, &args).await?);
-    }
+    let reports = with_ledger(&args.state, async |ledger| reports(&ledger, &args).await).await?;
     if args.json {
         say::answer(&serde_json::to_string(&reports)?);
     } else if reports.is_empty() {
@@ -35,6 +27,18 @@ pub(crate) async fn status(args: Status) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
+}
+
+async fn reports(ledger: &SqliteLedger, args: &Status) -> anyhow::Result<Vec<Report>> {
+    let jobs = match &args.job {
+        Some(id) => vec![find_job(ledger, &args.state, Some(id)).await?],
+        None => ledger.jobs(&JobFilter::newest(JOBS_SHOWN)).await?,
+    };
+    let mut reports = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        reports.push(report(ledger, job, args).await?);
+    }
+    Ok(reports)
 }
 
 async fn report(ledger: &SqliteLedger, job: JobRow, args: &Status) -> anyhow::Result<Report> {

@@ -1,9 +1,9 @@
 //! `tidegate tree`: a job of a state file, level by level.
 
 use tidegate_client::{Failed, Fetch};
-use tidegate_ledger::{FailedCall, FailedFilter, FetchFilter, FetchRow, Ledger as _};
+use tidegate_ledger::{FailedCall, FailedFilter, FetchFilter, FetchRow, Ledger as _, SqliteLedger};
 
-use super::items::{find_job, open};
+use super::items::{find_job, with_ledger};
 use crate::cli::Tree;
 use crate::client::{failed_line, fetch_line};
 use crate::exit::Exit;
@@ -11,8 +11,11 @@ use crate::files::FilesError;
 use crate::say;
 
 pub(crate) async fn tree(args: Tree) -> anyhow::Result<Exit> {
-    let ledger = open(&args.state).await?;
-    let job = find_job(&ledger, &args.state, args.job.as_deref()).await?;
+    with_ledger(&args.state, async |ledger| of_state(&ledger, &args).await).await
+}
+
+async fn of_state(ledger: &SqliteLedger, args: &Tree) -> anyhow::Result<Exit> {
+    let job = find_job(ledger, &args.state, args.job.as_deref()).await?;
     if job.pruned_at_ms.is_some() {
         return Err(FilesError::one(format!("the tree of {} was deleted by `tidegate prune`", job.id)).into());
     }
@@ -21,7 +24,7 @@ pub(crate) async fn tree(args: Tree) -> anyhow::Result<Exit> {
             fetch: args.fetch,
             step: args.step.clone(),
             class: args.class.clone(),
-            after: after(&args)?,
+            after: after(args)?,
             limit: args.limit,
         };
         let calls = ledger.failed_calls(job.id, &filter).await?;
@@ -30,7 +33,7 @@ pub(crate) async fn tree(args: Tree) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    let filter = FetchFilter { parent: args.parent, step: args.step.clone(), after: after(&args)?, limit: args.limit };
+    let filter = FetchFilter { parent: args.parent, step: args.step.clone(), after: after(args)?, limit: args.limit };
     for fetch in ledger.fetches(job.id, &filter).await?.into_iter().map(shown_fetch) {
         say::answer(&if args.json { serde_json::to_string(&fetch)? } else { fetch_line(&fetch) });
     }

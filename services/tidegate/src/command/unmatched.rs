@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use tidegate_client::UnmatchedAnswer;
-use tidegate_ledger::{DEFAULT_TENANT, UnmatchedAnswers};
+use tidegate_ledger::{DEFAULT_TENANT, SqliteLedger, UnmatchedAnswers};
 use tidegate_provider::Unmatched;
 
-use super::items::open;
+use super::items::with_ledger;
 use crate::cli::OfProvider;
 use crate::client::connect;
 use crate::exit::Exit;
@@ -32,7 +32,8 @@ pub(crate) async fn unmatched(args: OfProvider) -> anyhow::Result<Exit> {
 
 /// As a gateway answers.
 async fn kept(state: &Path, provider: &str) -> anyhow::Result<Vec<UnmatchedAnswer>> {
-    let rows = open(state).await?.unmatched(DEFAULT_TENANT, provider).await?;
+    let rows = async |ledger: SqliteLedger| Ok(ledger.unmatched(DEFAULT_TENANT, provider).await?);
+    let rows = with_ledger(state, rows).await?;
     let answers = rows.into_iter().map(|row| {
         let sample: Unmatched = serde_json::from_str(&row.sample)?;
         Ok(UnmatchedAnswer {

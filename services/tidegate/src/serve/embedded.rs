@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate_executor::Lanes;
 use tidegate_ledger::Sync;
-use tidegate_registry::{Registry as _, SealingError, SealingKeys, SqliteRegistry, Vault};
+use tidegate_registry::{Registry as _, SealingError, SealingKeys, Vault};
+use tokio::net::TcpListener;
 
 use super::Start;
 use super::budgets::InProcessBudgets;
@@ -25,9 +26,14 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     let listener = start.listen().await?;
     start.announce("embedded", listener.local_addr()?);
     let state = State::open(&args.state, Sync::Full).await?;
+    state.close_after(async |state| Box::pin(serve_over(state, listener, start)).await).await
+}
+
+async fn serve_over(state: &State, listener: TcpListener, start: &Start<'_>) -> anyhow::Result<()> {
+    let args = start.args;
     let keys = sealing_keys(&args.state)?;
-    let parts = Parts::new(&state, start.sharing()?).await?;
-    let registry = Arc::new(SqliteRegistry::open(&args.state).await?);
+    let parts = Parts::new(state, start.sharing()?).await?;
+    let registry = state.registry().await?;
     registry.end_leases().await?;
     let vault = Vault::new(registry.clone(), Arc::new(keys));
     let settings = Settings {
@@ -55,7 +61,6 @@ pub(super) async fn serve(start: &Start<'_>) -> anyhow::Result<()> {
     let gateway = tidegate_gateway::start(deps, start.gateway_config(), listener, &start.shutdown);
     let served = gateway.join_within(super::DRAIN).await;
     let stopped = ring.stop(&start.shutdown).await;
-    state.ledger.close().await;
     tracing::info!("stopped");
     served?;
     stopped
