@@ -190,9 +190,8 @@ fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
         }
         Some(WaitReason::Paused { limit, reason, until_ms }) => {
             let end = until_ms.map_or("somebody resumes it".to_owned(), |end_ms| clock(end_ms, now_ms));
-            let words = format!(
-                "{who_waits} since limit `{limit}` of provider {provider} is paused ({reason}) until {end}"
-            );
+            let words =
+                format!("{who_waits} since limit `{limit}` of provider {provider} is paused ({reason}) until {end}");
             (Kind::LimitPaused, Some(limit.clone()), words)
         }
         Some(WaitReason::Down { since_ms }) => {
