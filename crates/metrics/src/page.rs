@@ -10,7 +10,7 @@ pub fn page() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
         Services send metrics by OTLP to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, and measure nothing without \
-        one. This\npage is made from [`crates/metrics`](../crates/metrics/src/table.rs) by \
+        one. This\npage is made from `crates/metrics/src/table.rs` by \
         `cargo run -p tidegate-metrics --example page`. In Prometheus names\nare as the second column says; histograms \
         have `_bucket`, `_sum` and `_count` after it. Several processes may tell of the same gauge, as\narbiters do of limits \
         and trackers of jobs: take the largest (`max by`), not the sum, but of `tidegate.call.in_flight` and\n\

@@ -9,7 +9,7 @@ use super::{cell, schema, text};
 /// Routes in the document's order, then the schemas that no file's page has.
 pub(super) fn page(document: &Value, files: &[&Value]) -> String {
     let mut page = format!(
-        "# HTTP API\n\n{}\n\nMade of the [OpenAPI document](../../schemas/openapi.json), which every gateway serves at \
+        "# HTTP API\n\n{}\n\nMade of the OpenAPI document (`schemas/openapi.json`), which every gateway serves at \
          `/openapi.json` and shows at `/docs`.\n",
         text(&document["info"], "description"),
     );

@@ -43,12 +43,12 @@ pub fn pages(program: &Path) -> std::io::Result<Vec<Page>> {
 
 const PROVIDER: &str = "# Provider file
 
-Every field of a provider file, made of its [JSON Schema](../../schemas/provider.schema.json), which editors take, too. \
+Every field of a provider file, made of its JSON Schema (`schemas/provider.schema.json`), which editors take, too. \
 [An API with offsets](../guide/offsets.md) writes one step by step.";
 
 const JOB: &str = "# Job file
 
-Every field of a job file, made of its [JSON Schema](../../schemas/job.schema.json), which editors take, too. \
+Every field of a job file, made of its JSON Schema (`schemas/job.schema.json`), which editors take, too. \
 [Steps](../steps.md) tells what they are for.";
 
 fn read(path: &str) -> std::io::Result<Value> {
