@@ -1,7 +1,7 @@
 """A cluster of Tidegate's services for a benchmark, with a database, a virtual host and a prefix of its own.
 
 Needs RabbitMQ (`rabbitmqctl`), Postgres ($TIDEGATE_BENCH_POSTGRES, else 127.0.0.1 as postgres, with `psql`) and Redis. It
-ends with the process that started it.
+ends with the process that started it, and what it made goes with it; a database that it was given stays.
 """
 import atexit, os, pathlib, re, signal, subprocess, sys, time
 
@@ -10,14 +10,17 @@ OPTIONS = os.environ.get("TIDEGATE_BENCH_POSTGRES_OPTIONS", "")
 
 
 class Cluster:
-    """All services, ready; `env` holds what the command line needs."""
+    """All services, ready; `env` holds what the command line needs.
 
-    def __init__(self, tidegate, work, executors, in_flight):
+    Over a database that is given, gateway and arbiter alone: nobody works on what is in it.
+    """
+
+    def __init__(self, tidegate, work, executors, in_flight, database=None):
         self.tidegate, self.work, self.processes = tidegate, pathlib.Path(work), []
         self.name = f"tidegate_bench_{os.getpid()}"
         self.env = {
             **os.environ,
-            "TIDEGATE_POSTGRES": f"{POSTGRES}/{self.name}{OPTIONS}",
+            "TIDEGATE_POSTGRES": database or f"{POSTGRES}/{self.name}{OPTIONS}",
             "TIDEGATE_RABBITMQ": f"amqp://guest:guest@127.0.0.1:5672/{self.name}",
             "TIDEGATE_REDIS": "redis://127.0.0.1:6379",
             "TIDEGATE_PREFIX": f"{self.name}:",
@@ -26,16 +29,18 @@ class Cluster:
             "TIDEGATE_LOG_FORMAT": "json",
         }
         atexit.register(self.tidy)
-        self.run("psql", "-q", POSTGRES, "-c", f"CREATE DATABASE {self.name}")
+        if not database:
+            self.run("psql", "-q", POSTGRES, "-c", f"CREATE DATABASE {self.name}")
         self.run("rabbitmqctl", "-q", "add_vhost", self.name)
         self.run("rabbitmqctl", "-q", "set_permissions", "-p", self.name, "guest", ".*", ".*", ".*")
         self.env["TIDEGATE_SEALING_KEY"] = self.told(tidegate, "keys", "new-sealing-key")
         self.run(tidegate, "migrate")
         self.env["TIDEGATE_API_KEY"] = self.told(tidegate, "keys", "create")
         arbiter = self.serve("arbiter")
-        addresses = [arbiter, self.serve("tracker"), self.serve("planner")]
-        for _ in range(executors):
-            more = {"TIDEGATE_ARBITER": f"http://{arbiter}", "TIDEGATE_MAX_IN_FLIGHT": str(in_flight // executors)}
+        self.env["TIDEGATE_ARBITER"] = f"http://{arbiter}"
+        addresses = [arbiter] if database else [arbiter, self.serve("tracker"), self.serve("planner")]
+        for _ in range(0 if database else executors):
+            more = {"TIDEGATE_MAX_IN_FLIGHT": str(in_flight // executors)}
             addresses.append(self.serve("executor", more))
         self.gateway = self.serve("gateway")
         self.env["TIDEGATE_URL"] = f"http://{self.gateway}"
@@ -62,6 +67,13 @@ class Cluster:
                 return found.group(1)
             time.sleep(0.01)
         sys.exit(f"{kind} ended: {log.read_text()}")
+
+    def check(self):
+        """Nobody starts them anew, so a service that ends by itself ends the benchmark."""
+        for number, process in enumerate(self.processes):
+            if process.poll() is not None:
+                kind = process.args[2]
+                sys.exit(f"{kind} ended: {(self.work / f'{kind}-{number}.log').read_text()[-2000:]}")
 
     def notes(self):
         """Each process: its peak memory and its CPU time."""

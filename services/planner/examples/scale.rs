@@ -1,8 +1,9 @@
 //! How planner and ledger bear a large job, and many jobs at once: answers are made up, and nobody is called.
 //!
-//! `cargo run --release -p tidegate-planner --example scale -- one|many [STATE-FILE | postgres://USER@HOST/DATABASE] [CALLS] [JOBS]`
+//! `cargo run --release -p tidegate-planner --example scale -- one|many [STATE-FILE | postgres://USER@HOST/DATABASE] [CALLS] [JOBS | UNTIL]`
 //!
-//! `one`: one job of about `CALLS` (1,000,000) calls, a list of users and four pages of posts for each of them. `many`:
+//! `one`: one job of about `CALLS` (1,000,000) calls, a list of users and four pages of posts for each of them; with `UNTIL`, it is
+//! left unfinished when so many of them are made, to be looked at while it is open (`bench/page`). `many`:
 //! `JOBS` (1,000) jobs of `CALLS` (600) pages each, submitted one after another before any of them is worked on; by
 //! `CALLS` of a million each is the same again.
 //!
@@ -26,6 +27,7 @@ use tidegate_ledger::{
 };
 use tidegate_planner::{begin, needs_items, plan};
 use tidegate_provider::{Spec, parse_job, parse_provider};
+use tidegate_specs::StoredSpec;
 
 type Error = Box<dyn std::error::Error + Send + std::marker::Sync>;
 
@@ -60,9 +62,11 @@ async fn main() -> Result<(), Error> {
     };
     let store = arguments.next().ok_or("expected a file, or the address of a database")?;
     let calls = arguments.next().map_or(Ok(if many { 600 } else { 1_000_000 }), |calls| calls.parse())?;
-    let jobs = if many { arguments.next().map_or(Ok(1_000), |jobs| jobs.parse())? } else { 1 };
+    let last = arguments.next().map(|number| number.parse()).transpose()?;
+    let (jobs, until) = if many { (last.unwrap_or(1_000), None) } else { (1, last) };
     let users = if many { calls * PAGE } else { calls * PAGE / (1 + CHAIN * PAGE) };
-    let of = Workload { spec: spec(!many)?, users, jobs };
+    let (spec, stored) = spec(!many)?;
+    let of = Workload { spec, stored, users, jobs, until };
     if store.starts_with("postgres") {
         let config = PostgresConfig::new(store.as_str());
         PostgresLedger::migrate(&config).await?;
@@ -84,16 +88,22 @@ async fn main() -> Result<(), Error> {
 /// What is done.
 struct Workload {
     spec: Spec,
+    /// As gateways read it.
+    stored: String,
     users: u64,
     jobs: usize,
+    /// Calls after which it is left as it is; all of them unless given.
+    until: Option<usize>,
 }
 
-fn spec(with_posts: bool) -> Result<Spec, Error> {
+fn spec(with_posts: bool) -> Result<(Spec, String), Error> {
     let steps = if with_posts { [USERS, POSTS].as_slice() } else { &[USERS] };
     let text = format!("provider: x\nsteps: [{}]\n", steps.join(", "));
     let job = parse_job(&text, "job.yaml").map_err(|problems| format!("{problems:?}"))?.file;
     let provider = parse_provider(PROVIDER, "x.yaml").map_err(|problems| format!("{problems:?}"))?.file;
-    Spec::compile(job, provider).map_err(|problems| format!("{problems:?}").into())
+    let stored = serde_json::to_string(&StoredSpec { job: job.clone(), provider: provider.clone() })?;
+    let spec = Spec::compile(job, provider).map_err(|problems| format!("{problems:?}"))?;
+    Ok((spec, stored))
 }
 
 /// Does it all, prints figures on the way, and returns how many calls that were.
@@ -119,7 +129,7 @@ async fn submit(ledger: &dyn Ledger, of: &Workload) -> Result<Vec<JobId>, Error>
             tenant: DEFAULT_TENANT.into(),
             name: format!("job {number}"),
             fingerprint: format!("{number:032x}"),
-            spec: "{}".into(),
+            spec: of.stored.clone(),
             provider: "x".into(),
             lane: Lane::Normal,
             idempotency: None,
@@ -161,7 +171,8 @@ impl<'a> Work<'a> {
             self.commit(ledger, &plans).await?;
         }
         let mut half = self.of.jobs > 1;
-        while !self.queue.is_empty() {
+        let until = self.of.until.map_or(u64::MAX, |calls| calls as u64);
+        while !self.queue.is_empty() && self.calls < until {
             let taken: Vec<Call> = self.queue.drain(..self.queue.len().min(TAKEN)).collect();
             for call in &taken {
                 self.calls += 1;
@@ -177,6 +188,9 @@ impl<'a> Work<'a> {
             marks.pass(self);
         }
         marks.end(self);
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
         for job in ledger.jobs(&JobFilter::newest(u32::try_from(self.of.jobs)?)).await? {
             assert!(job.state.is_final() && job.counts.balances() && job.counts.calls_open == 0, "{job:?}");
         }
