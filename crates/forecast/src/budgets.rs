@@ -184,6 +184,7 @@ fn allows(rate: &Rate) -> String {
         Rate::Quota { calls, per, zone } => format!("{calls} each {} ({zone})", per.name()),
         Rate::Sliding { calls, per } => format!("{calls} in any {}", humantime::format_duration(*per)),
         Rate::Bucket { calls, restore_per_s } => format!("{calls} at once, {restore_per_s} a second"),
+        Rate::Concurrency { learn: Some(_), .. } => "as many at the same time as is learnt".to_owned(),
         Rate::Concurrency { calls, .. } => format!("{calls} at the same time"),
         Rate::Learn(_) => "what is learnt".to_owned(),
         Rate::Breaker(_) => "all while it is well".to_owned(),

@@ -31,7 +31,7 @@ pub fn least_time_ms(rate: &Rate, units: u64, latency_ms: u64, now_ms: i64) -> O
             Some(u64::try_from(us.div_ceil(1_000)).unwrap_or(u64::MAX))
         }
         Terms::Concurrency { calls, .. } => Some(units.div_ceil(calls).saturating_mul(latency_ms)),
-        Terms::Learn(_) | Terms::Breaker { .. } | Terms::Told => None,
+        Terms::Slots { .. } | Terms::Learn(_) | Terms::Breaker { .. } | Terms::Told => None,
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
             match limiter.ask(now_ms, &charges) {
                 Decision::Granted(permit) => {
                     granted += 1;
-                    let report = Report { permit, sent: true, answer: None, health: None };
+                    let report = Report { permit, sent: true, answer: None, health: None, took_us: None };
                     if is_concurrency {
                         out.push((now_ms + i64::try_from(latency_ms).unwrap(), report));
                     } else {
@@ -127,7 +127,7 @@ mod tests {
                     zone: if is_utc { "UTC" } else { "America/Los_Angeles" }.to_owned().try_into().unwrap()
                 }
             ),
-            (1..20_u32).prop_map(|calls| Rate::Concurrency { calls, lease: Duration::from_secs(300) }),
+            (1..20_u32).prop_map(|calls| Rate::Concurrency { calls, learn: None, lease: Duration::from_secs(300) }),
         ]
     }
 

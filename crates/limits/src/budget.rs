@@ -10,6 +10,7 @@ use crate::limiter::{Down, Usage};
 use crate::line::{Asker, LOOK_AGAIN_MS, Line};
 use crate::meter::{Heard, Ready, State};
 use crate::rate::Rate;
+use crate::slots::Went;
 
 /// A budget's state. Times are Unix ms.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -185,6 +186,9 @@ impl Budget {
             }
             meter.learn(held, outcome(key, report), now_ms);
         }
+        if let Some(held) = held {
+            meter.went(&self.in_flight, held, went(report), now_ms);
+        }
         if let (true, Some(told)) = (report.sent, &report.answer) {
             self.hear(key, told, held, report.permit.id, now_ms);
         }
@@ -279,6 +283,7 @@ impl Budget {
             size: meter.size(),
             resets_at_ms: gauge.resets_at_ms,
             learnt: meter.learnt(),
+            learnt_slots: meter.learnt_slots(),
             down: meter.down(),
             blocked_until_ms: Some(budget.block.until_ms()).filter(|&until_ms| until_ms > now_ms),
         }
@@ -308,6 +313,17 @@ fn tells(key: &str, report: &Report) -> bool {
 fn cost_told(key: &str, report: &Report) -> Option<u64> {
     let reading = report.answer.as_ref().filter(|_| report.sent)?.readings.get(key)?;
     Some(reading.cost?.saturating_mul(u64::from(report.permit.calls)))
+}
+
+/// What became of a call, as far as it says how much the provider has to do.
+fn went(report: &Report) -> Went {
+    let is_refused = report.answer.as_ref().is_some_and(|told| told.refused.is_some());
+    match (report.health, report.took_us) {
+        (Some(Health::Ill | Health::Silent), _) => Went::Dropped,
+        _ if is_refused => Went::Refused,
+        (_, Some(us)) if report.sent => Went::Took { us },
+        _ => Went::Other,
+    }
 }
 
 /// What became of a call, as far as one limit is concerned.

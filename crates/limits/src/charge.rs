@@ -154,6 +154,10 @@ pub struct Report {
     /// What the call says of the provider's health; none where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// How long the call took that brought a page, from sending it to the whole of its answer, in µs. None of calls that brought
+    /// none, which are often quicker, and from executors that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
 }
 
 /// What a call says of its provider's health.

@@ -28,19 +28,24 @@ pub(crate) fn whole_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4).clamp(1, i64::MAX / 4)
 }
 
+/// When `cost` has room in so many slots, of which each is held for `lease_ms` at most.
+pub(crate) fn slot_ready((slots, lease_ms): (u64, i64), in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
+    let missing = (in_flight.cost() + cost).saturating_sub(slots);
+    if missing == 0 {
+        return Ready::at(now_ms);
+    }
+    let granted_ms = in_flight.grant_that_frees(missing).unwrap_or(now_ms);
+    let at_latest_ms = (granted_ms + lease_ms).max(now_ms);
+    Ready { until_ms: at_latest_ms.min(now_ms + ASK_AGAIN_MS), at_latest_ms }
+}
+
 impl Meter for Concurrency {
     fn size(&self) -> Option<u64> {
         Some(self.slots)
     }
 
     fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
-        let missing = (in_flight.cost() + cost).saturating_sub(self.slots);
-        if missing == 0 {
-            return Ready::at(now_ms);
-        }
-        let granted_ms = in_flight.grant_that_frees(missing).unwrap_or(now_ms);
-        let at_latest_ms = (granted_ms + self.lease_ms).max(now_ms);
-        Ready { until_ms: at_latest_ms.min(now_ms + ASK_AGAIN_MS), at_latest_ms }
+        slot_ready((self.slots, self.lease_ms), in_flight, cost, now_ms)
     }
 
     fn leases(&self) -> bool {

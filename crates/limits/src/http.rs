@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::charge::{Decision, Question, Report};
-use crate::limiter::{Down, Learnt, Usage};
+use crate::limiter::{Down, Learnt, LearntSlots, Usage};
 use crate::overrides::{Override, OverrideKind, targets};
 
 /// `POST` here asks for permits.
@@ -164,6 +164,11 @@ impl LimitsReply {
             resets_at_ms: usage.resets_at_ms.map(ahead),
             blocked_until_ms: usage.blocked_until_ms.map(ahead),
             learnt: usage.learnt.map(|learnt| Learnt { refused_at_ms: learnt.refused_at_ms.map(ahead), ..learnt }),
+            learnt_slots: usage.learnt_slots.map(|learnt| LearntSlots {
+                measured_at_ms: learnt.measured_at_ms.map(ahead),
+                queued_at_ms: learnt.queued_at_ms.map(ahead),
+                ..learnt
+            }),
             down: usage.down.map(|down| Down { since_ms: ahead(down.since_ms), probe_at_ms: ahead(down.probe_at_ms) }),
             ..usage
         });

@@ -66,6 +66,9 @@ pub struct Usage {
     /// What is known of a limit that is learnt; none of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learnt: Option<Learnt>,
+    /// What is known of how many calls at a time the provider works on, where that is learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt_slots: Option<LearntSlots>,
     /// Since when calls are kept from the provider because it is ill; none while they are not, and of other limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down: Option<Down>,
@@ -89,6 +92,19 @@ pub struct Learnt {
     pub is_proven: bool,
     /// Unix time in ms at which a call was last refused, which is how old the pace is as a ceiling; none before the first.
     pub refused_at_ms: Option<i64>,
+}
+
+/// What is known of how many calls at a time a provider works on that slows down instead of refusing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LearntSlots {
+    /// Calls at a time.
+    pub slots: u64,
+    /// How long a call takes while none waits at the provider, in µs; none before it was measured.
+    pub base_us: Option<u64>,
+    /// Unix time in ms at which that was last measured, at half the slots; none before.
+    pub measured_at_ms: Option<i64>,
+    /// Unix time in ms at which calls were last seen to wait at the provider, or were dropped by it; none before the first.
+    pub queued_at_ms: Option<i64>,
 }
 
 impl Default for Limiter {

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::breaker::Circuit;
 use crate::bucket::Bucket;
 use crate::calendar::Calendar;
-use crate::concurrency::Concurrency;
+use crate::concurrency::{Concurrency, whole_ms};
 use crate::headers::Reading;
 use crate::in_flight::{Held, InFlight};
 use crate::learn::{Learner, Outcome};
-use crate::limiter::{Down, Learnt};
+use crate::limiter::{Down, Learnt, LearntSlots};
 use crate::rate::Rate;
 use crate::sliding::Sliding;
+use crate::slots::{Slots, Went};
 use crate::window::Window;
 
 /// A granted call reaches the provider within this time, or never: deadlines on connecting and on the request's
@@ -68,6 +69,9 @@ pub(crate) trait Meter {
     /// What came of a call, where a limit is learnt from that.
     fn learn(&mut self, _held: Held, _outcome: Outcome, _now_ms: i64) {}
 
+    /// What came of a call, where slots are learnt from that; `in_flight` is without it.
+    fn went(&mut self, _in_flight: &InFlight, _held: Held, _went: Went, _now_ms: i64) {}
+
     /// Believes what an answer told; `in_flight` is without that call.
     fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>);
 
@@ -76,6 +80,11 @@ pub(crate) trait Meter {
 
     /// What was learnt, if anything is.
     fn learnt(&self) -> Option<Learnt> {
+        None
+    }
+
+    /// What was learnt of how many calls at a time there may be, if that is.
+    fn learnt_slots(&self) -> Option<LearntSlots> {
         None
     }
 
@@ -164,6 +173,7 @@ pub(crate) enum State {
     Sliding(Sliding),
     Bucket(Bucket),
     Concurrency(Concurrency),
+    Slots(Slots),
     Learn(Box<Learner>),
     Breaker(Circuit),
 }
@@ -177,7 +187,8 @@ impl State {
             }
             Rate::Sliding { calls, per } => Self::Sliding(Sliding::new(calls, per)),
             Rate::Bucket { calls, restore_per_s } => Self::Bucket(Bucket::new(calls, restore_per_s)),
-            Rate::Concurrency { calls, lease } => Self::Concurrency(Concurrency::new(calls, lease)),
+            Rate::Concurrency { learn: Some(learn), lease, .. } => Self::Slots(Slots::new(learn, whole_ms(lease))),
+            Rate::Concurrency { calls, learn: None, lease } => Self::Concurrency(Concurrency::new(calls, lease)),
             Rate::Learn(ref learn) => Self::Learn(Box::new(Learner::new(learn))),
             Rate::Breaker(breaker) => Self::Breaker(Circuit::new(breaker)),
             Rate::Told {} => Self::Window(Window::told()),
@@ -190,6 +201,7 @@ impl State {
             (Self::Window(old), Self::Window(new)) => Self::Window(new.counting_on(old)),
             (Self::Sliding(old), Self::Sliding(new)) => Self::Sliding(new.counting_on(old)),
             (Self::Bucket(old), Self::Bucket(new)) => Self::Bucket(new.counting_on(old)),
+            (Self::Slots(old), Self::Slots(new)) => Self::Slots(old.under(&new)),
             (Self::Learn(old), Self::Learn(new)) => Self::Learn(Box::new(old.as_ref().clone().under(&new))),
             (Self::Breaker(old), Self::Breaker(new)) => Self::Breaker(old.under(&new)),
             (_, new) => new,
@@ -202,6 +214,7 @@ impl State {
             Self::Sliding(sliding) => sliding,
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
+            Self::Slots(slots) => slots,
             Self::Learn(learner) => learner.as_ref(),
             Self::Breaker(circuit) => circuit,
         }
@@ -213,6 +226,7 @@ impl State {
             Self::Sliding(sliding) => sliding,
             Self::Bucket(bucket) => bucket,
             Self::Concurrency(concurrency) => concurrency,
+            Self::Slots(slots) => slots,
             Self::Learn(learner) => learner.as_mut(),
             Self::Breaker(circuit) => circuit,
         }
@@ -221,6 +235,7 @@ impl State {
     /// As after a restart.
     pub(crate) fn at_rest(self) -> Self {
         match self {
+            Self::Slots(slots) => Self::Slots(slots.at_rest()),
             Self::Learn(learner) => Self::Learn(Box::new(learner.at_rest())),
             Self::Breaker(circuit) => Self::Breaker(circuit.at_rest()),
             told => told,

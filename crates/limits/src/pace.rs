@@ -6,7 +6,7 @@ use crate::limiter::Learnt;
 use crate::meter::{Gauge, Heard, Meter, Ready};
 
 /// What was learnt is kept for this time without a call: 30 days.
-const KEPT_MS: i64 = 30 * 86_400_000;
+pub(crate) const KEPT_MS: i64 = 30 * 86_400_000;
 const S_AN_HOUR: f64 = 3_600.0;
 
 impl Meter for Learner {

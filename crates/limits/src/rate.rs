@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::breaker::Breaker;
 use crate::calendar::{Period, Zone};
 use crate::learn::Learn;
+use crate::slots::LearnSlots;
 
 /// The most calls (or units of cost) that a limit may name; more is no limit.
 const MOST_CALLS: u32 = 1_000_000_000;
+/// The most slots that may be learnt.
+const MOST_SLOTS: u32 = 10_000;
 /// The longest window, lease, or time for a bucket to fill.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 /// The quickest bucket. State is kept in whole microseconds for each call, so up to here the error is below 1 %.
@@ -63,8 +66,12 @@ pub enum Rate {
     },
     /// So many calls at the same time.
     Concurrency {
-        /// Calls in flight, from 1 to 1,000,000,000.
+        /// Calls in flight, from 1 to 1,000,000,000; left out where they are learnt.
+        #[serde(default, skip_serializing_if = "is_zero")]
         calls: u32,
+        /// Instead of a number: as many as the provider works on without slowing down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        learn: Option<LearnSlots>,
         /// After this time without a report a call counts as ended; at most 366 days.
         #[serde(default = "default_lease", with = "crate::human_duration")]
         #[schemars(with = "String")]
@@ -127,8 +134,8 @@ impl Rate {
                 let expected = format!("above 0, at most {QUICKEST_PER_S}, and enough to fill the bucket in 366 days");
                 Err(RateError { field: "bucket.restore_per_s", expected })
             }
-            Self::Concurrency { calls, lease } => {
-                within("concurrency.calls", calls, 1..=MOST_CALLS)?;
+            Self::Concurrency { calls, ref learn, lease } => {
+                check_slots(calls, learn.as_ref())?;
                 within_duration("concurrency.lease", lease, SHORTEST..=LONGEST)
             }
             Self::Learn(learn) => check_learn(&learn),
@@ -150,6 +157,18 @@ fn check_learn(learn: &Learn) -> Result<(), RateError> {
     pace("learn.refused_share", refused_share, 0.0001, 0.1, "from 0.0001 to 0.1")
 }
 
+fn check_slots(calls: u32, learn: Option<&LearnSlots>) -> Result<(), RateError> {
+    let Some(&LearnSlots { start, floor, cap }) = learn else {
+        return within("concurrency.calls", calls, 1..=MOST_CALLS);
+    };
+    if calls > 0 {
+        return Err(RateError { field: "concurrency.calls", expected: "left out where `learn` is given".to_owned() });
+    }
+    within("concurrency.learn.cap", cap, 1..=MOST_SLOTS)?;
+    within("concurrency.learn.floor", floor, 1..=cap)?;
+    within("concurrency.learn.start", start, floor..=cap)
+}
+
 fn check_breaker(breaker: &Breaker) -> Result<(), RateError> {
     let Breaker { failures, share, first_probe, longest_probe, patience } = *breaker;
     within("breaker.failures", failures, 0..=1_000_000)?;
@@ -166,6 +185,11 @@ fn check_breaker(breaker: &Breaker) -> Result<(), RateError> {
 /// As long as a call may take with all its deadlines, and some.
 fn default_lease() -> Duration {
     Duration::from_mins(5)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_zero(calls: &u32) -> bool {
+    *calls == 0
 }
 
 fn within(field: &'static str, value: u32, range: RangeInclusive<u32>) -> Result<(), RateError> {
@@ -213,7 +237,19 @@ mod tests {
                 Rate::Quota { calls: 1, per: Period::Month, zone: Zone::default() },
             ),
             (r#"{"bucket":{"calls":40,"restore_per_s":2}}"#, Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
-            (r#"{"concurrency":{"calls":100}}"#, Rate::Concurrency { calls: 100, lease: minutes(5) }),
+            (r#"{"concurrency":{"calls":100}}"#, Rate::Concurrency { calls: 100, learn: None, lease: minutes(5) }),
+            (
+                r#"{"concurrency":{"learn":{}}}"#,
+                Rate::Concurrency { calls: 0, learn: Some(LearnSlots::default()), lease: minutes(5) },
+            ),
+            (
+                r#"{"concurrency":{"learn":{"cap":16},"lease":"1m"}}"#,
+                Rate::Concurrency {
+                    calls: 0,
+                    learn: Some(LearnSlots { cap: 16, ..LearnSlots::default() }),
+                    lease: minutes(1),
+                },
+            ),
             (r#"{"told":{}}"#, Rate::Told {}),
             (r#"{"breaker":{}}"#, Rate::Breaker(Breaker::default())),
             (
@@ -251,6 +287,11 @@ mod tests {
         let window = |calls, per| Rate::Window { calls, per, aligned: Aligned::Epoch };
         let learn = Rate::Learn;
         let bucket = |restore_per_s| Rate::Bucket { calls: 40, restore_per_s };
+        let slots = |calls, start, floor, cap| Rate::Concurrency {
+            calls,
+            learn: Some(LearnSlots { start, floor, cap }),
+            lease: day,
+        };
         for (rate, message) in [
             (window(0, day), "`window.calls` must be from 1 to 1000000000"),
             (window(1, Duration::ZERO), "`window.per` must be from 1ms to 366 days"),
@@ -273,8 +314,18 @@ mod tests {
                 "`breaker.first_probe` must be from 1ms to longest_probe",
             ),
             (Rate::Breaker(Breaker { share: 1.0, ..Breaker::default() }), "`breaker.share` must be from 0.01 to 0.99"),
-            (Rate::Concurrency { calls: 0, lease: day }, "`concurrency.calls` must be from 1 to 1000000000"),
-            (Rate::Concurrency { calls: 1, lease: 400 * day }, "`concurrency.lease` must be from 1ms to 366 days"),
+            (slots(3, 4, 1, 100), "`concurrency.calls` must be left out where `learn` is given"),
+            (slots(0, 4, 1, 10_001), "`concurrency.learn.cap` must be from 1 to 10000"),
+            (slots(0, 4, 9, 8), "`concurrency.learn.floor` must be from 1 to 8"),
+            (slots(0, 1, 2, 8), "`concurrency.learn.start` must be from 2 to 8"),
+            (
+                Rate::Concurrency { calls: 0, learn: None, lease: day },
+                "`concurrency.calls` must be from 1 to 1000000000",
+            ),
+            (
+                Rate::Concurrency { calls: 1, learn: None, lease: 400 * day },
+                "`concurrency.lease` must be from 1ms to 366 days",
+            ),
         ] {
             let error = rate.check().unwrap_err().to_string();
             assert!(error.starts_with(message), "{rate:?}: {error}");

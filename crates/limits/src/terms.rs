@@ -6,6 +6,7 @@ use crate::calendar::Calendar;
 use crate::concurrency::whole_ms;
 use crate::learn::Learn;
 use crate::rate::{Aligned, Rate};
+use crate::slots::LearnSlots;
 
 /// What a [`Rate`] comes down to. Numbers are at least 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,13 @@ pub enum Terms {
         /// How long an unreported call holds its slot.
         lease_ms: i64,
     },
+    /// As many at the same time as is learnt.
+    Slots {
+        /// The options.
+        learn: LearnSlots,
+        /// How long an unreported call holds its slot.
+        lease_ms: i64,
+    },
     /// Whatever is learnt.
     Learn(Learn),
     /// Whether the provider is well.
@@ -76,7 +84,8 @@ impl Rate {
             Self::Bucket { calls, restore_per_s } => {
                 Terms::Bucket { calls: at_least_one(calls), every_us: every_us(restore_per_s) }
             }
-            Self::Concurrency { calls, lease } => {
+            Self::Concurrency { learn: Some(learn), lease, .. } => Terms::Slots { learn, lease_ms: whole_ms(lease) },
+            Self::Concurrency { calls, learn: None, lease } => {
                 Terms::Concurrency { calls: at_least_one(calls), lease_ms: whole_ms(lease) }
             }
             Self::Learn(learn) => Terms::Learn(learn),

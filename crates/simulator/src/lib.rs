@@ -20,6 +20,7 @@ mod bomb;
 mod book;
 mod broken;
 mod builder;
+mod busy;
 mod clock;
 mod connection;
 mod counter;
@@ -50,6 +51,7 @@ mod tokens;
 mod visit;
 
 pub use bomb::BOMB_BYTES_MAX;
+pub use busy::Busy;
 pub use fault::Faults;
 pub use issuer::TokenStats;
 pub use item::{ITEM_BYTES_DEFAULT, ITEM_BYTES_MAX};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{By, EndpointSpec, Faults, Period, SimulatorSpec, TotalLie, Whose};
+use crate::{Busy, By, EndpointSpec, Faults, Period, SimulatorSpec, TotalLie, Whose};
 
 /// What a provider does wrong, at every endpoint. Each can be told on the command line, as `NAME` or `NAME=VALUE`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,8 @@ pub struct Quirks {
     pub truncated: Option<f64>,
     /// The last page names a next one, which is blank.
     pub last_page_has_cursor: bool,
+    /// It works on so many calls at a time, and lets others wait; on 8, each for 50 ms, unless given.
+    pub slow_when_busy: Option<Busy>,
 }
 
 /// A while in which all calls are 503.
@@ -56,7 +58,7 @@ const SHARE: f64 = 0.2;
 
 impl Quirks {
     /// The names, as they stand in a spec.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 12] = [
         "endless_one_item_pages",
         "limit_by_ip_despite_token",
         "token_dies_after",
@@ -68,6 +70,7 @@ impl Quirks {
         "slow_body",
         "truncated",
         "last_page_has_cursor",
+        "slow_when_busy",
     ];
 
     /// Adds one as it stands on a command line: `NAME`, `NAME=VALUE`, or `outage=500ms+3s`.
@@ -109,12 +112,14 @@ impl Quirks {
             "slow_body" => self.slow_body = share()?,
             "truncated" => self.truncated = share()?,
             "last_page_has_cursor" => self.last_page_has_cursor = flag()?,
+            "slow_when_busy" => self.slow_when_busy = Some(value.map_or(Ok(Busy::default()), Busy::parse)?),
             _ => return Err(format!("unknown quirk {name}; expected one of {}", Self::NAMES.join(", "))),
         }
         Ok(())
     }
 
-    /// Lays those over `spec` that faults, lies and limits can tell. Outages and tokens that die are the server's.
+    /// Lays those over `spec` that faults, lies and limits can tell. Outages, tokens that die and how
+    /// much it works on are the server's.
     pub(crate) fn lay_over(&self, spec: &mut SimulatorSpec) {
         let defaults = spec.defaults.clone();
         for endpoint in spec.endpoints.values_mut() {
@@ -175,10 +180,11 @@ mod tests {
             assert_eq!(serde_json::from_value::<Quirks>(json).unwrap(), quirks);
         }
         let mut quirks = Quirks::default();
-        for text in ["outage=1s+1m", "total_lies=x2", "cursor_loops=7", "slow_body=0.5"] {
+        for text in ["outage=1s+1m", "total_lies=x2", "cursor_loops=7", "slow_body=0.5", "slow_when_busy=3x20ms"] {
             quirks.add(text).unwrap();
         }
         assert_eq!(quirks.outage, Some(Outage { after: Period::from_ms(1_000), lasts: Period::from_ms(60_000) }));
+        assert_eq!(quirks.slow_when_busy, Some(Busy { workers: 3, takes: Period::from_ms(20) }));
         assert_eq!(
             (quirks.total_lies, quirks.cursor_loops, quirks.slow_body),
             (Some(TotalLie::Times(2.0)), Some(7), Some(0.5))
@@ -192,6 +198,7 @@ mod tests {
             ("cursor_loops=0", "cursor_loops: expected a number from 1"),
             ("slow_body=2", "slow_body: expected a share from 0 to 1"),
             ("next_drops_limit=5", "next_drops_limit: expected no value"),
+            ("slow_when_busy=0x1s", "slow_when_busy: expected WORKERSxTIME such as 8x50ms"),
             ("outage=5s", "outage: expected AFTER+LASTS such as 500ms+3s"),
         ] {
             let error = Quirks::default().add(text).unwrap_err();

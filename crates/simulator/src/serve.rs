@@ -72,6 +72,9 @@ pub(crate) async fn serve(
         let draw = call.at.as_ref().map_or(call.list.draw, |at| page_draw(&call.list, *at));
         tokio::time::sleep(latency.drawn(draw.with_text("latency").with(u64::from(attempt)))).await;
     }
+    if let Some(workers) = &site.workers {
+        workers.work().await;
+    }
     let answers = &site.api.answers;
     match decide(endpoint, &call.list, call.at.clone(), attempt) {
         Decision::Always(answer) => failure(&mut visit, "always", &answer),

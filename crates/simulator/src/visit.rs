@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 
 use crate::api::{Api, Endpoint};
 use crate::book::{Book, Served};
+use crate::busy::Workers;
 use crate::clock::Clock;
 use crate::connection::Cut;
 use crate::gate::Hold;
@@ -21,6 +22,8 @@ pub(crate) struct Site {
     pub(crate) clock: Clock,
     /// Those that are no fault, lie or limit of an endpoint.
     pub(crate) quirks: Quirks,
+    /// Where calls wait for one of them.
+    pub(crate) workers: Option<Workers>,
     /// Where tokens are fetched.
     pub(crate) tokens: Option<TokensSpec>,
     pub(crate) seed: u64,
@@ -42,7 +45,9 @@ pub(crate) struct Visit {
 impl Site {
     pub(crate) fn new(api: Api, quirks: Quirks, spec: SimulatorSpec) -> Self {
         let book = Book::new(&api, spec.token);
-        Self { api, clock: Clock::start(), quirks, tokens: spec.tokens, seed: spec.seed, book: Mutex::new(book) }
+        let workers = quirks.slow_when_busy.as_ref().map(Workers::new);
+        let (clock, book) = (Clock::start(), Mutex::new(book));
+        Self { api, clock, quirks, workers, tokens: spec.tokens, seed: spec.seed, book }
     }
 
     /// Never held across an await.

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod barriers;
+mod busy;
 mod client;
 mod closed;
 mod cluster;

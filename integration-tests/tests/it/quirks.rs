@@ -92,6 +92,13 @@ async fn a_token_that_dies_stops_the_job_and_a_new_one_goes_on_where_it_stopped(
 }
 
 #[tokio::test]
+async fn a_list_of_who_slows_down_when_busy_comes_whole() {
+    let pages = format!("offset: start, total: \"$.total\", {SIZE}");
+    let stats = comes_whole(list().offset("start").total_in_body("$.total"), "slow_when_busy=2x20ms", &pages, "").await;
+    assert_eq!((stats.pages, stats.duplicates), (10, 0));
+}
+
+#[tokio::test]
 async fn an_outage_is_waited_out() {
     let retry = "retry: { attempts: 20, base: 50ms, cap: 200ms }\n";
     let pages = format!("offset: start, total: \"$.total\", {SIZE}");

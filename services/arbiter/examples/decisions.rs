@@ -61,7 +61,7 @@ fn question(limits: usize, of: usize) -> Question {
     let rates = [
         Rate::Window { calls: 1_000_000_000, per: Duration::from_hours(1), aligned: Aligned::Epoch },
         Rate::Bucket { calls: 1_000_000_000, restore_per_s: 10_000.0 },
-        Rate::Concurrency { calls: 1_000_000_000, lease: Duration::from_mins(5) },
+        Rate::Concurrency { calls: 1_000_000_000, learn: None, lease: Duration::from_mins(5) },
         Rate::Window { calls: 1_000_000_000, per: Duration::from_hours(24), aligned: Aligned::FirstCall },
         Rate::Told {},
     ];
@@ -177,7 +177,7 @@ async fn idle(name: &str, store: Arc<dyn LimitStore>, limits: usize) -> anyhow::
 
 fn report(decision: Decision) -> Option<Report> {
     match decision {
-        Decision::Granted(permit) => Some(Report { permit, sent: true, answer: None, health: None }),
+        Decision::Granted(permit) => Some(Report { permit, sent: true, answer: None, health: None, took_us: None }),
         Decision::Wait { .. } => None,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_limits::{
-    Aligned, Breaker, Charge, Decision, Does, Down, Health, Learn, Override, OverrideKind, Permit, Question, Rate,
-    Reading, Refused, Report, Told, Why,
+    Aligned, Breaker, Charge, Decision, Does, Down, Health, Learn, LearnSlots, Override, OverrideKind, Permit,
+    Question, Rate, Reading, Refused, Report, Told, Why,
 };
 
 use crate::{LimitStore, StoreError};
@@ -32,6 +32,7 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     what_is_saved_can_be_restored(&Case(make().await), &Case(make().await)).await;
     what_is_idle_is_forgotten(&Case(make().await)).await;
     a_limit_that_nobody_tells_is_learnt(&Case(make().await)).await;
+    slots_that_nobody_tells_are_learnt(&Case(make().await)).await;
     what_people_want_holds_until_it_ends(&Case(make().await)).await;
     single_calls_try_a_provider_that_is_down(&Case(make().await)).await;
     of_several_choices_the_one_with_most_room_is_charged(&Case(make().await)).await;
@@ -71,7 +72,10 @@ impl Case {
     async fn report(&self, after_ms: i64, permit: &Permit, sent: bool, answer: Option<Told>) {
         expect(
             self.0
-                .report(START_MS + after_ms, vec![Report { permit: permit.clone(), sent, answer, health: None }])
+                .report(
+                    START_MS + after_ms,
+                    vec![Report { permit: permit.clone(), sent, answer, health: None, took_us: None }],
+                )
                 .await,
         );
     }
@@ -99,7 +103,7 @@ fn bucket(calls: u32, restore_per_s: f64) -> Rate {
 }
 
 fn slots(calls: u32) -> Rate {
-    Rate::Concurrency { calls, lease: Duration::from_secs(30) }
+    Rate::Concurrency { calls, learn: None, lease: Duration::from_secs(30) }
 }
 
 fn used<const N: usize>(budgets: [(&str, u64); N]) -> BTreeMap<String, u64> {
@@ -262,6 +266,34 @@ async fn a_limit_that_nobody_tells_is_learnt(case: &Case) {
     assert!(learnt.is_proven && (34_000..=37_000).contains(&learnt.per_hour), "{learnt:?}");
 }
 
+/// A provider that works on eight calls at a time, each for 100 ms, and lets others wait.
+async fn slots_that_nobody_tells_are_learnt(case: &Case) {
+    let rate = Rate::Concurrency { calls: 0, learn: Some(LearnSlots::default()), lease: Duration::from_secs(300) };
+    let call = [charge("slots", &rate, 1)];
+    let (mut out, mut workers, mut now_ms) = (BTreeMap::new(), [0_i64; 8], 0);
+    let mut answers = 0;
+    while now_ms < 60_000 {
+        while let Decision::Granted(permit) = case.ask(now_ms, &call).await {
+            let worker = workers.iter_mut().min().unwrap_or_else(|| unreachable!("there are eight"));
+            *worker = (*worker).max(now_ms) + 100;
+            out.insert((*worker, permit.id), (now_ms, permit));
+        }
+        let ((done_ms, _), (sent_ms, permit)) =
+            out.pop_first().unwrap_or_else(|| panic!("nothing is in flight, and nothing is granted"));
+        now_ms = done_ms;
+        answers += i32::from(now_ms >= 30_000);
+        let took_us = u64::try_from((now_ms - sent_ms) * 1_000).ok();
+        let (answer, health) = (Some(Told::default()), Some(Health::Well));
+        let report = Report { permit, sent: true, answer, health, took_us };
+        expect(case.0.report(START_MS + now_ms, vec![report]).await);
+    }
+    assert!((2_280..=2_400).contains(&answers), "{answers} of 2,400 that there can be in the last 30 s");
+    let usage = expect(case.0.usage(START_MS + now_ms).await);
+    let learnt = usage[0].learnt_slots.unwrap_or_else(|| unreachable!("it is learnt"));
+    assert!((8..=12).contains(&learnt.slots) && usage[0].size == Some(learnt.slots), "{learnt:?}");
+    assert!(learnt.base_us.is_some_and(|us| (100_000..=110_000).contains(&us)), "{learnt:?}");
+}
+
 async fn what_people_want_holds_until_it_ends(case: &Case) {
     let call = [charge("{shop}/minute/egress=a", &a_minute(9), 1)];
     let wanted = |key: &str, does, until_ms: Option<i64>| Override {
@@ -311,7 +343,7 @@ async fn of_several_choices_the_one_with_most_room_is_charged(case: &Case) {
 async fn single_calls_try_a_provider_that_is_down(case: &Case) {
     let call = [charge("breaker", &Rate::Breaker(Breaker::default()), 1)];
     let went = async |after_ms, permit: Permit, health| {
-        let report = Report { permit, sent: true, answer: None, health: Some(health) };
+        let report = Report { permit, sent: true, answer: None, health: Some(health), took_us: None };
         expect(case.0.report(START_MS + after_ms, vec![report]).await);
     };
     let down = async || expect(case.0.usage(START_MS).await)[0].down;

@@ -254,7 +254,10 @@ mod tests {
         let [Decision::Granted(permit), Decision::Wait { until_ms: 60_000, .. }] = &decisions[..] else {
             panic!("{decisions:?}");
         };
-        arbiter.report(vec![Report { permit: permit.clone(), sent: true, answer: None, health: None }]).await.unwrap();
+        arbiter
+            .report(vec![Report { permit: permit.clone(), sent: true, answer: None, health: None, took_us: None }])
+            .await
+            .unwrap();
         now_ms.store(60_000, Ordering::Relaxed);
         let decisions = arbiter.ask(vec![once_a_minute]).await.unwrap();
         assert!(matches!(decisions[..], [Decision::Granted(_)]), "{decisions:?}");

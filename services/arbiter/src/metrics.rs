@@ -213,6 +213,7 @@ mod tests {
             resets_at_ms: None,
             blocked_until_ms: None,
             learnt: None,
+            learnt_slots: None,
             down: None,
         }
     }

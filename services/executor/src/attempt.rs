@@ -58,6 +58,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         // The third party is told nothing of our traces.
         egress.call(prepared.request.clone()).instrument(tracing::info_span!("http_request")).await
     };
+    let took = started.elapsed();
     let now_ms = (shared.deps.clock)();
     let (judged, readings) = match answer {
         Ok(answer) => {
@@ -80,7 +81,9 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         Judged::Trouble(trouble) => Some((trouble.failure.class, trouble.failure.status)),
     };
     let (probe, health) = (permitted.permit.probe, spec.health(failed));
-    let report = Report { permit: permitted.permit, sent, answer: sent.then_some(told), health };
+    // What brings no page is often quicker, and says nothing of how much the provider has to do.
+    let took_us = failed.is_none().then(|| u64::try_from(took.as_micros()).ok()).flatten();
+    let report = Report { permit: permitted.permit, sent, answer: sent.then_some(told), health, took_us };
     let class = match &judged {
         Judged::Page(_) => "page",
         Judged::Trouble(trouble) => trouble.failure.class.name(),

@@ -58,7 +58,10 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
         match next {
             Next::Answer(id) => {
                 let permit = Permit::new(id, vec!["limit".to_owned()]);
-                limiter.report(now_ms, &Report { permit, sent: true, answer: Some(Told::default()), health: None });
+                limiter.report(
+                    now_ms,
+                    &Report { permit, sent: true, answer: Some(Told::default()), health: None, took_us: None },
+                );
                 left[number].1 -= 1;
                 if left[number].1 == 0 {
                     took_ms[number] = now_ms - START_MS - job.begin_ms;

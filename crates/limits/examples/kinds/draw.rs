@@ -53,7 +53,7 @@ fn granted(rate: &Rate) -> Vec<(i64, usize)> {
     let (mut gone, mut points) = (0, vec![(0, 0)]);
     for at_ms in (0..=LASTS_MS).step_by(STEP_MS as usize) {
         while let Some((_, permit)) = flying.pop_front_if(|(ends_ms, _)| *ends_ms <= at_ms) {
-            limiter.report(at_ms, &Report { permit, sent: true, answer: None, health: None });
+            limiter.report(at_ms, &Report { permit, sent: true, answer: None, health: None, took_us: None });
         }
         let before = gone;
         while gone < CALLS {

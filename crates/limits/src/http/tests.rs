@@ -12,6 +12,7 @@ use crate::headers::Reading;
 use crate::line::By;
 use crate::overrides::{Does, Why};
 use crate::rate::{Aligned, Rate};
+use crate::slots::LearnSlots;
 
 /// Golden files are added, never edited: executors and arbiters of two releases meet in every roll-out.
 #[track_caller]
@@ -40,7 +41,7 @@ fn every_message_reads_and_writes_its_golden_file() {
     let charges = vec![
         charge("minute", Rate::Window { calls: 300, per: minute, aligned: Aligned::Epoch }),
         charge("pace", Rate::Bucket { calls: 40, restore_per_s: 2.0 }),
-        charge("slots", Rate::Concurrency { calls: 5, lease: minute }),
+        charge("slots", Rate::Concurrency { calls: 5, learn: None, lease: minute }),
         charge("told", Rate::Told {}),
     ];
     is_golden("v1.permits_request.json", &PermitsRequest { questions: vec![Question::new(charges)] });
@@ -66,12 +67,13 @@ fn every_message_reads_and_writes_its_golden_file() {
     let refused = Some(Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000) });
     let told = Told { readings: BTreeMap::from([(permit().keys[0].clone(), reading)]), refused };
     let reports = vec![
-        Report { permit: permit(), sent: true, answer: Some(told), health: None },
-        Report { permit: permit(), sent: false, answer: None, health: None },
+        Report { permit: permit(), sent: true, answer: Some(told), health: None, took_us: None },
+        Report { permit: permit(), sent: false, answer: None, health: None, took_us: None },
     ];
     is_golden("v1.reports_request.json", &ReportsRequest { now_ms: 1_790_000_000_000, reports });
     let usage = Usage {
         learnt: None,
+        learnt_slots: None,
         down: None,
         key: permit().keys[0].clone(),
         limit: "minute".to_owned(),
@@ -122,7 +124,8 @@ fn who_asks_for_which_choices_and_what_is_said_of_a_provider_that_is_down_reads_
     let probe = Permit { probe: true, ..permit() };
     let decisions = vec![wait, Decision::Granted(probe.clone())];
     is_golden("v1.permits_reply_down.json", &PermitsReply { now_ms, decisions });
-    let report = |health| Report { permit: probe.clone(), sent: true, answer: None, health: Some(health) };
+    let report =
+        |health| Report { permit: probe.clone(), sent: true, answer: None, health: Some(health), took_us: None };
     let reports = [Health::Well, Health::Ill, Health::Silent].map(report).to_vec();
     is_golden("v1.reports_request_health.json", &ReportsRequest { now_ms, reports });
     let usage = Usage {
@@ -133,6 +136,7 @@ fn who_asks_for_which_choices_and_what_is_said_of_a_provider_that_is_down_reads_
         resets_at_ms: None,
         blocked_until_ms: None,
         learnt: None,
+        learnt_slots: None,
         down: Some(Down { since_ms, probe_at_ms: now_ms + 9 }),
     };
     let reply = LimitsReply { now_ms, limits: vec![usage], left_off: 0, overrides: vec![] };
@@ -150,9 +154,45 @@ fn several_calls_that_are_granted_at_once_read_and_write_their_golden_files() {
     let lease = Permit { calls: 32, use_within_ms: Some(15_000), ..permit() };
     let reply = PermitsReply { now_ms: 1_790_000_000_000, decisions: vec![Decision::Granted(lease.clone())] };
     is_golden("v1.permits_reply_lease.json", &reply);
-    let report = Report { permit: lease, sent: true, answer: Some(Told::default()), health: Some(Health::Well) };
+    let report =
+        Report { permit: lease, sent: true, answer: Some(Told::default()), health: Some(Health::Well), took_us: None };
     let request = ReportsRequest { now_ms: 1_790_000_000_000, reports: vec![report] };
     is_golden("v1.reports_request_lease.json", &request);
+}
+
+#[test]
+fn slots_that_are_learnt_and_how_long_a_call_took_read_and_write_their_golden_files() {
+    let now_ms = 1_790_000_000_000;
+    let learn = Some(LearnSlots { start: 8, ..LearnSlots::default() });
+    let rate = Rate::Concurrency { calls: 0, learn, lease: Duration::from_mins(1) };
+    is_golden(
+        "v1.permits_request_slots.json",
+        &PermitsRequest { questions: vec![Question::new(vec![charge("slots", rate)])] },
+    );
+    let (answer, health) = (Some(Told::default()), Some(Health::Well));
+    let report = Report { permit: permit(), sent: true, answer, health, took_us: Some(103_456) };
+    is_golden("v1.reports_request_took.json", &ReportsRequest { now_ms, reports: vec![report] });
+    let learnt = LearntSlots {
+        slots: 12,
+        base_us: Some(101_234),
+        measured_at_ms: Some(now_ms - 20_000),
+        queued_at_ms: Some(now_ms - 1_000),
+    };
+    let usage = Usage {
+        key: "{acme}/slots/egress=default".to_owned(),
+        limit: "slots".to_owned(),
+        used: 10,
+        size: Some(12),
+        resets_at_ms: None,
+        blocked_until_ms: None,
+        learnt: None,
+        learnt_slots: Some(learnt),
+        down: None,
+    };
+    let reply = LimitsReply { now_ms, limits: vec![usage], left_off: 0, overrides: vec![] };
+    is_golden("v1.limits_reply_slots.json", &reply);
+    let moved = reply.by_clock(now_ms + 1).limits[0].learnt_slots.unwrap();
+    assert_eq!((moved.measured_at_ms, moved.queued_at_ms), (Some(now_ms - 19_999), Some(now_ms - 999)));
 }
 
 #[test]
@@ -174,6 +214,7 @@ fn a_tenant_sees_its_own_budgets_and_what_is_nobody_s() {
             resets_at_ms: None,
             blocked_until_ms: key.contains("of=two").then_some(5),
             learnt: None,
+            learnt_slots: None,
             down: None,
         };
         let pause =
@@ -208,7 +249,8 @@ fn a_clock_that_is_ahead_moves_what_was_told_from_now_on_and_nothing_else() {
     let readings = BTreeMap::from([("epoch".to_owned(), reading(false)), ("delta".to_owned(), reading(true))]);
     let refused = Some(Refused { keys: Vec::new(), until_ms: Some(300) });
     let report =
-        Report { permit: permit(), sent: true, answer: Some(Told { readings, refused }), health: None }.by_clock(-10);
+        Report { permit: permit(), sent: true, answer: Some(Told { readings, refused }), health: None, took_us: None }
+            .by_clock(-10);
     let told = report.answer.unwrap();
     let resets: Vec<_> = told.readings.values().map(|reading| reading.reset_at_ms.unwrap()).collect();
     let pauses: Vec<_> = told.readings.values().map(|reading| reading.pause_until_ms.unwrap()).collect();

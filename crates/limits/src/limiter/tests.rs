@@ -39,7 +39,7 @@ fn bucket(calls: u32, restore_per_s: f64) -> Rate {
 }
 
 fn concurrency(calls: u32, lease_ms: u64) -> Rate {
-    Rate::Concurrency { calls, lease: Duration::from_millis(lease_ms) }
+    Rate::Concurrency { calls, learn: None, lease: Duration::from_millis(lease_ms) }
 }
 
 /// One call on one budget, `limit`.
@@ -70,7 +70,7 @@ fn room(limiter: &Limiter, now_ms: i64, rate: &Rate) -> usize {
 }
 
 fn report(limiter: &mut Limiter, now_ms: i64, permit: &Permit, sent: bool, answer: Option<Told>) {
-    limiter.report(now_ms, &Report { permit: permit.clone(), sent, answer, health: None });
+    limiter.report(now_ms, &Report { permit: permit.clone(), sent, answer, health: None, took_us: None });
 }
 
 /// The call was answered, and the answer said `reading` of every limit.

@@ -85,6 +85,7 @@ fn rate(rate: &Rate) -> Result<LimitSpec, String> {
         Rate::Bucket { calls, restore_per_s } => {
             LimitSpec { bucket: Some(Bucket { capacity: calls.into(), refill_per_s: restore_per_s }), ..none }
         }
+        Rate::Concurrency { learn: Some(_), .. } => return Err("it has no number of its own".to_owned()),
         Rate::Concurrency { calls, .. } => LimitSpec { concurrency: Some(calls.into()), ..none },
         Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => return Err("it has no number of its own".to_owned()),
     })

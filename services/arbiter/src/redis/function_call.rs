@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use redis::Cmd;
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Does, Health, Learn, Override, OverrideKind, Question, Rate, Report, Sharing, Terms,
+    Aligned, Breaker, By, Charge, Does, Health, Learn, LearnSlots, Override, OverrideKind, Question, Rate, Report,
+    Sharing, Terms,
 };
 
 use super::away::Spent;
@@ -87,6 +88,7 @@ impl<'a> FunctionCall<'a> {
             self.argument(u8::from(report.sent));
             self.argument(u8::from(told.is_some()));
             self.argument(report.health.map_or("", health));
+            self.argument(report.took_us.map_or_else(String::new, |us| us.to_string()));
             self.argument(report.permit.keys.len());
             for key in &report.permit.keys {
                 self.budget(key);
@@ -241,6 +243,9 @@ fn rate(terms: &Terms, now_ms: i64) -> String {
         Terms::Sliding { calls, per_ms } => format!("s:{calls}:{per_ms}"),
         Terms::Bucket { calls, every_us } => format!("b:{calls}:{every_us}"),
         Terms::Concurrency { calls, lease_ms } => format!("c:{calls}:{lease_ms}"),
+        Terms::Slots { learn: LearnSlots { start, floor, cap }, lease_ms } => {
+            format!("g:{start}:{floor}:{cap}:{lease_ms}")
+        }
         Terms::Learn(learn) => {
             let Learn { start_per_s, floor_per_s, cap_per_s, refused_share } = learn;
             format!("l:{start_per_s}:{floor_per_s}:{cap_per_s}:{refused_share}")

@@ -9,6 +9,7 @@ const SOURCE: &str = concat!(
     include_str!("lua/in_flight.lua"),
     include_str!("lua/block.lua"),
     include_str!("lua/concurrency.lua"),
+    include_str!("lua/slots.lua"),
     include_str!("lua/bucket.lua"),
     include_str!("lua/window.lua"),
     include_str!("lua/sliding.lua"),

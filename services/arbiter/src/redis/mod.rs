@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use redis::Value;
 use secrecy::{ExposeSecret, SecretString};
 use tidegate_daemon::clock;
-use tidegate_limits::{Decision, Down, Learnt, Override, OverrideKind, Permit, Question, Report, Sharing, Usage, Why};
+use tidegate_limits::{
+    Decision, Down, Learnt, LearntSlots, Override, OverrideKind, Permit, Question, Report, Sharing, Usage, Why,
+};
 use tokio::sync::RwLock;
 
 pub use self::away::WhileAway;
@@ -425,13 +427,17 @@ impl LimitStore for RedisStore {
     }
 }
 
-/// Limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill and tried next.
-type Gauge = (String, u64, Option<u64>, Option<i64>, Option<i64>, Option<Lesson>, Option<(i64, i64)>);
+/// Limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill and tried next, what
+/// was learnt of slots.
+type Gauge =
+    (String, u64, Option<u64>, Option<i64>, Option<i64>, Option<Lesson>, Option<(i64, i64)>, Option<SlotLesson>);
+/// How long a call takes in µs, when that was measured, when calls last waited at the provider.
+type SlotLesson = (Option<u64>, Option<i64>, Option<i64>);
 /// Pace an hour, whether it is proven, when it was last refused.
 type Lesson = (u64, u8, Option<i64>);
 
 fn usage_of(key: &str, gauge: Gauge, ahead_ms: i64) -> Usage {
-    let (limit, used, size, resets_at_ms, blocked_until_ms, lesson, down) = gauge;
+    let (limit, used, size, resets_at_ms, blocked_until_ms, lesson, down, slots) = gauge;
     let ahead = |ms: i64| ms + ahead_ms;
     let (resets_at_ms, blocked_until_ms) = (resets_at_ms.map(ahead), blocked_until_ms.map(ahead));
     let learnt = lesson.map(|(per_hour, is_proven, refused_at_ms)| Learnt {
@@ -440,7 +446,13 @@ fn usage_of(key: &str, gauge: Gauge, ahead_ms: i64) -> Usage {
         refused_at_ms: refused_at_ms.map(ahead),
     });
     let down = down.map(|(since_ms, probe_at_ms)| Down { since_ms: ahead(since_ms), probe_at_ms: ahead(probe_at_ms) });
-    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms, learnt, down }
+    let learnt_slots = slots.map(|(base_us, measured_at_ms, queued_at_ms)| LearntSlots {
+        slots: size.unwrap_or_default(),
+        base_us,
+        measured_at_ms: measured_at_ms.map(ahead),
+        queued_at_ms: queued_at_ms.map(ahead),
+    });
+    Usage { key: key.to_owned(), limit, used, size, resets_at_ms, blocked_until_ms, learnt, learnt_slots, down }
 }
 
 /// The family of a question; all its budgets are of one.

@@ -121,7 +121,8 @@ async fn a_window_that_ends_meanwhile_is_shared_anew() {
     let asked = question([charge("window", window(20, per))]);
     for store in &stores {
         let [permit] = &grants_of(store, &asked, 1).await[..] else { panic!("one was asked for") };
-        let report = Report { permit: permit.clone(), sent: true, answer: Some(Told::default()), health: None };
+        let report =
+            Report { permit: permit.clone(), sent: true, answer: Some(Told::default()), health: None, took_us: None };
         store.report(now_ms(), vec![report]).await.unwrap();
     }
     look(&stores).await;
@@ -136,14 +137,15 @@ async fn a_window_that_ends_meanwhile_is_shared_anew() {
 async fn slots_that_were_free_are_shared_and_those_taken_meanwhile_stay_so_until_their_reports() {
     let mut redis = Redis::start().await;
     let stores = two(&redis);
-    let asked = question([charge("slots", Rate::Concurrency { calls: 10, lease: HOUR })]);
+    let asked = question([charge("slots", Rate::Concurrency { calls: 10, learn: None, lease: HOUR })]);
     grants_of(&stores[0], &asked, 1).await;
     grants_of(&stores[1], &asked, 1).await;
     look(&stores).await;
     kill(&mut redis, &stores).await;
     let permits = [grants(&stores[0], &asked).await, grants(&stores[1], &asked).await].concat();
     assert_eq!(permits.len(), 8);
-    let report = |permit: &Permit| Report { permit: permit.clone(), sent: true, answer: None, health: None };
+    let report =
+        |permit: &Permit| Report { permit: permit.clone(), sent: true, answer: None, health: None, took_us: None };
     stores[0].report(now_ms(), vec![report(&permits[0])]).await.unwrap();
     start_again(&mut redis, &stores, &asked).await;
     assert_eq!(grants(&stores[1], &asked).await.len(), 1, "one was reported while Redis was away");
@@ -168,7 +170,7 @@ async fn pauses_and_refusals_are_obeyed_without_redis() {
     assert!(matches!(ask(&stores[0], &refused).await, Some(Decision::Granted(_))));
     let until_ms = Some(now_ms() + 60_000);
     let told = Told { refused: Some(Refused { keys: permits[0].keys.clone(), until_ms }), ..Told::default() };
-    let report = Report { permit: permits[0].clone(), sent: true, answer: Some(told), health: None };
+    let report = Report { permit: permits[0].clone(), sent: true, answer: Some(told), health: None, took_us: None };
     stores[0].report(now_ms(), vec![report]).await.unwrap();
     assert_eq!(grants(&stores[0], &refused).await.len(), 0);
     start_again(&mut redis, &stores, &refused).await;
@@ -215,7 +217,7 @@ async fn two_arbiters_under_load_keep_the_bound_while_redis_goes_away_and_comes_
                     match ask(&store, &asked).await {
                         Some(Decision::Granted(permit)) => {
                             granted.fetch_add(1, Ordering::Relaxed);
-                            let report = Report { permit, sent: true, answer: None, health: None };
+                            let report = Report { permit, sent: true, answer: None, health: None, took_us: None };
                             let _ = store.report(now_ms(), vec![report]).await;
                             tokio::time::sleep(Duration::from_millis(10)).await;
                         }

@@ -26,7 +26,7 @@ fn client(served: &[&Served]) -> HttpPermits {
 }
 
 fn slot() -> Question {
-    question([charge("slot", Rate::Concurrency { calls: 1, lease: HOUR })])
+    question([charge("slot", Rate::Concurrency { calls: 1, learn: None, lease: HOUR })])
 }
 
 async fn granted(permits: &HttpPermits, asked: Question) -> Permit {
@@ -141,7 +141,7 @@ async fn calls_alike_that_ask_together_are_one_question_and_what_is_left_out_ask
     let config = HttpPermitsConfig { requests_max: 1, ..HttpPermitsConfig::new(vec![served.url.clone()]) };
     let permits = Arc::new(HttpPermits::new(&config, clock::system()).unwrap());
     let by = By { lane: 1, tenant: "one".to_owned(), job: "job".to_owned(), waited_for: None };
-    let asked = question([charge("slots", Rate::Concurrency { calls: 41, lease: HOUR })]).by(by);
+    let asked = question([charge("slots", Rate::Concurrency { calls: 41, learn: None, lease: HOUR })]).by(by);
     let ask = || {
         let (permits, asked) = (Arc::clone(&permits), asked.clone());
         tokio::spawn(async move { permits.ask(asked).await.unwrap() })
@@ -162,8 +162,13 @@ async fn calls_alike_that_ask_together_are_one_question_and_what_is_left_out_ask
     assert_eq!(held.questions.load(Ordering::Relaxed), 1 + 1 + 25);
 
     let health = Some(Health::Well);
-    let reports =
-        granted.into_iter().map(|permit| Report { permit, sent: true, answer: Some(Told::default()), health });
+    let reports = granted.into_iter().map(|permit| Report {
+        permit,
+        sent: true,
+        answer: Some(Told::default()),
+        health,
+        took_us: None,
+    });
     let told = reports.map(|report| {
         let permits = Arc::clone(&permits);
         tokio::spawn(async move { permits.report(report).await.unwrap() })
@@ -181,12 +186,12 @@ async fn who_asks_after_a_report_sees_what_it_changed() {
     for _ in 0..20 {
         let permit = granted(&permits, slot()).await;
         assert!(matches!(permits.ask(slot()).await.unwrap(), Decision::Wait { .. }));
-        permits.report(Report { permit, sent: true, answer: None, health: None }).await.unwrap();
+        permits.report(Report { permit, sent: true, answer: None, health: None, took_us: None }).await.unwrap();
     }
     let permit = granted(&permits, slot()).await;
     let refused = Some(Refused { keys: permit.keys.clone(), until_ms: Some(clock::now_ms() + 30_000) });
     let answer = Some(Told { readings: BTreeMap::new(), refused });
-    permits.report(Report { permit, sent: true, answer, health: None }).await.unwrap();
+    permits.report(Report { permit, sent: true, answer, health: None, took_us: None }).await.unwrap();
     let Decision::Wait { until_ms, .. } = permits.ask(slot()).await.unwrap() else { panic!("it was refused") };
     assert!((25_000..=30_100).contains(&(until_ms - clock::now_ms())));
 }
@@ -218,7 +223,7 @@ async fn an_arbiter_that_is_gone_is_passed_over() {
     let permits = HttpPermits::new(&config, clock::system()).unwrap();
     for _ in 0..10 {
         let permit = granted(&permits, slot()).await;
-        permits.report(Report { permit, sent: true, answer: None, health: None }).await.unwrap();
+        permits.report(Report { permit, sent: true, answer: None, health: None, took_us: None }).await.unwrap();
     }
 }
 
@@ -244,7 +249,7 @@ async fn a_report_that_could_not_be_told_is_told_when_the_arbiter_is_back() {
     shutdown.request();
     drop(served);
     until("going away", async || permits.ask(slot()).await.is_err()).await;
-    permits.report(Report { permit, sent: true, answer: None, health: None }).await.unwrap_err();
+    permits.report(Report { permit, sent: true, answer: None, health: None, took_us: None }).await.unwrap_err();
 
     let address = url.socket_addrs(|| None).unwrap()[0];
     let mut listener = None;
@@ -265,7 +270,8 @@ async fn a_report_that_makes_no_sense_is_dropped_at_once_and_harms_no_other() {
     let permits = client(&[&served]);
     let permit = granted(&permits, slot()).await;
     let nonsense = Permit::new(1 << 60, permit.keys.clone());
-    let [nonsense, good] = [nonsense, permit].map(|permit| Report { permit, sent: true, answer: None, health: None });
+    let [nonsense, good] =
+        [nonsense, permit].map(|permit| Report { permit, sent: true, answer: None, health: None, took_us: None });
     let (dropped, told) = tokio::join!(permits.report(nonsense), permits.report(good));
     assert!(dropped.unwrap_err().to_string().contains("could not be told"));
     told.unwrap();

@@ -43,7 +43,7 @@ async fn in_memory(config: Config) -> Served {
 async fn a_batch_is_decided_in_order_reported_and_shown() {
     let prefix = fresh_prefix();
     let served = Served::start(Arc::new(store(&prefix)), Config::default()).await;
-    let slot = charge("slot", Rate::Concurrency { calls: 1, lease: MINUTE });
+    let slot = charge("slot", Rate::Concurrency { calls: 1, learn: None, lease: MINUTE });
     let asked = json!({ "questions": [{ "charges": [slot] }, { "charges": [slot] }] }).to_string();
     let reply: PermitsReply = json_of(post(&served, "/v1/permits", asked.clone()).await).await;
     let [Decision::Granted(permit), Decision::Wait { limit, .. }] = &reply.decisions[..] else { panic!("{reply:?}") };

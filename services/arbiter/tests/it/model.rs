@@ -9,8 +9,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisConfig, RedisStore};
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Decision, Does, Health, Learn, Limiter, Override, Period, Permit, Question, Rate,
-    Reading, Refused, Report, Sharing, Told, Usage, Zone,
+    Aligned, Breaker, By, Charge, Decision, Does, Health, Learn, LearnSlots, Limiter, Override, Period, Permit,
+    Question, Rate, Reading, Refused, Report, Sharing, Told, Usage, Zone,
 };
 
 use crate::kit::{config, fresh_prefix, redis_url, sweep};
@@ -35,6 +35,7 @@ enum Step {
         sent: bool,
         answer: Option<Answer>,
         health: Option<Health>,
+        took_us: Option<u64>,
     },
     /// A provider file was edited: one of the limits has another rate.
     Edit {
@@ -76,8 +77,16 @@ fn rates() -> impl Strategy<Value = Rate> {
         (1..20_u32, quota_periods(), quota_zones()).prop_map(|(calls, per, zone)| Rate::Quota { calls, per, zone }),
         (1..20_u32, every_us)
             .prop_map(|(calls, every_us)| Rate::Bucket { calls, restore_per_s: 1e6 / f64::from(every_us) }),
-        (1..8_u32, 100..400_000_u64)
-            .prop_map(|(calls, lease_ms)| Rate::Concurrency { calls, lease: Duration::from_millis(lease_ms) }),
+        (1..8_u32, 100..400_000_u64).prop_map(|(calls, lease_ms)| Rate::Concurrency {
+            calls,
+            learn: None,
+            lease: Duration::from_millis(lease_ms)
+        }),
+        (1..8_u32, 1..8_u32, 1..40_u32, 100..400_000_u64).prop_map(|(floor, start, cap, lease_ms)| {
+            let (start, cap) = (start + floor, cap + start + floor);
+            let learn = Some(LearnSlots { start, floor, cap });
+            Rate::Concurrency { calls: 0, learn, lease: Duration::from_millis(lease_ms) }
+        }),
         (1..400_u32, 1..100_u32).prop_map(|(start, share)| Rate::Learn(Learn {
             start_per_s: f64::from(start) / 8.0,
             refused_share: f64::from(share) / 1_000.0,
@@ -158,6 +167,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let ms = prop_oneof![6 => 0..300_i64, 3 => 0..10_000_i64, 2 => 0..60_000_i64, 1 => 0..1_500_000_i64];
     let cost = prop_oneof![6 => Just(1_u32), 2 => 0..6_u32, 1 => 0..40_u32];
     let health = prop_oneof![Just(None), Just(Some(Health::Well)), Just(Some(Health::Ill)), Just(Some(Health::Silent))];
+    let took = prop_oneof![3 => 90_000..110_000_u64, 1 => 0..1_000_000_u64];
     let choices = prop_oneof![2 => 1..2_usize, 1 => 2..5_usize];
     let choices = choices.prop_flat_map(move |choices| vec(vec((any::<usize>(), cost.clone()), 1..4), choices));
     let want = prop_oneof![3 => Just(1_u32), 1 => 1..30_u32];
@@ -165,8 +175,8 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => ms.prop_map(|ms| Step::Wait { ms }),
         8 => (batch, vec((option::weighted(0.8, askers()), want), 6)).prop_map(|(batch, by)| Step::Ask(batch, by)),
-        6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()), health)
-            .prop_map(|(permit, sent, answer, health)| Step::Report { permit, sent, answer, health }),
+        6 => (any::<usize>(), prop::bool::weighted(0.8), option::weighted(0.7, answers()), health, option::weighted(0.7, took.clone()))
+            .prop_map(|(permit, sent, answer, health, took_us)| Step::Report { permit, sent, answer, health, took_us }),
         1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
         1 => Just(Step::Forget),
         1 => (option::of(any::<usize>()), option::of(rates()), option::of(-100..100_000_i64))
@@ -174,6 +184,27 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(limit, rate, for_ms)| Step::Override { limit, rate, for_ms }),
         1 => option::of(any::<usize>()).prop_map(|limit| Step::Clear { limit }),
     ]
+}
+
+/// Calls that go out together, and what comes of them.
+#[derive(Debug, Clone)]
+struct Lap {
+    calls: usize,
+    took_us: u64,
+    /// Of the first of them.
+    refused: bool,
+    health: Health,
+}
+
+fn laps() -> impl Strategy<Value = Lap> {
+    let took_us = prop_oneof![6 => 90_000..130_000_u64, 2 => 100_000..400_000_u64, 1 => 0..30_000_000_u64];
+    let health = prop_oneof![20 => Just(Health::Well), 1 => Just(Health::Ill), 1 => Just(Health::Silent)];
+    (1..40_usize, took_us, prop::bool::weighted(0.05), health).prop_map(|(calls, took_us, refused, health)| Lap {
+        calls,
+        took_us,
+        refused,
+        health,
+    })
 }
 
 /// Both, side by side.
@@ -195,11 +226,11 @@ impl Pair {
         match step {
             Step::Wait { ms } => self.now_ms += ms,
             Step::Ask(batch, by) => self.ask(&batch, &by).await?,
-            Step::Report { permit, sent, answer, health } if !self.permits.is_empty() => {
+            Step::Report { permit, sent, answer, health, took_us } if !self.permits.is_empty() => {
                 let (ours, theirs) = self.permits[permit % self.permits.len()].clone();
                 let answer = answer.map(|answer| self.told(&ours, answer));
-                self.model.report(self.now_ms, &Report { permit: ours, sent, answer: answer.clone(), health });
-                let report = Report { permit: theirs, sent, answer, health };
+                self.model.report(self.now_ms, &Report { permit: ours, sent, answer: answer.clone(), health, took_us });
+                let report = Report { permit: theirs, sent, answer, health, took_us };
                 self.redis.report(self.now_ms, vec![report]).await.unwrap();
             }
             Step::Report { .. } => {}
@@ -232,6 +263,26 @@ impl Pair {
                 prop_assert_eq!(ours, self.redis.delete_override(self.now_ms, &key, None).await.unwrap());
             }
         }
+        Ok(())
+    }
+
+    async fn lap(&mut self, lap: Lap) -> Result<(), TestCaseError> {
+        let (calls, asker) = (vec![vec![vec![(0, 1)]]; lap.calls], vec![(None, 1); lap.calls]);
+        self.ask(&calls, &asker).await?;
+        self.now_ms += (lap.took_us / 1_000) as i64;
+        let refused = lap.refused.then(|| Refused { keys: Vec::new(), until_ms: None });
+        let first = (Some(lap.health), Some(Told { readings: BTreeMap::new(), refused }));
+        let others = (Some(Health::Well), Some(Told::default()));
+        let mut reports = Vec::new();
+        for (place, (ours, theirs)) in std::mem::take(&mut self.permits).into_iter().enumerate() {
+            let (health, answer) = if place == 0 { first.clone() } else { others.clone() };
+            let report = |permit| Report { permit, sent: true, answer, health, took_us: Some(lap.took_us) };
+            let theirs = report(theirs);
+            self.model.report(self.now_ms, &Report { permit: ours, ..theirs.clone() });
+            reports.push(theirs);
+        }
+        self.redis.report(self.now_ms, reports).await.unwrap();
+        self.now_ms += 1;
         Ok(())
     }
 
@@ -310,6 +361,33 @@ proptest! {
             let mut pair = Pair { model: Limiter::default().sharing(Arc::new(sharing)), redis, rates, now_ms: START_MS, permits: Vec::new() };
             for step in steps {
                 pair.take(step).await?;
+            }
+            let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
+            sweep(&prefix).await;
+            prop_assert_eq!(pair.model.usage(pair.now_ms), usage);
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// All calls come back, so that slots are learnt: rounds take more answers than random steps bring.
+    #[test]
+    fn redis_learns_slots_as_the_model_does(
+        (floor, start, cap) in (1..4_u32, 0..12_u32, 0..60_u32),
+        laps in vec(laps(), 10..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let prefix = fresh_prefix();
+            let learn = Some(LearnSlots { start: floor + start, floor, cap: floor + start + cap });
+            let rates = vec![Rate::Concurrency { calls: 0, learn, lease: Duration::from_mins(5) }];
+            let redis = RedisStore::new(&config(&redis_url(), &prefix)).unwrap().by_caller_s_time();
+            let mut pair = Pair { model: Limiter::default(), redis, rates, now_ms: START_MS, permits: Vec::new() };
+            for lap in laps {
+                pair.lap(lap).await?;
             }
             let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
             sweep(&prefix).await;

@@ -113,7 +113,7 @@ async fn while_redis_is_down_nothing_is_granted_and_it_comes_back_by_itself() {
 async fn a_redis_that_hangs_is_not_waited_for_and_what_it_granted_unheard_is_charged() {
     let redis = Redis::start().await;
     let store = redis.store();
-    let asked = question([charge("slot", Rate::Concurrency { calls: 2, lease: HOUR })]);
+    let asked = question([charge("slot", Rate::Concurrency { calls: 2, learn: None, lease: HOUR })]);
     assert!(matches!(store.ask(now_ms(), vec![asked.clone()]).await.unwrap()[0], Decision::Granted(_)));
 
     let mut connection = connect(&redis.url()).await;
@@ -215,7 +215,7 @@ async fn two_arbiters_under_load_grant_what_fits_and_no_more_though_redis_forget
                 match store.ask(now_ms(), vec![asked.clone()]).await.map(|mut decisions| decisions.remove(0)) {
                     Ok(Decision::Granted(permit)) => {
                         granted.fetch_add(1, Ordering::Relaxed);
-                        let report = Report { permit, sent: true, answer: None, health: None };
+                        let report = Report { permit, sent: true, answer: None, health: None, took_us: None };
                         // It may be told again for a minute; what is lost here is in flight until time ends it.
                         let _ = store.report(now_ms(), vec![report]).await;
                     }
@@ -249,7 +249,7 @@ async fn two_arbiters_under_load_grant_what_fits_and_no_more_though_redis_forget
 async fn slots_of_calls_in_flight_stay_taken_when_redis_forgets_them_until_their_reports() {
     let mut redis = Redis::start().await;
     let store = redis.store();
-    let asked = question([charge("slots", Rate::Concurrency { calls: 2, lease: HOUR })]);
+    let asked = question([charge("slots", Rate::Concurrency { calls: 2, learn: None, lease: HOUR })]);
     let permits = permits_of(&store, &asked, 2).await;
     redis.kill();
     redis.start_again().await;
@@ -257,7 +257,7 @@ async fn slots_of_calls_in_flight_stay_taken_when_redis_forgets_them_until_their
     tokio::time::sleep(Duration::from_millis(RECOVERY_MS.unsigned_abs())).await;
     let has_room = async || matches!(store.ask(now_ms(), vec![asked.clone()]).await.unwrap()[0], Decision::Granted(_));
     assert!(!has_room().await, "both calls are still out");
-    let report = Report { permit: permits[0].clone(), sent: true, answer: None, health: None };
+    let report = Report { permit: permits[0].clone(), sent: true, answer: None, health: None, took_us: None };
     store.report(now_ms(), vec![report.clone()]).await.unwrap();
     store.report(now_ms(), vec![report]).await.unwrap();
     assert!(has_room().await, "one of them is over");
@@ -336,13 +336,16 @@ async fn the_rights_that_the_manual_names_are_enough() {
     let url = redis.url().replace("//", "//arbiter:secret@");
     let store = RedisStore::new(&tidegate_arbiter::RedisConfig::new(url)).unwrap();
 
-    let mut costly = charge("slots", Rate::Concurrency { calls: 9, lease: HOUR });
+    let mut costly = charge("slots", Rate::Concurrency { calls: 9, learn: None, lease: HOUR });
     costly.cost = 3;
     let asked = question([charge("window", window(9, HOUR)), costly]);
     let decisions = store.ask(now_ms(), vec![asked.clone()]).await.unwrap();
     let Decision::Granted(permit) = decisions[0].clone() else { panic!("{decisions:?}") };
     assert_eq!(store.usage(now_ms()).await.unwrap().len(), 2);
-    store.report(now_ms(), vec![Report { permit, sent: false, answer: None, health: None }]).await.unwrap();
+    store
+        .report(now_ms(), vec![Report { permit, sent: false, answer: None, health: None, took_us: None }])
+        .await
+        .unwrap();
     store.forget_idle(now_ms()).await.unwrap();
     let pause = Override { key: "{acme}/".into(), does: Does::Pause, reason: "rights".into(), until_ms: None };
     assert!(store.put_override(now_ms(), pause).await.unwrap());

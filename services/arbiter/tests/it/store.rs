@@ -98,8 +98,10 @@ async fn the_server_s_time_counts_and_is_told_by_the_caller_s_clock() {
 #[tokio::test]
 async fn a_permit_of_a_life_before_lost_data_is_nobody_s_afterwards() {
     let prefix = fresh_prefix();
-    let (first, one_slot) =
-        (store(&prefix), question([charge("slot", Rate::Concurrency { calls: 1, lease: Duration::from_mins(5) })]));
+    let (first, one_slot) = (
+        store(&prefix),
+        question([charge("slot", Rate::Concurrency { calls: 1, learn: None, lease: Duration::from_mins(5) })]),
+    );
     let before = granted(&first.ask(now_ms(), vec![one_slot.clone()]).await.unwrap()).unwrap().clone();
     sweep(&prefix).await;
     // Ids begin anew with the time of the loss, in ms: losing all takes longer than this.
@@ -110,9 +112,15 @@ async fn a_permit_of_a_life_before_lost_data_is_nobody_s_afterwards() {
     let store = store(&prefix); // Of an arbiter that knows nothing of what was.
     let after = granted(&store.ask(now_ms(), vec![one_slot.clone()]).await.unwrap()).unwrap().clone();
     assert!(before.id < after.id);
-    store.report(now_ms(), vec![Report { permit: before, sent: true, answer: None, health: None }]).await.unwrap();
+    store
+        .report(now_ms(), vec![Report { permit: before, sent: true, answer: None, health: None, took_us: None }])
+        .await
+        .unwrap();
     assert!(granted(&store.ask(now_ms(), vec![one_slot.clone()]).await.unwrap()).is_none(), "the slot is still taken");
-    store.report(now_ms(), vec![Report { permit: after, sent: true, answer: None, health: None }]).await.unwrap();
+    store
+        .report(now_ms(), vec![Report { permit: after, sent: true, answer: None, health: None, took_us: None }])
+        .await
+        .unwrap();
     assert!(granted(&store.ask(now_ms(), vec![one_slot]).await.unwrap()).is_some());
     sweep(&prefix).await;
 }

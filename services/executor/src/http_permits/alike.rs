@@ -48,7 +48,11 @@ pub(super) fn together(reports: Vec<Report>) -> Vec<Report> {
         let end = first.permit.id + u64::from(first.permit.calls);
         let follows = next.permit.id == end && first.permit.calls + next.permit.calls <= LEASE_MAX;
         let joins = follows && next.permit.keys == first.permit.keys && next.answer == first.answer;
-        first.permit.calls += if joins { next.permit.calls } else { 0 };
+        if joins {
+            first.permit.calls += next.permit.calls;
+            // Where it counts how long calls take, they are granted one by one.
+            first.took_us = None;
+        }
         joins
     });
     told.append(&mut well);
@@ -56,7 +60,7 @@ pub(super) fn together(reports: Vec<Report>) -> Vec<Report> {
 }
 
 fn went_well(report: &Report) -> bool {
-    let Report { permit, sent, answer, health } = report;
+    let Report { permit, sent, answer, health, took_us: _ } = report;
     let says_nothing = answer.as_ref().is_none_or(|told| told.readings.is_empty() && told.refused.is_none());
     *sent && !permit.probe && says_nothing && *health == Some(Health::Well)
 }
@@ -83,7 +87,7 @@ mod tests {
 
     fn report(id: u64, health: Health) -> Report {
         let permit = Permit::new(id, vec!["{acme}/limit/".to_owned()]);
-        Report { permit, sent: true, answer: Some(Told::default()), health: Some(health) }
+        Report { permit, sent: true, answer: Some(Told::default()), health: Some(health), took_us: Some(id) }
     }
 
     fn ids(reports: &[Report]) -> Vec<(u64, u32)> {
@@ -114,6 +118,8 @@ mod tests {
         let told = [(7, Health::Well), (5, Health::Well), (6, Health::Well), (8, Health::Ill), (9, Health::Well)];
         let told = together(told.map(|(id, health)| report(id, health)).to_vec());
         assert_eq!(ids(&told), [(8, 1), (5, 3), (9, 1)], "what is not well is told by itself");
+        let took: Vec<_> = told.iter().map(|report| report.took_us).collect();
+        assert_eq!(took, [Some(8), None, Some(9)], "how long each took is told of those alone");
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Asking {
             None => (Some(permit), None),
         };
         if let Some(permit) = unused {
-            self.give_back(Report { permit, sent: false, answer: None, health: None }).await;
+            self.give_back(Report { permit, sent: false, answer: None, health: None, took_us: None }).await;
         }
         again
     }

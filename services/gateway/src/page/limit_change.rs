@@ -50,6 +50,7 @@ fn in_words(rate: &Rate) -> String {
         Rate::Bucket { calls, restore_per_s } => {
             format!("{} at once, then {restore_per_s} a second", count((*calls).into()))
         }
+        Rate::Concurrency { learn: Some(_), .. } => "as many at a time as is learnt".to_owned(),
         Rate::Concurrency { calls, .. } => format!("{} at a time", count((*calls).into())),
         Rate::Learn(_) => "what is learnt".to_owned(),
         Rate::Breaker(_) => "what it takes while it is well".to_owned(),

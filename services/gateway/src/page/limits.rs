@@ -7,7 +7,7 @@ use axum::extract::{Query, State};
 use maud::{Markup, html};
 use tidegate_contracts::WaitReason;
 use tidegate_ledger::{JobFilter, JobState};
-use tidegate_limits::{Learnt, Override, Usage, targets};
+use tidegate_limits::{Learnt, LearntSlots, Override, Usage, targets};
 use tidegate_registry::Scope;
 
 use super::frame::{self, Page};
@@ -160,6 +160,7 @@ fn row(
                 @else { span.state.good { "open" } }
                 @for one in overrides.iter().filter(|one| targets.contains(&one.key.as_str())) { div { (wish(one)) } }
                 @if let Some(learnt) = usage.learnt { div.note { (known(learnt, now_ms)) } }
+                @if let Some(learnt) = usage.learnt_slots { div.note { (known_slots(learnt, now_ms)) } }
             }
             td.wide {
                 @for waiter in waiters.into_iter().flatten() {
@@ -184,6 +185,20 @@ fn used(usage: &Usage) -> Markup {
     }
 }
 
+/// What is known of how many calls at a time a provider works on, and how old that is.
+fn known_slots(learnt: LearntSlots, now_ms: i64) -> Markup {
+    html! {
+        "learnt: " (count(learnt.slots)) " at a time"
+        @if let Some((base_us, at_ms)) = learnt.base_us.zip(learnt.measured_at_ms) {
+            ", a call takes " (base_us.div_ceil(1_000)) " ms, measured " (duration(now_ms - at_ms)) " ago"
+        }
+        @match learnt.queued_at_ms {
+            Some(at_ms) => { ", calls last waited there " (duration(now_ms - at_ms)) " ago" }
+            None => ", none ever waited there",
+        }
+    }
+}
+
 /// What is known of a limit that nobody told, and how old that is.
 fn known(learnt: Learnt, now_ms: i64) -> Markup {
     html! {
@@ -193,5 +208,26 @@ fn known(learnt: Learnt, now_ms: i64) -> Markup {
             Some(at_ms) => { ", last refused " (duration(now_ms - at_ms)) " ago" }
             None => ", never refused",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learnt_of_slots_is_said_with_its_age() {
+        let now_ms = 1_790_000_000_000;
+        let never = LearntSlots { slots: 4, base_us: None, measured_at_ms: None, queued_at_ms: None };
+        assert_eq!(known_slots(never, now_ms).into_string(), "learnt: 4 at a time, none ever waited there");
+        let known = LearntSlots {
+            slots: 12,
+            base_us: Some(101_234),
+            measured_at_ms: Some(now_ms - 20_000),
+            queued_at_ms: Some(now_ms - 1_000),
+        };
+        let text = known_slots(known, now_ms).into_string();
+        let expected = "learnt: 12 at a time, a call takes 102 ms, measured 20 s ago, calls last waited there 1 s ago";
+        assert_eq!(text, expected);
     }
 }

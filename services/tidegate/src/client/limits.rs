@@ -67,6 +67,7 @@ async fn list(client: &Client, mut query: BudgetQuery, json: bool) -> anyhow::Re
 fn row(budget: &Usage) -> Vec<String> {
     let time = |ms: Option<i64>| ms.map_or("-".to_owned(), time);
     let size = match (budget.size, budget.learnt) {
+        (Some(size), _) if budget.learnt_slots.is_some() => format!("learnt: {size}"),
         (Some(size), _) => size.to_string(),
         (None, Some(learnt)) => format!("learnt: {}/h", learnt.per_hour),
         (None, None) => "?".to_owned(),

@@ -12,7 +12,7 @@ fn breaker() -> Rate {
 }
 
 fn went(limiter: &mut Limiter, now_ms: i64, permit: &Permit, health: Health) {
-    let report = Report { permit: permit.clone(), sent: true, answer: None, health: Some(health) };
+    let report = Report { permit: permit.clone(), sent: true, answer: None, health: Some(health), took_us: None };
     limiter.report(now_ms, &report);
 }
 

@@ -89,14 +89,14 @@ fn what_is_paused_is_left_out_while_another_is_not() {
 #[test]
 fn an_ill_way_out_is_left_out_while_another_is_well_and_tried_when_that_has_no_room() {
     let breaker = Rate::Breaker(Breaker { failures: 2, ..Breaker::default() });
-    let slot = Rate::Concurrency { calls: 1, lease: Duration::from_mins(1) };
+    let slot = Rate::Concurrency { calls: 1, learn: None, lease: Duration::from_mins(1) };
     let way = |of: &str| vec![named("slots", of, &slot), named("breaker", of, &breaker)];
     let question = Question { alternatives: vec![way("second")], ..Question::new(way("first")) };
     let mut limiter = Limiter::default();
     for at_ms in 0..2 {
         let permit = taken(&mut limiter, at_ms, &question).unwrap();
         let health = (permit.keys[1] == "breaker/first").then_some(Health::Silent);
-        limiter.report(at_ms, &Report { permit, sent: true, answer: None, health });
+        limiter.report(at_ms, &Report { permit, sent: true, answer: None, health, took_us: None });
     }
     let permit = taken(&mut limiter, 2, &question).unwrap();
     assert_eq!(permit.keys[1], "breaker/second");

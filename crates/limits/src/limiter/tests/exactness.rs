@@ -109,7 +109,7 @@ fn has_room(rate: &Rate, log: &[Spent], cost: u32, now_ms: i64) -> bool {
             }
             level_us >= 0
         }
-        Rate::Concurrency { calls, lease } => {
+        Rate::Concurrency { calls, lease, .. } => {
             let is_live = |(at_ms, _, in_flight): &&Spent| *in_flight && at_ms + lease.as_millis() as i64 > now_ms;
             log.iter().filter(is_live).map(|(_, cost, _)| cost).sum::<u32>() + cost <= calls
         }

@@ -113,8 +113,13 @@ fn what_travels_survives_json() {
         assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
     }
     let answer = Told { readings: [("limit".to_owned(), Reading::default())].into(), refused: None };
-    let report =
-        Report { permit: Permit::new(1, vec!["limit".to_owned()]), sent: true, answer: Some(answer), health: None };
+    let report = Report {
+        permit: Permit::new(1, vec!["limit".to_owned()]),
+        sent: true,
+        answer: Some(answer),
+        health: None,
+        took_us: None,
+    };
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
 }

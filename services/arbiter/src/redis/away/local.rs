@@ -136,7 +136,10 @@ impl Local {
             let cost = u32::try_from(units).unwrap_or(u32::MAX);
             let used = Charge { rate: rate.clone(), cost, ..charge.clone() };
             if let (1.., Decision::Granted(permit)) = (cost, limiter.ask(used_ms, &[used])) {
-                limiter.report(used_ms, &Report { permit, sent: true, answer: Some(Told::default()), health: None });
+                limiter.report(
+                    used_ms,
+                    &Report { permit, sent: true, answer: Some(Told::default()), health: None, took_us: None },
+                );
             }
         }
         let blocked_until_ms = (seen.block.until_ms as i64).saturating_add(ahead_ms);

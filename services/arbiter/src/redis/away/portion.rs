@@ -92,12 +92,11 @@ pub(super) fn portion(rate: &Rate, text: &str, seen: &Seen, at_ms: i64, percent:
             let used = restored.ceil().max(seen.flight.cost);
             (Rate::Bucket { calls, restore_per_s }, told(Some(*size), calls), used, None)
         }
-        (&Rate::Concurrency { calls, lease }, Meter::Concurrency { slots }) => {
-            // Slots that come free meanwhile stay so: only Redis knows whose they are.
-            let free = told(Some(*slots), calls).saturating_sub(seen.flight.cost as u64);
-            let size = share_of(free, percent);
-            let rate = Rate::Concurrency { calls: whole_number(size)?, lease };
-            return Some(Portion::slots(rate, size));
+        (&Rate::Concurrency { calls, learn: None, lease }, Meter::Concurrency { slots }) => {
+            return slots_of(told(Some(*slots), calls), seen, lease, percent);
+        }
+        (&Rate::Concurrency { learn: Some(learn), lease, .. }, Meter::Slots { size }) => {
+            return slots_of(told(Some(*size), learn.start), seen, lease, percent);
         }
         (Rate::Learn(_), Meter::Learn { pace_per_s, trouble: None }) => {
             let restore_per_s = pace_per_s * f64::from(percent) / 100.0;
@@ -116,6 +115,13 @@ pub(super) fn portion(rate: &Rate, text: &str, seen: &Seen, at_ms: i64, percent:
     };
     portion.used.of_share = portion.used_of(used, percent);
     Some(portion)
+}
+
+/// A share of the slots that are free. Those that come free meanwhile stay so: only Redis knows whose they are.
+fn slots_of(slots: u64, seen: &Seen, lease: Duration, percent: u32) -> Option<Portion> {
+    let size = share_of(slots.saturating_sub(seen.flight.cost as u64), percent);
+    let rate = Rate::Concurrency { calls: whole_number(size)?, learn: None, lease };
+    Some(Portion::slots(rate, size))
 }
 
 /// Rounded down, so that shares never make more than the whole.
@@ -181,9 +187,13 @@ mod tests {
 
     #[test]
     fn of_slots_the_free_ones_are_shared() {
-        let rate = Rate::Concurrency { calls: 10, lease: Duration::from_mins(1) };
+        let rate = Rate::Concurrency { calls: 10, learn: None, lease: Duration::from_mins(1) };
         let size = |in_flight| of(&rate, Meter::Concurrency { slots: 10.0 }, in_flight, 50).map(|portion| portion.size);
         assert_eq!((size(4.0), size(9.0)), (Some(3), None));
+        let learn = Some(tidegate_limits::LearnSlots::default());
+        let rate = Rate::Concurrency { calls: 0, learn, lease: Duration::from_mins(1) };
+        let portion = of(&rate, Meter::Slots { size: 12.7 }, 4.0, 50).unwrap();
+        assert_eq!(portion.rate, Rate::Concurrency { calls: 4, learn: None, lease: Duration::from_mins(1) });
     }
 
     #[test]

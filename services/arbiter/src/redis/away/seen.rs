@@ -39,6 +39,8 @@ pub(super) enum Meter {
     Bucket { size: f64, every_us: f64, full_at_us: f64 },
     #[serde(rename = "c")]
     Concurrency { slots: f64 },
+    #[serde(rename = "g")]
+    Slots { size: f64 },
     #[serde(rename = "l")]
     Learn { pace_per_s: f64, trouble: Option<serde::de::IgnoredAny> },
     #[serde(rename = "k")]

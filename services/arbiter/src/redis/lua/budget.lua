@@ -3,16 +3,21 @@
 -- The least and the most that a key lives after a write.
 local LEAST_TTL_MS, MOST_TTL_MS = 60000, 400 * 86400000
 
-local METERS = { w = window, s = sliding, b = bucket, c = concurrency, l = learn, k = circuit }
+local METERS = { w = window, s = sliding, b = bucket, c = concurrency, g = slots, l = learn, k = circuit }
 
 local budget = {}
 
--- A meter by what a limit allows, as in `w:300:60000:f`, `q:10000:86400000:day@UTC`, `s:600:60000`, `b:40:500000`, `c:5:300000` `l:1:0.01:1000:0.005`,
+-- A meter by what a limit allows, as in `w:300:60000:f`, `q:10000:86400000:day@UTC`, `s:600:60000`, `b:40:500000`, `c:5:300000`,
+-- `g:4:1:100:300000`, `l:1:0.01:1000:0.005`,
 -- `k:10:0.8:1000:60000:21600000` or `t`.
 local function meter_of(rate)
   local start, floor, cap, share = string.match(rate, '^l:([^:]+):([^:]+):([^:]+):([^:]+)$')
   if start then
     return learn.new(tonumber(start), tonumber(floor), tonumber(cap), tonumber(share))
+  end
+  local begin, least, most, lease = string.match(rate, '^g:(%d+):(%d+):(%d+):(%d+)$')
+  if begin then
+    return slots.new(tonumber(begin), tonumber(least), tonumber(most), tonumber(lease))
   end
   local failures, weight, first, longest, patience = string.match(rate, '^k:([^:]+):([^:]+):([^:]+):([^:]+):([^:]+)$')
   if failures then
@@ -64,7 +69,7 @@ end
 -- Unix ms at which nothing of the budget is left but what it was told.
 local function rests_ms(state)
   local meter = state.meter
-  local used_ms = math.max(meter.kind == 'l' and learn.KEPT_MS or IDLE_MS, state.flight.calls > 0 and METERS[meter.kind].held_ms(meter) or 0)
+  local used_ms = math.max(METERS[meter.kind].KEPT_MS or IDLE_MS, state.flight.calls > 0 and METERS[meter.kind].held_ms(meter) or 0)
   return math.max(state.touched_ms + used_ms, state.block.until_ms, METERS[meter.kind].rests_ms(meter))
 end
 
@@ -285,6 +290,9 @@ function budget.settle(b, report, reading, now_ms)
   if held and report.sent and meter.kind == 'l' then
     learn.report(meter, outcome(b, report), held.cost, held.granted_ms, report.refused_until_ms, now_ms)
   end
+  if held and meter.kind == 'g' then
+    slots.went(meter, b, held, report, now_ms)
+  end
   if report.sent and report.answered then
     hear(b, report, reading, held, now_ms)
   end
@@ -342,20 +350,22 @@ function budget.fullness(b, now_ms)
   return used / size
 end
 
--- What people see: limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill.
+-- What people see: limit, used, size, when it resets, until when it is blocked, what was learnt, since when it is ill, what was
+-- learnt of slots.
 function budget.usage(b, now_ms)
   budget.advance(b, now_ms)
   local state, meter = b.state, b.state.meter
   local used, resets_at_ms = METERS[meter.kind].gauge(meter, b, now_ms)
   local blocked_ms = state.block.until_ms > now_ms and state.block.until_ms
   return { state.limit, used, METERS[meter.kind].size(meter) or false, resets_at_ms or false, blocked_ms,
-    meter.kind == 'l' and learn.lesson(meter), meter.kind == 'k' and circuit.down(meter) }
+    meter.kind == 'l' and learn.lesson(meter), meter.kind == 'k' and circuit.down(meter),
+    meter.kind == 'g' and slots.lesson(meter) }
 end
 
 -- Whether forgetting it changes no decision but by what it was told long ago.
 function budget.is_idle(b, now_ms)
   budget.advance(b, now_ms)
   local used = METERS[b.state.meter.kind].gauge(b.state.meter, b, now_ms)
-  local kept_ms = b.state.meter.kind == 'l' and learn.KEPT_MS or IDLE_MS
+  local kept_ms = METERS[b.state.meter.kind].KEPT_MS or IDLE_MS
   return used == 0 and b.state.block.until_ms <= now_ms and now_ms - b.state.touched_ms >= kept_ms
 end

@@ -14,14 +14,19 @@ end
 
 function concurrency.advance() end
 
-function concurrency.ready(self, b, cost, now_ms)
-  local missing = b.state.flight.cost + cost - self.slots
+-- When `cost` has room in so many slots, of which each is held for `lease_ms` at most.
+function concurrency.room(slots, lease_ms, b, cost, now_ms)
+  local missing = b.state.flight.cost + cost - slots
   if missing <= 0 then
     return now_ms, now_ms
   end
   local granted_ms = in_flight.grant_that_frees(b, missing) or now_ms
-  local at_latest_ms = math.max(granted_ms + self.lease_ms, now_ms)
+  local at_latest_ms = math.max(granted_ms + lease_ms, now_ms)
   return math.min(at_latest_ms, now_ms + ASK_AGAIN_MS), at_latest_ms
+end
+
+function concurrency.ready(self, b, cost, now_ms)
+  return concurrency.room(self.slots, self.lease_ms, b, cost, now_ms)
 end
 
 function concurrency.use_within_ms(self)

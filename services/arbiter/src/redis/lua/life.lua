@@ -53,6 +53,8 @@ local function at_rest(state, before_id)
   local flight, meter = state.flight, state.meter
   if meter.kind == 'l' then
     learn.at_rest(meter)
+  elseif meter.kind == 'g' then
+    slots.at_rest(meter)
   elseif meter.kind == 'k' then
     meter.probed_ms = 0
   end
@@ -76,7 +78,7 @@ local function add(state, told, now_ms)
     meter.used, meter.own = meter.used + other.used, (meter.own or 0) + (other.own or other.used)
   elseif meter.kind == 's' then
     sliding.counting_on(meter, other)
-  elseif meter.kind == 'l' and meter.mode == 'ramp' then
+  elseif meter.kind == 'l' and meter.mode == 'ramp' or meter.kind == 'g' and meter.base_us == 0 then
     state.meter = other
   end
 end

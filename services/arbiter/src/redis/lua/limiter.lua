@@ -235,7 +235,7 @@ local function report(keys, args)
   local ahead_ms, next_id = now_ms - tonumber(args[1]), last_id + 1
   for _ = 1, tonumber(take()) do
     local told = { id = tonumber(take()), calls = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1',
-      health = take() }
+      health = take(), took_us = tonumber(take()) }
     local touched = {}
     told.readings = {}
     for number = 1, tonumber(take()) do
