@@ -174,7 +174,8 @@ fn an_answer_that_names_a_next_page_beyond_its_total_is_believed() {
 
 #[test]
 fn a_total_that_the_pages_themselves_belie_is_not_believed() {
-    for (parallel, told) in [(1, 0), (1, 3), (4, 3), (1, 99)] {
+    // The first page has more; the last one is full, and should not be.
+    for (parallel, told) in [(1, 0), (1, 3), (4, 3), (1, 99), (1, 101), (4, 550), (1, 899)] {
         for paging in [offset(100), number(100, 1)].map(|paging| Paging { parallel, ..paging }) {
             let paged = List { told: Some(told), ..List::plain(950) }.page(&paging);
             assert_eq!(paged.distinct.len(), 950, "{paging:?} {told}");

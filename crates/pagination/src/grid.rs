@@ -115,7 +115,7 @@ impl<'a> Grid<'a> {
 
     /// The list's size, unless the pages belie it: the first one has more items, or one stands where none should be. Such
     /// is a total of pages, or one that is always 0. A page in between may well hold more than was counted, as an
-    /// advertisement. By page number, where a later page begins is a guess if the provider grants less than was asked for.
+    /// advertisement; but the last one is not full, unless that is where the list ends. By page number, where a later page begins is a guess if the provider grants less than was asked for.
     fn total(&self) -> Option<u64> {
         let Self { facts, .. } = self;
         let place_is_known = facts.items == self.asked || matches!(self.paging.kind, Kind::Offset { .. });
@@ -123,8 +123,15 @@ impl<'a> Grid<'a> {
             0 => u64::from(facts.items) <= *total,
             // One after the other, nobody has planned what may lie beyond a guess; a blank page ends it.
             _ if self.paging.in_order && !place_is_known && facts.items > 0 => false,
+            _ if self.overflows(*total) => false,
             _ => self.start < *total || !place_is_known || facts.items == 0,
         })
+    }
+
+    /// A full page stands where so many items leave room for a part of one only.
+    fn overflows(&self, total: u64) -> bool {
+        let is_full = self.asked == self.size && self.facts.items >= self.asked;
+        is_full && self.start < total && self.start + u64::from(self.size) > total
     }
 
     /// The answer itself says that another page follows, whatever the total says.

@@ -542,7 +542,7 @@ mod fixed {
         let api = Api { total: Total::Counted, ..Api::plain(Way::Offset, 95) };
         let paging = api.paging();
         // What lies beyond a count that pages agree with can't be known.
-        for (told, items) in [(1, 95), (5, 95), (9, 95), (20, 20), (94, 95)] {
+        for (told, items) in [(1, 95), (5, 95), (9, 95), (20, 20), (21, 95), (89, 95), (94, 95)] {
             let list = List::new(&api);
             let read = read(&paging, begin(&paging), 0, |pointer| match list.answer(pointer) {
                 Came::Page(items, facts) if facts.total.is_some() => {

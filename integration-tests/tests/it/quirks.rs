@@ -117,6 +117,23 @@ async fn a_total_that_is_told_too_high_costs_calls_and_no_items() {
 }
 
 #[tokio::test]
+async fn a_total_that_is_told_too_low_is_found_out_by_a_last_page_that_is_full() {
+    for lie in ["total_lies=-30", "total_lies=x0.5"] {
+        let pages = format!("offset: start, total: \"$.total\", {SIZE}");
+        let stats = comes_whole(list().offset("start").total_in_body("$.total"), lie, &pages, "").await;
+        assert_eq!((stats.requests, stats.duplicates), (11, 0), "{lie}: ten pages and a blank one");
+    }
+}
+
+#[tokio::test]
+async fn a_total_that_is_told_too_low_and_ends_with_a_page_is_believed() {
+    let simulator = start(list().offset("start").total_in_body("$.total"), "total_lies=-35").await;
+    let (world, report) = pull(&simulator, &format!("offset: start, total: \"$.total\", {SIZE}"), "", 0).await;
+    assert_eq!((report.number("/items"), simulator.stats().endpoints["list"].requests), (60, 6));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn cursors_that_loop_are_ended_by_a_guard_that_is_named() {
     let simulator = start(by_cursor(), "cursor_loops=4").await;
     let (world, report) = pull(&simulator, &format!("cursor: cursor, next: \"$.next\", {SIZE}"), "", 0).await;

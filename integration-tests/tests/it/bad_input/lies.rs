@@ -33,6 +33,9 @@ async fn a_total_that_lies_costs_calls_but_never_items() {
         // The first page alone has more.
         ("0", 5, false),
         ("3", 5, false),
+        // Its last page is full, and should not be.
+        ("13", 5, false),
+        ("29", 5, false),
         // The truth, as a text.
         ("\"35\"", 4, false),
         ("39", 4, false),
