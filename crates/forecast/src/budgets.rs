@@ -27,7 +27,8 @@ pub struct LimitForecast {
     pub allows: String,
     /// Units in all.
     pub units: Amount,
-    /// Budgets that they are taken from: more than one where it counts by a parameter that differs from fetch to fetch.
+    /// Budgets that they are taken from: more than one where it counts by a parameter that differs from fetch to fetch, or by
+    /// credential and the job has several.
     pub budgets: Amount,
     /// Units that each step takes.
     pub steps: BTreeMap<String, Amount>,
@@ -35,15 +36,28 @@ pub struct LimitForecast {
     pub time_ms: Option<u64>,
 }
 
-/// A limit's budget, or as many alike as there are fetches.
+/// A limit's budget, or as many alike as there are fetches and credentials.
 struct Budget {
     limit: String,
     rate: Rate,
     units: Amount,
     budgets: Amount,
-    /// Units of the one that takes most.
-    most: u64,
+    /// Credentials that have one each.
+    shares: u64,
+    /// Units of fetches that have budgets of their own: of the one that takes most.
+    apart: u64,
+    /// Units that any of the credentials may take.
+    pooled: u64,
+    /// Units of one fetch that stays with one credential: of the one that takes most.
+    whole: u64,
     steps: BTreeMap<String, Amount>,
+}
+
+impl Budget {
+    /// Units of the one that takes most, where calls go to the credential with the most room.
+    fn most(&self) -> u64 {
+        self.apart.saturating_add(self.pooled.div_ceil(self.shares).max(self.whole))
+    }
 }
 
 /// All budgets that some calls touch, by key.
@@ -58,8 +72,9 @@ impl<'a> Budgets<'a> {
         Self { spec, basis, all: BTreeMap::new() }
     }
 
-    /// Adds what `fetches` fetches of a step take, `pages` pages each.
-    pub(crate) fn charge(&mut self, step: &Step, fetches: Amount, pages: Amount, caller: &Caller<'_>) {
+    /// Adds what `fetches` fetches of a step take, `pages` pages each, made by any of `callers`.
+    pub(crate) fn charge(&mut self, step: &Step, fetches: Amount, pages: Amount, callers: &[Caller<'_>]) {
+        let Some(caller) = callers.first() else { return };
         let params = self.spec.params(step, None, None).unwrap_or_default();
         let mut of_fetch: BTreeMap<String, (Charge, u64)> = BTreeMap::new();
         // Without expressions all pages cost the same.
@@ -75,22 +90,32 @@ impl<'a> Budgets<'a> {
                 *units = units.saturating_add(u64::from(charge.cost).saturating_mul(times));
             }
         }
+        let stays = self.spec.stays_with_one(step);
         for (key, (charge, units)) in of_fetch {
             let apart = step.for_each().is_some() && self.is_by_param(&charge.limit);
+            let shares = if self.is_by_credential(&charge.limit) { callers.len() as u64 } else { 1 };
             let each = Amount { n: units, ..pages };
             let taken = fetches.times(each);
             let budget = self.all.entry(key).or_insert_with(|| Budget {
                 limit: charge.limit,
                 rate: charge.rate,
                 units: Amount::exact(0),
-                budgets: Amount::exact(1),
-                most: 0,
+                budgets: Amount::exact(shares),
+                shares,
+                apart: 0,
+                pooled: 0,
+                whole: 0,
                 steps: BTreeMap::new(),
             });
             budget.units = budget.units.plus(taken);
-            budget.most = budget.most.saturating_add(if apart { units.min(taken.n) } else { taken.n });
+            let of_one = units.min(taken.n);
             if apart {
-                budget.budgets = fetches;
+                let of_one = if stays { of_one } else { of_one.div_ceil(shares) };
+                budget.apart = budget.apart.saturating_add(of_one);
+                budget.budgets = fetches.times(Amount::exact(if stays { 1 } else { shares }));
+            } else {
+                budget.pooled = budget.pooled.saturating_add(taken.n);
+                budget.whole = budget.whole.max(if stays { of_one } else { 0 });
             }
             let of_step = budget.steps.entry(step.id().to_owned()).or_insert(Amount::exact(0));
             *of_step = of_step.plus(taken);
@@ -115,6 +140,10 @@ impl<'a> Budgets<'a> {
         self.factors(limit).iter().any(|factor| matches!(factor, Factor::Param(_)))
     }
 
+    fn is_by_credential(&self, limit: &str) -> bool {
+        self.factors(limit).contains(&Factor::Credential)
+    }
+
     fn factors(&self, limit: &str) -> &[Factor] {
         let declared = self.spec.provider().limits.iter().find(|declared| declared.id.as_str() == limit);
         declared.map_or(&[Factor::Credential], |declared| &declared.key)
@@ -132,7 +161,7 @@ impl<'a> Budgets<'a> {
     fn time_ms(&self, budget: &Budget) -> Option<u64> {
         let latency_ms = self.basis.latency_ms.unwrap_or(LATENCY_MS_ASSUMED);
         let reading = self.basis.probed.values().filter_map(|probed| probed.readings.get(&budget.limit)).next_back();
-        least_time_after_ms(&budget.rate, budget.most, latency_ms, (reading, self.basis.now_ms))
+        least_time_after_ms(&budget.rate, budget.most(), latency_ms, (reading, self.basis.now_ms))
     }
 
     /// The longest of all that takes time, and its name. `in_a_row`: calls that wait for each other.

@@ -101,9 +101,16 @@ pub struct StepForecast {
 pub(crate) const IN_FLIGHT: &str = "max_in_flight";
 pub(crate) const LATENCY: &str = "latency";
 
-/// Calculates what a job will take. `caller`: on whose behalf; it decides which steps share a limit.
+/// Calculates what a job will take. `caller`: on whose behalf; it decides which steps share a limit. Its credential gives way to
+/// those that the job names: each of a pool has budgets of its own where limits count by credential.
 #[must_use]
 pub fn forecast(spec: &Spec, basis: &Basis, caller: &Caller<'_>) -> Forecast {
+    let named = spec.credentials().iter();
+    let mut callers: Vec<Caller<'_>> =
+        named.map(|name| Caller { credential: Some(name.as_str()), ..*caller }).collect();
+    if callers.is_empty() {
+        callers.push(*caller);
+    }
     let latency_ms = basis.latency_ms.unwrap_or(LATENCY_MS_ASSUMED);
     let mut all = Budgets::new(spec, basis);
     let mut steps: Vec<StepForecast> = Vec::new();
@@ -120,7 +127,7 @@ pub fn forecast(spec: &Spec, basis: &Basis, caller: &Caller<'_>) -> Forecast {
         let shape = pages::shape(spec, step, basis);
         let mut own = Budgets::new(spec, basis);
         for budgets in [&mut own, &mut all] {
-            budgets.charge(step, fetches, shape.pages, caller);
+            budgets.charge(step, fetches, shape.pages, &callers);
         }
         let calls = fetches.times(shape.pages);
         let above = step.for_each().and_then(|parent| in_a_row.get(parent)).copied().unwrap_or(0);

@@ -183,3 +183,39 @@ fn most_pages_of_a_fetch_bound_what_is_assumed() {
     let spec = spec("  - { id: all, call: statuses, with: { id: a }, max_pages: 5 }\n");
     assert_eq!(of(&spec, &assuming(&["all=100000"])).calls, Amount::estimated(5));
 }
+
+const POOLED: &str = r#"
+tidegate: 1
+provider: social
+base_url: https://social.example
+auth: { bearer: "{{ credential.token }}" }
+credential_pool: by_chain
+limits:
+  - { id: token, key: [credential], window: { calls: 60, per: 1h } }
+  - { id: app, key: [app], window: { calls: 100, per: 1h } }
+endpoints:
+  list: { get: /list, items: "$[*]", pages: { offset: offset, size: { param: limit, max: 10 }, total: "$.total" } }
+  chain: { get: /chain, items: "$[*]", pages: { link: next, size: { param: limit, max: 10 } } }
+"#;
+
+fn pooled(credential: &str, step: &str) -> Forecast {
+    let provider = tidegate_provider::parse_provider(POOLED, "social.yaml").unwrap().file;
+    let job = format!("provider: social\ncredential: {credential}\nsteps: [{{ id: all, call: {step} }}]\n");
+    let spec = Spec::compile(tidegate_provider::parse_job(&job, "job.yaml").unwrap().file, provider).unwrap();
+    of(&spec, &assuming(&["all=2400"]))
+}
+
+#[test]
+fn each_credential_of_a_pool_has_a_budget_of_its_own() {
+    let hours = |forecast: &Forecast, limit: &str| {
+        let limit = forecast.limits.iter().find(|found| found.limit == limit).unwrap();
+        (limit.budgets.n, limit.time_ms.unwrap() / 3_600_000)
+    };
+    for (credential, by_token) in [("a", (1, 3)), ("[a, b]", (2, 1)), ("[a, b, c, d]", (4, 0))] {
+        let forecast = pooled(credential, "list");
+        assert_eq!((forecast.calls.n, hours(&forecast, "token")), (240, by_token), "{credential}");
+        assert_eq!(hours(&forecast, "app"), (1, 2), "what they share is one budget");
+    }
+    // A chain stays with one credential, whatever the others have left.
+    assert_eq!(hours(&pooled("[a, b, c, d]", "chain"), "token"), (4, 3));
+}

@@ -1,5 +1,7 @@
 //! Tokens that are fetched and refreshed (OAuth 2.0): a job goes on for longer than its tokens live, in each form.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use tidegate_simulator::{EndpointSpec, Items, Period, Running, Simulator, SimulatorSpec, TokenEndpoint, TokensSpec};
 
@@ -7,8 +9,8 @@ use crate::client::fixture::Served;
 use crate::cluster::fixture::Cluster;
 use crate::notify::Receiver;
 use crate::parked::{Form, parked, put, run, status};
-use crate::process::Finished;
-use crate::world::{OUT, World, assert_same, ids, items, until};
+use crate::process::{DEADLINE, Finished};
+use crate::world::{JOB, OUT, STATE, World, assert_same, ids, items, until};
 
 const CLIENT: &str = "canary-client-2f91";
 const SECRET: &str = "canary-secret-c07d+/\"";
@@ -191,6 +193,49 @@ async fn a_lost_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn calls_by_hand_fetch_a_token_that_the_run_goes_on_with() {
+    let long = TokensSpec { expires_in: Period::from_ms(3_600_000), ..short() };
+    let simulator = third_party(long).await;
+    let world = world(&simulator, "");
+    let by_hand = async |args: &[&str]| {
+        let line = world.tidegate(&[args, &["--json", "--allow-private=127.0.0.0/8"]].concat());
+        line.env("TIDEGATE_CREDENTIAL_ALICE", &credential(&[])).run().await.expect(0)
+    };
+    let tried = by_hand(&["provider", "try", "sim.yaml", "list", "--credential", "alice", "--state", STATE]).await;
+    assert_eq!(tried.json()["page"]["total"], 10 * PAGES, "{}", tried.stdout);
+    let planned = by_hand(&["plan", JOB, "--probe"]).await;
+    assert_eq!(planned.json()["calls"], json!({ "n": PAGES, "trust": "exact" }), "{}", planned.stdout);
+    pull(&world, &credential(&[]), &[]).await.expect(0);
+    let tokens = simulator.stats().tokens;
+    assert_eq!((tokens.issued, tokens.refused, tokens.reused), (1, 0, 0), "{tokens:?}");
+    for secret in simulator.issued_tokens().iter().map(String::as_str).chain(["canary"]) {
+        assert!(!format!("{tried:?}{planned:?}").contains(secret), "{secret} in {tried:?} {planned:?}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_by_hand_is_made_once_more_with_a_new_token_where_the_old_one_is_refused() {
+    let simulator = third_party(TokensSpec { expires_in: Period::from_ms(3_600_000), ..short() }).await;
+    let world = world(&simulator, "");
+    let tried = async |credential: &str| {
+        let args = ["provider", "try", "sim.yaml", "list", "--credential", "alice", "--json"];
+        let line = world.tidegate(&[&args[..], &["--allow-private=127.0.0.0/8"]].concat());
+        line.env("TIDEGATE_CREDENTIAL_ALICE", credential).run().await
+    };
+    let done = tried(&credential(&[("access_token", "stale")])).await.expect(0);
+    assert_eq!(done.json()["page"]["total"], 10 * PAGES, "{}", done.stdout);
+    assert_eq!(simulator.stats().endpoints["list"].errors_of("unauthorized"), 1);
+    assert_eq!(simulator.stats().tokens.issued, 1);
+    let refused = tried(&credential(&[("client_secret", "canary-wrong")])).await.expect(1);
+    let failure = &refused.json()["failure"];
+    assert_eq!(failure["class"], "auth_revoked", "{failure}");
+    assert!(failure["message"].as_str().unwrap().contains("invalid_client"), "{failure}");
+    assert!(!format!("{done:?}{refused:?}").contains("canary"), "{refused:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_packs_tokens_are_fetched_from_its_simulated_provider() {
     let (spec, _) = SimulatorSpec { provider: Some("x".into()), ..SimulatorSpec::seeded(1) }.completed().unwrap();
     let one = EndpointSpec { items: Some(Items::Count(1)), ..EndpointSpec::default() };
@@ -268,6 +313,48 @@ async fn jobs_outlive_their_tokens_until_they_are_revoked_in_one_process() {
     a_job_outlives_its_tokens_until_they_are_revoked(&served).await;
     assert!(!served.log().contains("canary"));
     served.finish().await;
+}
+
+/// `tidegate explain` says what a job's calls wait for, and for how many.
+async fn a_job_that_waits_for_a_token_says_so(form: &impl Form) {
+    let (receiver, simulator) = (Receiver::start(204, 204).await, third_party(short()).await);
+    simulator.set_token_endpoint(TokenEndpoint::Down);
+    put(form, "alice", &credential(&[])).await;
+    let file = write_job(form, &simulator, &receiver);
+    let job = run(form, &["submit", &file]).await.stdout.trim().to_owned();
+    // Longer pauses than two seconds are spent in the queue, and told: those after the third try.
+    let started = Instant::now();
+    loop {
+        let why = run(form, &["explain", &job]).await.stdout;
+        if why.contains("wait for the token endpoint of provider sim")
+            || why.contains("waits for the token endpoint of")
+        {
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{why}");
+    }
+    let now = status(form, &job).await;
+    assert_eq!((&now["state"], &now["counts"]["calls_failed"]), (&json!("running"), &json!(0)), "{now}");
+    assert!(now.get("parked").is_none(), "{now}");
+    simulator.set_token_endpoint(TokenEndpoint::Works);
+    let ended = run(form, &["watch", &job, "--json"]).await.json();
+    assert_eq!((&ended["state"], &ended["counts"]["calls_failed"]), (&json!("succeeded"), &json!(0)), "{ended}");
+    assert_eq!(receiver.told().len(), 0, "nothing was parked");
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_token_says_so_in_one_process() {
+    let served = Served::start().await;
+    a_job_that_waits_for_a_token_says_so(&served).await;
+    served.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_a_token_says_so_in_a_cluster() {
+    let cluster = Cluster::start().await;
+    cluster.are_ready().await;
+    a_job_that_waits_for_a_token_says_so(&cluster).await;
+    cluster.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -266,7 +266,7 @@ fn after_trouble(
 }
 
 /// Whether a failure of this class is the credential's, not the call's.
-fn is_unauthorized(class: Class) -> bool {
+pub(crate) fn is_unauthorized(class: Class) -> bool {
     matches!(class, Class::AuthExpired | Class::AuthRevoked)
 }
 

@@ -38,6 +38,6 @@ pub use gauges::{Gauges, Sleeping};
 pub use http_permits::{HttpPermits, HttpPermitsConfig};
 pub use lanes::Lanes;
 pub use permits::{Permits, PermitsError};
-pub use probe::{Probe, ProbeAnswer, ProbePage, probe};
+pub use probe::{Probe, ProbeAnswer, ProbePage, Prober};
 pub use service::{Config, Deps, start};
 pub use ways::WayOut;

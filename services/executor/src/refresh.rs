@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tidegate_contracts::{Class, Failure, Wait, WaitReason};
-use tidegate_egress::{BodyLimits, Deadlines, EgressError, Failure as Failed, Request, Sent};
+use tidegate_daemon::Clock;
+use tidegate_egress::{BodyLimits, Deadlines, Egress, EgressError, Failure as Failed, Request, Sent};
 use tidegate_limits::headers::retry_after;
-use tidegate_provider::{Credential, RequestParts, TokenAnswer, redact_credential};
+use tidegate_provider::{Credential, RequestParts, Spec, TokenAnswer, redact_credential};
 use tidegate_specs::JobSpec;
 use tokio::sync::Mutex as Turnstile;
 
@@ -23,7 +24,7 @@ use crate::prepare::{chain, failure};
 use crate::service::Shared;
 
 /// How long a refresh is its executor's alone, in ms: longer than it may take, by more than clocks may differ.
-const LEASE_MS: i64 = 45_000;
+pub(crate) const LEASE_MS: i64 = 45_000;
 /// Longest time of a request for a token.
 const WITHIN: Duration = Duration::from_secs(30);
 /// Largest answer of a token endpoint, in bytes.
@@ -166,64 +167,95 @@ async fn by_turn(
 
 /// Asks the token endpoint, and stores what it answers with.
 async fn ask(shared: &Shared, spec: &JobSpec, lent: &Lent, (tries, lost): (u32, bool)) -> Refreshed {
-    let (credential, of) = (&lent.credential, version_of(shared, spec, lent));
-    let hidden = |text: &str| redact_credential(text, credential);
-    let parts = match spec.token_request(credential) {
-        Some(Ok(parts)) => parts,
-        Some(Err(error)) => {
-            return Refreshed::Failed(failure(Class::Invalid, hidden(&chain(&error))));
-        }
-        None => return Refreshed::Look,
-    };
-    let asked_at_ms = (shared.deps.clock)();
-    let request = request(parts, spec.provider().insecure_http);
+    let of = version_of(shared, spec, lent);
     let Some(out) = shared.deps.out.first() else {
         return Refreshed::Failed(failure(Class::Invalid, "this executor has no way out"));
     };
-    let answer = out.egress.call(request).await;
-    let now_ms = (shared.deps.clock)();
-    let said = match &answer {
-        Ok(answer) => TokenAnswer::read(answer.status, &answer.body),
-        Err(error) if is_forbidden(error) => {
-            return Refreshed::Failed(failure(Class::Blocked, format!("no token was asked for: {}", chain(error))));
-        }
-        Err(error) => TokenAnswer::Later(chain(error)),
+    let Some(fetched) = fetch(spec, &lent.credential, (&out.egress, &shared.deps.clock)).await else {
+        return Refreshed::Look;
     };
-    let end = match &said {
-        TokenAnswer::Tokens(_) => "renewed",
-        TokenAnswer::Refused(_) => "refused",
-        TokenAnswer::Later(_) => "later",
+    let end = match &fetched {
+        Fetched::Renewed(_) => Some("renewed"),
+        Fetched::Refused { .. } => Some("refused"),
+        Fetched::Later { .. } => Some("later"),
+        Fetched::Impossible(_) => None,
     };
-    shared.metrics.token_asked(spec.provider().provider.as_str(), end);
-    match said {
-        TokenAnswer::Tokens(tokens) => {
-            store(shared, &of, &tokens.renew(credential, asked_at_ms)).await;
+    if let Some(end) = end {
+        shared.metrics.token_asked(spec.provider().provider.as_str(), end);
+    }
+    match fetched {
+        Fetched::Renewed(credential) => {
+            store(shared, &of, &credential).await;
             tracing::info!(tenant = of.tenant, credential = of.name, tries, "token refreshed");
             Refreshed::Look
         }
-        TokenAnswer::Refused(why) => {
-            let status = answer.ok().map(|answer| answer.status.as_u16());
-            let after =
-                if lost { "; an earlier answer was lost, and with it a new refresh token, perhaps" } else { "" };
-            let text = format!("the token endpoint refuses to renew it: {}{after}", hidden(&why));
-            Refreshed::Refused(Failure { status, ..failure(Class::AuthRevoked, text) })
-        }
-        TokenAnswer::Later(why) => {
-            let told = answer.as_ref().ok().and_then(|answer| answer.headers.get(http::header::RETRY_AFTER));
-            let told_until_ms = told.and_then(|told| retry_after(told.to_str().ok()?, now_ms));
+        Fetched::Refused { why, status } => Refreshed::Refused(refusal(&why, status, lost)),
+        Fetched::Later { why, told_until_ms, lost } => {
+            let now_ms = (shared.deps.clock)();
             let until_ms = pause_until_ms(tries, told_until_ms, now_ms, rand::random());
             tracing::warn!(
                 tenant = of.tenant,
                 credential = of.name,
                 tries,
-                error = hidden(&why),
+                error = why,
                 wait_ms = until_ms - now_ms,
                 "a token could not be refreshed"
             );
-            postpone(shared, &of, until_ms, is_lost(&answer.map(|answer| answer.status))).await;
+            postpone(shared, &of, until_ms, lost).await;
             later(until_ms)
         }
+        Fetched::Impossible(failure) => Refreshed::Failed(failure),
     }
+}
+
+/// What came of one request for a token. Its texts have no secrets in them.
+pub(crate) enum Fetched {
+    /// The credential with its new token.
+    Renewed(Credential),
+    /// It is refused for good.
+    Refused { why: String, status: Option<u16> },
+    /// Trouble that passes. `lost`: the endpoint may have made a token that nobody has.
+    Later { why: String, told_until_ms: Option<i64>, lost: bool },
+    /// None can be asked for at all.
+    Impossible(Failure),
+}
+
+/// Asks the token endpoint once; `None` where the credential is used as it is.
+pub(crate) async fn fetch(spec: &Spec, credential: &Credential, (egress, clock): (&Egress, &Clock)) -> Option<Fetched> {
+    let hidden = |text: &str| redact_credential(text, credential);
+    let parts = match spec.token_request(credential)? {
+        Ok(parts) => parts,
+        Err(error) => return Some(Fetched::Impossible(failure(Class::Invalid, hidden(&chain(&error))))),
+    };
+    let asked_at_ms = clock();
+    let answer = egress.call(request(parts, spec.provider().insecure_http)).await;
+    let now_ms = clock();
+    let said = match &answer {
+        Ok(answer) => TokenAnswer::read(answer.status, &answer.body),
+        Err(error) if is_forbidden(error) => {
+            let text = format!("no token was asked for: {}", chain(error));
+            return Some(Fetched::Impossible(failure(Class::Blocked, text)));
+        }
+        Err(error) => TokenAnswer::Later(chain(error)),
+    };
+    Some(match said {
+        TokenAnswer::Tokens(tokens) => Fetched::Renewed(tokens.renew(credential, asked_at_ms)),
+        TokenAnswer::Refused(why) => {
+            Fetched::Refused { why: hidden(&why), status: answer.ok().map(|answer| answer.status.as_u16()) }
+        }
+        TokenAnswer::Later(why) => {
+            let told = answer.as_ref().ok().and_then(|answer| answer.headers.get(http::header::RETRY_AFTER));
+            let told_until_ms = told.and_then(|told| retry_after(told.to_str().ok()?, now_ms));
+            Fetched::Later { why: hidden(&why), told_until_ms, lost: is_lost(&answer.map(|answer| answer.status)) }
+        }
+    })
+}
+
+/// What is told of a refusal. `lost`: what came of an earlier request is not known.
+pub(crate) fn refusal(why: &str, status: Option<u16>, lost: bool) -> Failure {
+    let after = if lost { "; an earlier answer was lost, and with it a new refresh token, perhaps" } else { "" };
+    let text = format!("the token endpoint refuses to renew it: {why}{after}");
+    Failure { status, ..failure(Class::AuthRevoked, text) }
 }
 
 fn request(parts: RequestParts, insecure_http: bool) -> Request {

@@ -57,10 +57,6 @@ async fn plan(
         now_ms: app.now_ms(),
         ..Basis::default()
     };
-    let by = CalledBy {
-        egress: "default",
-        credential: spec.credentials().first().map(|name| name.as_str()),
-        tenant: Some(caller.tenant.as_str()),
-    };
+    let by = CalledBy { egress: "default", credential: None, tenant: Some(caller.tenant.as_str()) };
     Ok(Json(forecast(&spec, &basis, &by)))
 }

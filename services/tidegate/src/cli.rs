@@ -199,6 +199,10 @@ pub(crate) struct Plan {
     /// Most requests on the wire at once [default: the job's `max_in_flight`, else 32].
     #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) max_in_flight: Option<u16>,
+    /// Where a token is kept that --probe fetches (OAuth 2.0) [default: the job's state file, .tidegate/JOB.db beside the job
+    /// file].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) calls: Calls,
     /// As JSON.
@@ -571,6 +575,10 @@ pub(crate) struct Try {
     /// Name of the credential.
     #[arg(long, value_name = "NAME")]
     pub(crate) credential: Option<String>,
+    /// Where a token is kept that is fetched for the call (OAuth 2.0): give the state file of a job whose runs share the
+    /// credential.
+    #[arg(long, value_name = "FILE", default_value = ".tidegate/try.db")]
+    pub(crate) state: PathBuf,
     #[command(flatten)]
     pub(crate) calls: Calls,
     /// As JSON.

@@ -1,8 +1,9 @@
-//! Credentials of `tidegate run`: as they are given, but for tokens that were refreshed, which are kept in the state file.
+//! Credentials of `tidegate run`, and of calls by hand: as they are given, but for tokens that were refreshed, which are kept in the state file.
 //!
 //! A refresh may replace the refresh token that was given, so what it brings has to outlive the process. It is sealed, by the key
 //! that the environment names or one beside the state file. Whoever gives other fields than before means those.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use tidegate::embedded::State;
 use tidegate_contracts::Parked;
 use tidegate_daemon::Clock;
 use tidegate_executor::{Credentials, CredentialsError, FixedCredentials, Lent, Parking, Turn, Version};
+use tidegate_ledger::Sync;
 use tidegate_provider::file::Name;
 use tidegate_provider::{Credential, Spec};
 use tidegate_registry::{Registry as _, Tenant, Vault};
@@ -61,6 +63,21 @@ pub(crate) async fn kept_credentials(
     }
     let kept = VaultCredentials::new(vault, Arc::clone(clock));
     Ok(Arc::new(KeptCredentials { names, kept, fixed: FixedCredentials::new(given) }))
+}
+
+/// The same for calls by hand: works with them, over the state file where a token may be fetched.
+pub(crate) async fn with_kept<T>(
+    (spec, given): (&Spec, Vec<Credential>),
+    (state, clock): (&Path, &Clock),
+    work: impl AsyncFnOnce(&dyn Credentials) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let renews = |credential: &Credential| spec.oauth2().is_some_and(|oauth2| oauth2.renews(credential));
+    if !given.iter().any(renews) {
+        return work(&FixedCredentials::new(given)).await;
+    }
+    let state = State::open(state, Sync::Full).await?;
+    let work = async |state: &State| work(&*kept_credentials(spec, given, state, clock).await?).await;
+    state.close_after(work).await
 }
 
 /// The credential with a copy of each field, to know it again after its tokens were refreshed.

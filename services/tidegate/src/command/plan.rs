@@ -1,21 +1,21 @@
 //! `tidegate plan`: what a job will take, before it runs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::HumanCount;
 use tidegate_daemon::clock;
 use tidegate_egress::{Egress, EgressConfig};
-use tidegate_executor::probe;
+use tidegate_executor::{Credentials, Prober};
 use tidegate_forecast::{Amount, Assumptions, Basis, Forecast, Probed, Trust, forecast};
 use tidegate_ledger::DEFAULT_TENANT;
-use tidegate_provider::{Caller, Credential, Spec};
+use tidegate_provider::{Caller, Spec};
 
 use crate::cli::Plan;
 use crate::command::provider::{first_call, with_cause};
 use crate::command::run::max_in_flight;
 use crate::exit::Exit;
 use crate::files::FilesError;
+use crate::kept_credentials::with_kept;
 use crate::table::Lean::{Left, Right};
 use crate::table::table;
 use crate::{files, say};
@@ -43,8 +43,7 @@ pub(crate) async fn plan(args: Plan) -> anyhow::Result<Exit> {
     if let Some(latency) = args.latency {
         basis.latency_ms = u64::try_from(latency.as_millis()).ok();
     }
-    let credential = spec.credentials().first().map(|name| name.as_str());
-    let by = Caller { egress: "default", credential, tenant: Some(DEFAULT_TENANT) };
+    let by = Caller { egress: "default", credential: None, tenant: Some(DEFAULT_TENANT) };
     let forecast = forecast(&spec, &basis, &by);
     say::answer(&if args.json { serde_json::to_string(&forecast)? } else { as_text(&forecast) });
     Ok(exit)
@@ -58,22 +57,35 @@ async fn probe_roots(
     basis: &mut Basis,
     ms: &mut Vec<u64>,
 ) -> anyhow::Result<Vec<(String, String)>> {
-    let credential: Option<Arc<Credential>> = match spec.credentials().first() {
-        Some(name) => Some(Arc::new(files::credential(name.as_str(), &args.calls)?)),
-        None => None,
-    };
+    let named = spec.credentials().first().map(|name| files::credential(name.as_str(), &args.calls)).transpose()?;
+    let state = args.state.clone().unwrap_or_else(|| files::default_state(&args.job));
+    let clock = clock::system();
     let egress = Egress::new(EgressConfig {
         allow_private: files::allow_private(&args.calls.allow_private)?,
         connect: spec.roots().map(|step| spec.deadlines(step).connect).max().unwrap_or(Duration::from_secs(5)),
         ..EgressConfig::default()
     })?;
+    let given = (spec, named.into_iter().collect());
+    let look = async |credentials: &dyn Credentials| {
+        let prober = Prober { spec, credentials, egress: &egress, clock: &clock };
+        probe_each(&prober, basis, ms).await
+    };
+    with_kept(given, (&state, &clock), look).await
+}
+
+async fn probe_each(
+    prober: &Prober<'_>,
+    basis: &mut Basis,
+    ms: &mut Vec<u64>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let spec = prober.spec;
     let mut failed = Vec::new();
     for step in spec.roots() {
         let params = spec.params(step, None, None).map_err(with_cause)?;
         let call = first_call(spec, step, &params);
-        let probed = match probe(spec, step, &call, credential.clone(), (&egress, clock::now_ms())).await {
+        let probed = match prober.probe(step, &call).await {
             Ok(probed) => probed,
-            // Nothing was sent.
+            // No call was sent.
             Err(failure) => {
                 failed.push((step.id().to_owned(), format!("{}: {}", failure.class, failure.message)));
                 continue;

@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tidegate_contracts::{Call, CallId, FetchId, JobId, Next, Params, Primitive};
 use tidegate_daemon::clock;
 use tidegate_egress::{Egress, EgressConfig};
-use tidegate_executor::{Probe, probe};
+use tidegate_executor::{Credentials, Probe, Prober};
 use tidegate_limits::Reading;
 use tidegate_pagination::begin;
 use tidegate_provider::{JobFile, Part, ProviderFile, Spec, Step};
@@ -16,6 +15,7 @@ use tidegate_provider::{JobFile, Part, ProviderFile, Spec, Step};
 use crate::cli::Try;
 use crate::exit::Exit;
 use crate::files::FilesError;
+use crate::kept_credentials::with_kept;
 use crate::{files, say};
 
 /// Items shown of a page.
@@ -60,13 +60,24 @@ pub(crate) async fn try_call(args: Try) -> anyhow::Result<Exit> {
     let Some(step) = spec.roots().next() else { return Ok(Exit::Usage) };
     let params = spec.params(step, None, None).map_err(with_cause)?;
     let call = first_call(&spec, step, &params);
-    let request = spec.request(step, &params, &call.pointer, credential.as_ref()).map_err(with_cause)?.describe();
     let egress = Egress::new(EgressConfig {
         allow_private: files::allow_private(&args.calls.allow_private)?,
         connect: spec.deadlines(step).connect,
         ..EgressConfig::default()
     })?;
-    let probed = probe(&spec, step, &call, credential.map(Arc::new), (&egress, clock::now_ms())).await;
+    let clock = clock::system();
+    let given = (&spec, credential.into_iter().collect());
+    let make = async |credentials: &dyn Credentials| {
+        let prober = Prober { spec: &spec, credentials, egress: &egress, clock: &clock };
+        let lent = match prober.lend().await {
+            Ok(lent) => lent,
+            Err(failure) => return Ok((String::new(), Err(failure))),
+        };
+        let credential = lent.as_ref().map(|lent| &*lent.credential);
+        let request = spec.request(step, &params, &call.pointer, credential).map_err(with_cause)?.describe();
+        Ok((request, prober.probe(step, &call).await))
+    };
+    let (request, probed) = with_kept(given, (&args.state, &clock), make).await?;
     let probed = probed.unwrap_or_else(|failure| Probe { answer: None, page: Err(failure) });
     say::answer(&if args.json { as_json(&request, &probed).to_string() } else { as_text(&request, &probed) });
     Ok(if probed.page.is_ok() { Exit::Done } else { Exit::JobFailed })
