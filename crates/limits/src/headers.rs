@@ -41,6 +41,10 @@ pub struct HeaderNames {
     /// Header with JSON that tells in percent what is used, as Meta's `X-App-Usage` and `X-Business-Use-Case-Usage` do:
     /// from 95 on, calls pause for as long as it says, else for five minutes.
     pub usage: Option<String>,
+    /// Header that names the budget which the call's endpoint shares with others, as Discord's `X-RateLimit-Bucket`: once it is
+    /// told, it takes the place of the endpoint in the limit's `key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
 }
 
 /// How the end of a window is written.

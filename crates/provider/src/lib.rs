@@ -54,7 +54,7 @@ pub use expression::{FUEL, RenderError};
 pub use extend::inherit;
 pub use file::{JobFile, OnFailure, ProviderFile};
 pub use header::FieldError;
-pub use limit::{CallShape, Caller, ChargeError};
+pub use limit::{Buckets, CallShape, Caller, ChargeError};
 pub use node::FILE_MAX_BYTES;
 pub use oauth2::{Due, FRESH_MS, Oauth2, TokenAnswer, Tokens};
 pub use pack::{PACKS, Pack, pack};

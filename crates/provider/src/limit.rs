@@ -1,5 +1,6 @@
 //! Limits, ready to use: which apply to a call, and the budget it takes from each.
 
+mod buckets;
 mod reach;
 mod tells;
 
@@ -13,6 +14,7 @@ use tidegate_contracts::{Class, PagePointer, Params, Primitive};
 use tidegate_limits::{Breaker, Charge, HeaderNames, Health, Rate, Reading};
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use self::buckets::Buckets;
 use self::reach::{Reach, glob};
 pub(crate) use self::tells::Tells;
 use crate::compile::Compiler;
@@ -86,6 +88,8 @@ pub struct Caller<'a> {
     pub credential: Option<&'a str>,
     /// Whose job it is.
     pub tenant: Option<&'a str>,
+    /// What endpoints share, as far as answers have told.
+    pub buckets: Option<&'a Buckets>,
 }
 
 /// All limits of a provider.
@@ -180,6 +184,12 @@ impl Limits {
         self.tells.get(limit)?.headers.as_ref()
     }
 
+    /// The bucket that an answer names as the one which the call's endpoint shares; none where it is not asked.
+    pub(crate) fn bucket<'h>(&self, limit: &str, headers: &'h HeaderMap) -> Option<&'h str> {
+        let name = self.header_names(limit)?.bucket.as_deref()?;
+        headers.get(name)?.to_str().ok().map(str::trim).filter(|bucket| !bucket.is_empty())
+    }
+
     /// What an answer says of a limit; none where it is not asked.
     pub(crate) fn reading(&self, limit: &str, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Option<Reading> {
         Some(self.tells.get(limit)?.read(headers, body, now_ms))
@@ -232,6 +242,11 @@ impl Budgeted {
         if let Err(error) = limit.rate.check() {
             let field = error.field.split('.').fold(at.clone(), |path, name| path.key(name));
             compiler.add(&field, format!("expected {}", error.expected));
+        }
+        if limit.headers.as_ref().is_some_and(|names| names.bucket.is_some()) && !limit.key.contains(&Factor::Endpoint)
+        {
+            compiler
+                .add(&at.key("headers").key("bucket"), "expected `endpoint` in the limit's key, whose place it takes");
         }
         let reach = Reach::of(limit, provider, at, compiler);
         for (index, factor) in limit.key.iter().enumerate() {
@@ -329,7 +344,10 @@ impl Budgeted {
                 Factor::Credential => caller.credential.unwrap_or_default().into(),
                 Factor::Tenant => caller.tenant.unwrap_or_default().into(),
                 Factor::Egress => caller.egress.into(),
-                Factor::Endpoint => endpoint.name().into(),
+                Factor::Endpoint => match caller.buckets.and_then(|told| told.of(&self.id, endpoint.name())) {
+                    Some(bucket) => format!("bucket:{bucket}").into(),
+                    None => endpoint.name().into(),
+                },
                 Factor::Method => endpoint.method().as_str().into(),
                 Factor::Provider => "".into(),
                 Factor::Param(name) => match params.get(name) {
@@ -424,6 +442,16 @@ mod tests {
             Some(problem) => Err(problem.message.clone()),
             None => Ok(limits),
         }
+    }
+
+    #[test]
+    fn a_bucket_takes_the_place_of_an_endpoint_in_a_key() {
+        let error = compiled("[ { id: a, key: [credential], told: {}, headers: { bucket: X-Bucket } } ]").unwrap_err();
+        assert!(error.contains("expected `endpoint` in the limit's key"), "{error}");
+        let limits = compiled("[ { id: a, key: [endpoint], told: {}, headers: { bucket: X-Bucket } } ]").unwrap();
+        let told = |bucket: &str| HeaderMap::from_iter([("x-bucket".parse().unwrap(), bucket.parse().unwrap())]);
+        assert_eq!(limits.bucket("a", &told(" abcd1234 ")), Some("abcd1234"));
+        assert_eq!((limits.bucket("a", &told("")), limits.bucket("b", &told("abcd1234"))), (None, None));
     }
 
     #[test]

@@ -242,6 +242,12 @@ impl Spec {
         oauth2.request(oauth2.grant(credential)?, credential, &scope)
     }
 
+    /// The bucket that an answer names for a limit (`headers.bucket`).
+    #[must_use]
+    pub fn bucket<'h>(&self, limit: &str, headers: &'h HeaderMap) -> Option<&'h str> {
+        self.limits.bucket(limit, headers)
+    }
+
     /// What a call takes from each limit that applies to it. Keys read `{provider}/limit/factor=value,…`.
     ///
     /// # Errors

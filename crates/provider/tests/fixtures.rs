@@ -122,7 +122,7 @@ fn charges_name_every_limit_that_applies() {
     let params = params(&[("id", "7")]);
     let keys = |ordinal| -> Vec<String> {
         let call = CallShape { params: &params, pointer: &PagePointer::First, ordinal };
-        let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: None };
+        let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: None, buckets: None };
         spec.charges(step, &call, &caller).unwrap().into_iter().map(|charge| charge.key).collect()
     };
     // What keeps calls from a provider that is down is added to every provider.
@@ -132,7 +132,7 @@ fn charges_name_every_limit_that_applies() {
     assert_eq!(keys(1), ["{social}/paging/credential=alice", host, token, breaker]);
     let of = |tenant| {
         let call = CallShape { params: &params, pointer: &PagePointer::First, ordinal: 0 };
-        let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: Some(tenant) };
+        let caller = Caller { egress: "eu-1", credential: Some("alice"), tenant: Some(tenant), buckets: None };
         spec.charges(step, &call, &caller).unwrap().into_iter().map(|charge| charge.key).collect::<Vec<_>>()
     };
     // What counts by the address counts for all; alice of one tenant is not alice of another.
@@ -148,7 +148,7 @@ fn costs_and_keys_follow_the_call() {
     let charges = |step: &str, params: &Params| {
         let pointer = PagePointer::Number { page: 1, size: 200 };
         let call = CallShape { params, pointer: &pointer, ordinal: 0 };
-        let caller = Caller { egress: "x", credential: Some("shop"), tenant: Some("acme") };
+        let caller = Caller { egress: "x", credential: Some("shop"), tenant: Some("acme"), buckets: None };
         let charges = spec.charges(spec.step(step).unwrap(), &call, &caller).unwrap();
         charges.into_iter().map(|charge| (charge.key, charge.cost)).collect::<Vec<_>>()
     };

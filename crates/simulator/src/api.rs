@@ -276,8 +276,9 @@ fn header_name(name: Option<&str>) -> Result<Option<HeaderName>, String> {
 impl Limit {
     fn of(spec: &LimitSpec, id: String) -> Result<Self, String> {
         let names = spec.headers.names();
-        let HeaderNames { limit, remaining, used, used_of_limit, reset, policy, usage, reset_as: _ } = &names;
-        for name in [limit, remaining, used, used_of_limit, reset, policy, usage] {
+        let HeaderNames { limit, remaining, used, used_of_limit, reset, policy, usage, id: named, reset_as: _ } =
+            &names;
+        for name in [limit, remaining, used, used_of_limit, reset, policy, usage, named] {
             header_name(name.as_deref()).map_err(|why| format!("headers: {why}"))?;
         }
         Ok(Self {

@@ -107,7 +107,8 @@ impl Gate {
         views.sort_by_key(|(_, view)| view.remaining);
         let mut headers = HeaderMap::new();
         for (index, view) in views {
-            header::write(&mut headers, &limits[index].headers, &limits[index].rule, view, now_us);
+            let limit = &limits[index];
+            header::write(&mut headers, (&limit.id, &limit.headers), &limit.rule, view, now_us);
         }
         let told = refused_by.iter().filter(|(index, _)| limits[*index].retry_after);
         if let Some(free_us) = told.map(|(_, view)| view.free_us).max() {

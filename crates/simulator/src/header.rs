@@ -7,7 +7,7 @@ use crate::limit::Rule;
 use crate::{HeaderNames, ResetAs};
 
 /// Writes what `names` names; a header that is already there is left, so the first limit written is the one that shows.
-pub(crate) fn write(headers: &mut HeaderMap, names: &HeaderNames, rule: &Rule, view: View, now_us: u64) {
+pub(crate) fn write(headers: &mut HeaderMap, (id, names): (&str, &HeaderNames), rule: &Rule, view: View, now_us: u64) {
     let allowed = rule.allowed();
     let used = allowed.saturating_sub(view.remaining);
     let told = [
@@ -17,6 +17,7 @@ pub(crate) fn write(headers: &mut HeaderMap, names: &HeaderNames, rule: &Rule, v
         (&names.used_of_limit, format!("{used}/{allowed}")),
         (&names.reset, moment(names.reset_as, view.reset_us, now_us)),
         (&names.usage, usage(used, allowed)),
+        (&names.id, id.to_owned()),
         (&names.policy, format!("{allowed};w={}", rule.per_us().div_ceil(1_000_000))),
     ];
     for (name, value) in told {
@@ -75,12 +76,14 @@ mod tests {
     fn the_first_limit_written_is_the_one_that_shows() {
         let rule = |calls| Rule::Window { calls, per_us: 60_000_000, aligned: Aligned::Epoch };
         let view = |remaining| View { remaining, reset_us: 90_000_000, free_us: 0 };
-        let names = LimitHeaders::Preset(Preset::Ratelimit).names();
+        let names =
+            HeaderNames { id: Some("RateLimit-Bucket".into()), ..LimitHeaders::Preset(Preset::Ratelimit).names() };
         let mut headers = HeaderMap::new();
-        write(&mut headers, &names, &rule(300), view(7), 60_000_000);
-        write(&mut headers, &names, &rule(1500), view(900), 60_000_000);
+        write(&mut headers, ("short", &names), &rule(300), view(7), 60_000_000);
+        write(&mut headers, ("long", &names), &rule(1500), view(900), 60_000_000);
         let text = |name: &str| headers[name].to_str().unwrap();
         assert_eq!((text("ratelimit-limit"), text("ratelimit-remaining")), ("300", "7"));
+        assert_eq!(text("ratelimit-bucket"), "short");
         assert_eq!((text("ratelimit-reset"), text("ratelimit-policy")), ("30", "300;w=60"));
         write_retry_after(&mut headers, 61_200_000, 60_000_000);
         assert_eq!(headers["retry-after"], "2");

@@ -184,6 +184,8 @@ pub struct HeaderNames {
     pub policy: Option<String>,
     /// Calls made in percent, as Meta writes them: `{"call_count":28,"total_time":28,"total_cputime":28}`.
     pub usage: Option<String>,
+    /// The limit's `id`, as Discord names buckets.
+    pub id: Option<String>,
 }
 
 /// How a moment is written.

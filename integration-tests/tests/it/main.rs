@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod barriers;
+mod buckets;
 mod busy;
 mod client;
 mod closed;

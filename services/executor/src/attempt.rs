@@ -63,6 +63,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     let (judged, readings) = match answer {
         Ok(answer) => {
             shared.gauges.wire_bytes.fetch_add(answer.wire_bytes, Relaxed);
+            learn_buckets(shared, (tenant, spec), prepared, call, &answer);
             let (judged, sample, readings) = read(spec, prepared, call, answer, now_ms).await?;
             shared.metrics.ignored(&call.provider, readings.values().map(|reading| u64::from(reading.ignored)).sum());
             if let Some(sample) = sample {
@@ -169,6 +170,16 @@ async fn read(
     };
     let judged = if large { tokio::task::spawn_blocking(read).await? } else { read() };
     judged.with_context(|| format!("the job has no step {}", call.step))
+}
+
+/// Notes which buckets the call's endpoint shares, where the answer says so.
+fn learn_buckets(shared: &Shared, (tenant, spec): (&str, &Spec), prepared: &Prepared, call: &Call, answer: &Answer) {
+    let Some(step) = spec.step(&call.step) else { return };
+    for charge in &prepared.charges {
+        if let Some(bucket) = spec.bucket(&charge.limit, &answer.headers) {
+            shared.buckets.learn((tenant, &call.provider), &charge.limit, step.endpoint().name(), bucket);
+        }
+    }
 }
 
 /// What the answer says of each limit that the call touched.

@@ -189,7 +189,9 @@ async fn make_with(
     call: &mut Call,
     pool: &[Lent],
 ) -> anyhow::Result<Made> {
-    let choice = Choice { pool, out: &shared.deps.out, max: shared.max_choices };
+    let buckets = shared.buckets.of(&spec.tenant, &call.provider);
+    let (out, max) = (shared.deps.out.as_slice(), shared.max_choices);
+    let choice = Choice { pool, out, max, buckets: buckets.as_deref() };
     let ways = match ways((spec, step), call, choice) {
         Ok(ways) => ways,
         Err(failure) => return Ok(Made::Now(Now::End(Outcome::Failed { call: call.clone(), failure }))),

@@ -10,6 +10,7 @@
 //! What is decided without I/O stands apart: [`judge`], [`retry`].
 
 mod attempt;
+mod buckets;
 mod courier;
 mod credentials;
 mod gauges;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_contracts::{Call, Class, Failure};
 use tidegate_egress::{BodyLimits, Deadlines, Request};
 use tidegate_limits::Charge;
-use tidegate_provider::{CallShape, Caller, Credential, Spec, Step, redact_credential};
+use tidegate_provider::{Buckets, CallShape, Caller, Credential, Spec, Step, redact_credential};
 
 /// A call that is ready to be made.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct By<'a> {
     pub(crate) tenant: &'a str,
     /// Name of the address it leaves from.
     pub(crate) egress: &'a str,
+    /// What endpoints share, as far as answers have told.
+    pub(crate) buckets: Option<&'a Buckets>,
 }
 
 /// Makes a call ready, or says why it can't be made. `credential` is one of those that the job names, if there is one.
@@ -48,7 +50,7 @@ pub(crate) fn prepare(
         .request(step, &params, &call.pointer, credential.as_deref())
         .map_err(|error| failure(Class::Invalid, hidden(chain(&error))))?;
     let shape = CallShape { params: &params, pointer: &call.pointer, ordinal: call.ordinal };
-    let caller = Caller { egress: by.egress, credential: name, tenant: Some(by.tenant) };
+    let caller = Caller { egress: by.egress, credential: name, tenant: Some(by.tenant), buckets: by.buckets };
     let charges = spec.charges(step, &shape, &caller).map_err(|error| failure(Class::Invalid, chain(&error)))?;
     let endpoint = step.endpoint();
     let (deadlines, body) = (endpoint.deadlines(), spec.body_limits());

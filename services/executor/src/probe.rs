@@ -147,7 +147,7 @@ async fn probe(
     credential: Option<Arc<Credential>>,
     (egress, now_ms): (&Egress, i64),
 ) -> Result<Probe, Failure> {
-    let by = By { tenant: DEFAULT_TENANT, egress: "default" };
+    let by = By { tenant: DEFAULT_TENANT, egress: "default", buckets: None };
     let prepared = prepare((spec, step), call, credential, by)?;
     let answer = match egress.call(prepared.request.clone()).await {
         Ok(answer) => answer,

@@ -12,6 +12,7 @@ use tidegate_specs::Specs;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::buckets::KnownBuckets;
 use crate::credentials::Credentials;
 use crate::gauges::Gauges;
 use crate::handle_call::handle_call;
@@ -95,6 +96,7 @@ pub(crate) struct Shared {
     pub(crate) permit_returned: Notify,
     pub(crate) reach: Reach,
     pub(crate) refreshes: Refreshes,
+    pub(crate) buckets: KnownBuckets,
     /// What this process calls itself where it refreshes a credential.
     pub(crate) name: String,
 }
@@ -120,6 +122,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         permit_returned: Notify::new(),
         reach: Reach::default(),
         refreshes: Refreshes::default(),
+        buckets: KnownBuckets::default(),
         name: format!("{:032x}", rand::random::<u128>()),
     });
     handle.spawn("pages", async move { writing.await.context("can't store pages") });

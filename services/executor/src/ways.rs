@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_contracts::{Call, Class, Failure};
 use tidegate_egress::{ConfigError, Egress, EgressConfig, Via};
 use tidegate_limits::{By, Charge, Permit, Question};
-use tidegate_provider::Step;
+use tidegate_provider::{Buckets, Step};
 use tidegate_specs::JobSpec;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -52,6 +52,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) out: &'a [WayOut],
     /// Most ways that are asked about.
     pub(crate) max: usize,
+    /// What endpoints share, as far as answers have told.
+    pub(crate) buckets: Option<&'a Buckets>,
 }
 
 /// The ways that differ by what they take from limits, at least one, or why the call can't be made.
@@ -75,7 +77,7 @@ pub(crate) fn ways<'a>(
     let (mut ways, mut seen) = (Vec::with_capacity(1), BTreeSet::new());
     for (lent, out) in all.into_iter().take(choice.max.max(1)) {
         let credential = choice.pool.get(lent).map(|lent| Arc::clone(&lent.credential));
-        let by = Caller { tenant: &spec.tenant, egress: &out.name };
+        let by = Caller { tenant: &spec.tenant, egress: &out.name, buckets: choice.buckets };
         let prepared = prepare((spec, step), call, credential, by)?;
         if seen.insert(keys(&prepared.charges)) {
             ways.push(Way { prepared, egress: &out.egress, lent });

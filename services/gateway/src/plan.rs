@@ -57,6 +57,6 @@ async fn plan(
         now_ms: app.now_ms(),
         ..Basis::default()
     };
-    let by = CalledBy { egress: "default", credential: None, tenant: Some(caller.tenant.as_str()) };
+    let by = CalledBy { egress: "default", credential: None, tenant: Some(caller.tenant.as_str()), buckets: None };
     Ok(Json(forecast(&spec, &basis, &by)))
 }

@@ -127,14 +127,14 @@ fn headers(names: &DeclaredNames) -> LimitHeaders {
         DeclaredResetAs::DeltaS => ResetAs::DeltaS,
         DeclaredResetAs::Iso8601 => ResetAs::Iso8601,
     };
-    let DeclaredNames { limit, remaining, used, reset, usage, .. } = names.clone();
+    let DeclaredNames { limit, remaining, used, reset, usage, bucket: id, .. } = names.clone();
     if [&limit, &remaining, &used, &reset, &usage].iter().all(|name| name.is_none()) {
-        return LimitHeaders::Names(HeaderNames { reset_as, ..LimitHeaders::default().names() });
+        return LimitHeaders::Names(HeaderNames { reset_as, id, ..LimitHeaders::default().names() });
     }
     // A header of calls used that stands alone speaks of both, as `32/40`.
     let alone = limit.is_none() && remaining.is_none();
     let (used, used_of_limit) = if alone { (None, used) } else { (used, None) };
-    LimitHeaders::Names(HeaderNames { limit, remaining, used, used_of_limit, reset, reset_as, policy: None, usage })
+    LimitHeaders::Names(HeaderNames { limit, remaining, used, used_of_limit, reset, reset_as, policy: None, usage, id })
 }
 
 /// `*` stands for any text.

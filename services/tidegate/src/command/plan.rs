@@ -43,7 +43,7 @@ pub(crate) async fn plan(args: Plan) -> anyhow::Result<Exit> {
     if let Some(latency) = args.latency {
         basis.latency_ms = u64::try_from(latency.as_millis()).ok();
     }
-    let by = Caller { egress: "default", credential: None, tenant: Some(DEFAULT_TENANT) };
+    let by = Caller { egress: "default", credential: None, tenant: Some(DEFAULT_TENANT), buckets: None };
     let forecast = forecast(&spec, &basis, &by);
     say::answer(&if args.json { serde_json::to_string(&forecast)? } else { as_text(&forecast) });
     Ok(exit)
