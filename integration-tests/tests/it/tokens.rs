@@ -1,6 +1,6 @@
 //! Tokens that are fetched and refreshed (OAuth 2.0): a job goes on for longer than its tokens live, in each form.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidegate_simulator::{EndpointSpec, Items, Period, Running, Simulator, SimulatorSpec, TokenEndpoint, TokensSpec};
@@ -17,6 +17,8 @@ const SECRET: &str = "canary-secret-c07d+/\"";
 const FIRST: &str = "canary-refresh-first-51e8";
 /// How long tokens live, in ms.
 const LIFE_MS: u64 = 6_000;
+/// How long an executor uses a credential without looking whether it has changed.
+const CREDENTIAL_KEPT: Duration = Duration::from_secs(5);
 /// Pages of the list that is read.
 const PAGES: u64 = 150;
 
@@ -281,6 +283,8 @@ async fn a_job_outlives_its_tokens_until_they_are_revoked(form: &impl Form) {
 
     let wrong = credential(&[("client_secret", "canary-wrong")]);
     put(form, "alice", &wrong).await;
+    // Nothing tells when no executor uses the one before any more, whose token is good for a while yet.
+    tokio::time::sleep(CREDENTIAL_KEPT).await;
     let job = submit().await;
     let waits = parked(form, &job).await;
     let message = waits["parked"]["message"].as_str().unwrap();
