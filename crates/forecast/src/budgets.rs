@@ -133,7 +133,13 @@ impl<'a> Budgets<'a> {
 
     fn one(&self, limit: &str) -> Option<Charge> {
         let declared = self.spec.provider().limits.iter().find(|declared| declared.id.as_str() == limit)?;
-        Some(Charge { limit: limit.to_owned(), key: limit.to_owned(), rate: declared.rate.clone(), cost: 1 })
+        Some(Charge {
+            limit: limit.to_owned(),
+            key: limit.to_owned(),
+            rate: declared.rate.clone(),
+            cost: 1,
+            headroom: None,
+        })
     }
 
     fn is_by_param(&self, limit: &str) -> bool {

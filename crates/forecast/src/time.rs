@@ -80,7 +80,7 @@ mod tests {
 
     fn simulate(rate: &Rate, units: u64, latency_ms: u64) -> u64 {
         let (mut limiter, mut now_ms) = (Limiter::default(), BEGIN_MS);
-        let charges = [Charge { limit: "a".into(), key: "a".into(), rate: rate.clone(), cost: 1 }];
+        let charges = [Charge { limit: "a".into(), key: "a".into(), rate: rate.clone(), cost: 1, headroom: None }];
         let mut out: Vec<(i64, Report)> = Vec::new();
         let is_concurrency = matches!(rate, Rate::Concurrency { .. });
         let mut granted = 0;

@@ -97,6 +97,10 @@ impl Meter for Bucket {
         Some(self.size)
     }
 
+    fn even_us(&self) -> Option<i64> {
+        Some(self.every_us)
+    }
+
     fn advance(&mut self, in_flight: &InFlight, now_ms: i64) {
         let landed_ms = now_ms.saturating_sub(self.landing_ms());
         for (granted_ms, cost) in in_flight.granted_after(self.landed_ms) {

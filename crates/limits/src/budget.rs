@@ -73,7 +73,15 @@ impl Budget {
         let cost = self.affordable(charge.cost);
         let ready = self.state.meter().ready(&self.in_flight, cost, now_ms);
         let ready = ready.and(Ready::at(self.block.until_ms()));
-        by.map_or(ready, |by| self.in_turn(charge, by, ready, now_ms))
+        let Some(by) = by.map(|by| by.of(charge)) else { return ready };
+        let ready = self.in_turn(charge, by, ready, now_ms);
+        let paced_ms = self.step_us(by).and_then(|_| self.line.paced_ms(now_ms));
+        paced_ms.map_or(ready, |paced_ms| ready.and(Ready::at(paced_ms)))
+    }
+
+    /// How long each unit takes, where who asks has a pace.
+    fn step_us(&self, by: Asker<'_>) -> Option<i64> {
+        by.step_us(self.state.meter().even_us())
     }
 
     /// When a charge that has room by `ready` is granted to somebody: when it is their turn.
@@ -103,7 +111,10 @@ impl Budget {
         if !meter.leases() || together > size || meter.ready(&self.in_flight, together, now_ms).at_latest_ms > now_ms {
             return false;
         }
-        let Some(by) = by else { return true };
+        let Some(by) = by.map(|by| by.of(charge)) else { return true };
+        if self.step_us(by).is_some_and(|step_us| !self.line.are_due(together, step_us, now_ms)) {
+            return false;
+        }
         let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
         let behind = |ahead| meter.behind(&self.in_flight, ahead, together, now_ms);
         ahead.now == 0 && ahead.place == 0 || behind(ahead.now).is_none_or(|at_ms| at_ms <= now_ms)
@@ -115,8 +126,13 @@ impl Budget {
     }
 
     /// Who asks was told to come back at `until_ms` because of it: at its place in the line, or to look.
-    pub(crate) fn join(&mut self, by: Asker<'_>, cost: u32, until_ms: i64, now_ms: i64) {
-        let (meter, cost) = (self.state.meter(), self.affordable(cost));
+    pub(crate) fn join(&mut self, by: Asker<'_>, charge: &Charge, until_ms: i64, now_ms: i64) {
+        let (by, cost) = (by.of(charge), self.affordable(charge.cost));
+        if let Some(step_us) = self.step_us(by).filter(|_| self.line.paced_ms(now_ms).is_some()) {
+            self.line.tell(cost, step_us, now_ms);
+            return;
+        }
+        let meter = self.state.meter();
         let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
         if let Some(place_ms) = meter.behind(&self.in_flight, ahead.place, cost, now_ms) {
             self.line.join(by, until_ms, Some(ahead).filter(|_| place_ms <= until_ms), now_ms);
@@ -131,7 +147,11 @@ impl Budget {
     /// Who asks was granted its charge, so many times.
     pub(crate) fn serve(&mut self, by: Asker<'_>, (cost, calls): (u32, u32), now_ms: i64) {
         if self.state.meter().behind(&self.in_flight, 0, 1, now_ms).is_some() {
-            self.line.serve(by, self.affordable(cost) * u64::from(calls), now_ms);
+            let units = self.affordable(cost) * u64::from(calls);
+            self.line.serve(by, units, now_ms);
+            if let Some(step_us) = self.step_us(by) {
+                self.line.pace(units, step_us, now_ms);
+            }
         }
     }
 

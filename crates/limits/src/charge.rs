@@ -8,6 +8,7 @@ use crate::headers::Reading;
 use crate::line::By;
 use crate::overrides::Why;
 use crate::rate::Rate;
+use crate::sharing::Headroom;
 
 /// What one call takes from one limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Charge {
     pub rate: Rate,
     /// Units of cost. More than the whole budget counts as the whole budget, so that the call can be made at all.
     pub cost: u32,
+    /// What of it is kept for higher lanes, where that is not the [setting](crate::Sharing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<Headroom>,
 }
 
 /// Most calls that are granted at once.

@@ -47,6 +47,6 @@ pub use limiter::{Down, Learnt, LearntSlots, Limiter, Snapshot, Usage};
 pub use line::By;
 pub use overrides::{Does, Override, OverrideError, OverrideKind, Why, targets};
 pub use rate::{Aligned, Rate, RateError};
-pub use sharing::{Sharing, SharingError};
+pub use sharing::{Headroom, Sharing, SharingError};
 pub use slots::LearnSlots;
 pub use terms::Terms;

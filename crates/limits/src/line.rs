@@ -1,18 +1,22 @@
-//! Who goes first where a limit is not enough for all: turns by lane, tenant and job.
+//! Who goes first where a limit is not enough for all: turns by lane, tenant, job and credential.
 //!
-//! Start-time fair queueing (Goyal, Vin, Cheng 1996), clocked by what is granted: each job has a tag, which grows by what it was
-//! granted over its weight. Who asks is granted if there is room for it and for all that waits with smaller tags; else it
+//! Start-time fair queueing (Goyal, Vin, Cheng 1996), clocked by what is granted: each job has a tag, or each credential of it, which
+//! grows by what it was granted over its weight. Who asks is granted if there is room for it and for all that waits with smaller tags; else it
 //! is told its place in the line as a time, and comes back then, at most [`LOOK_AGAIN_MS`] after there is any room, since
 //! those ahead may have gone.
 //!
-//! A lane's weight is shared by its tenants, a tenant's by its jobs ([`Sharing`]). While nobody waits, nothing is kept and nobody is held
+//! A lane's weight is shared by its tenants, a tenant's by its jobs, a job's by its credentials ([`Sharing`]). While nobody waits, nothing is kept and nobody is held
 //! back but by the headroom of higher lanes that were seen lately. A lane of which nobody waits goes before those below it.
+//!
+//! The lowest lane has a pace besides: it is granted no more than a share of what the limit restores evenly. Who waits for that stands in no
+//! line: those who ask are told to come one after the other.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sharing::{LANES, Sharing};
+use crate::charge::Charge;
+use crate::sharing::{Headroom, LANES, Sharing};
 
 /// A lane that was granted nothing for so long, and does not wait, has no headroom.
 const SEEN_MS: i64 = 60_000;
@@ -20,6 +24,8 @@ const SEEN_MS: i64 = 60_000;
 pub(crate) const LOOK_AGAIN_MS: i64 = 2_000;
 /// Who does not come back so long after its time has gone.
 const PATIENCE_MS: i64 = 5_000;
+/// The lowest lane may catch up on so much time, so that its calls may come a little late.
+const CATCH_UP_MS: i64 = 100;
 /// Most jobs with tags of their own; the others of a lane share one.
 const JOBS_MAX: usize = 256;
 
@@ -32,6 +38,9 @@ pub struct By {
     pub tenant: String,
     /// The job.
     pub job: String,
+    /// The credential that the call is made with, where it can be only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// Id of the limit that the call was told to wait for, if it has waited; a call that asks for the first time has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<String>,
@@ -44,11 +53,26 @@ pub(crate) struct Asker<'a> {
     by: &'a By,
     weight: u32,
     sharing: &'a Sharing,
+    headroom_percent: [u32; LANES],
 }
 
 impl<'a> Asker<'a> {
     pub(crate) fn new(by: &'a By, sharing: &'a Sharing) -> Self {
-        Self { rank: usize::from(by.lane).min(LANES - 1), by, weight: sharing.tenant(&by.tenant), sharing }
+        let (rank, weight) = (usize::from(by.lane).min(LANES - 1), sharing.tenant(&by.tenant));
+        Self { rank, by, weight, sharing, headroom_percent: sharing.headroom_percent() }
+    }
+
+    /// The same, where a limit keeps what it says for higher lanes.
+    pub(crate) fn of(self, charge: &Charge) -> Self {
+        let own = charge.headroom.map(Headroom::lanes);
+        Self { headroom_percent: own.unwrap_or(self.headroom_percent), ..self }
+    }
+
+    /// How long each unit takes of a limit that has it evenly in `even_us`, where who asks has a pace, in µs.
+    pub(crate) fn step_us(&self, even_us: Option<i64>) -> Option<i64> {
+        let percent = i64::from(self.sharing.trickle_percent());
+        let has_pace = self.rank == LANES - 1 && percent > 0;
+        Some((even_us.filter(|_| has_pace)? * 100 / percent).max(1))
     }
 
     /// Id of the limit that its call was told to wait for.
@@ -65,6 +89,11 @@ pub(crate) struct Line {
     jobs: BTreeMap<String, Turn>,
     /// Unix ms at which each lane was seen last.
     seen_ms: [i64; LANES],
+    /// When the lowest lane's next unit is due, and until when its units were told to come, Unix µs.
+    #[serde(default)]
+    paced_us: i64,
+    #[serde(default)]
+    told_us: i64,
 }
 
 /// One job's turn.
@@ -72,6 +101,8 @@ pub(crate) struct Line {
 struct Turn {
     lane: usize,
     tenant: String,
+    #[serde(default)]
+    job: String,
     weight: u32,
     tag: f64,
     /// Questions that were told to come back.
@@ -114,7 +145,10 @@ pub(crate) struct Ahead {
 
 impl Line {
     fn key(&self, by: Asker<'_>) -> String {
-        let key = format!("{}/{}/{}", by.rank, by.by.tenant, by.by.job);
+        let mut key = format!("{}/{}/{}", by.rank, by.by.tenant, by.by.job);
+        if let Some(credential) = &by.by.credential {
+            key = format!("{key}/{credential}");
+        }
         if self.jobs.len() < JOBS_MAX || self.jobs.contains_key(&key) { key } else { format!("{}//", by.rank) }
     }
 
@@ -127,7 +161,7 @@ impl Line {
             return Ahead { now: kept, place: kept, told: 0.0, is_head: true };
         }
         let shares = Shares::of(self, by, now_ms);
-        let step = 1.0 / shares.weight(by.rank, &by.by.tenant);
+        let step = 1.0 / shares.weight(by.rank, &by.by.tenant, &by.by.job);
         let own = self.jobs.get(&key);
         let start = own.map_or(self.served, |own| own.tag.max(self.served));
         // Behind those that were told places, unless the first of them is not on its way any more.
@@ -141,7 +175,7 @@ impl Line {
         let least = if self.lane_waits(by.rank, now_ms) { LANES } else { by.rank };
         let (mut now, mut at_place) = (kept, kept + in_front);
         for (_, turn) in others() {
-            let (begins, step) = (turn.tag.max(self.served), 1.0 / shares.weight(turn.lane, &turn.tenant));
+            let (begins, step) = (turn.tag.max(self.served), 1.0 / shares.weight(turn.lane, &turn.tenant, &turn.job));
             let units = ((start - begins) / step).ceil().max(0.0) as u64;
             now += if turn.lane <= least { units.min(turn.waiting) } else { 0 };
             at_place += turn.before(place, begins, step, now_ms);
@@ -157,7 +191,7 @@ impl Line {
     /// What is kept for higher lanes, in per cent; where one of them waits, its turn comes.
     fn headroom(&self, by: Asker<'_>, now_ms: i64) -> u64 {
         let is_kept = |&higher: &usize| now_ms - self.seen_ms[higher] < SEEN_MS && !self.lane_waits(higher, now_ms);
-        (0..by.rank).filter(is_kept).map(|higher| u64::from(by.sharing.headroom_percent()[higher])).sum()
+        (0..by.rank).filter(is_kept).map(|higher| u64::from(by.headroom_percent[higher])).sum()
     }
 
     /// It was told to come back at `until_ms`, which is its place in the line if `ahead` says so.
@@ -189,7 +223,7 @@ impl Line {
         if self.jobs.is_empty() {
             return;
         }
-        let weight = Shares::of(self, by, now_ms).weight(by.rank, &by.by.tenant);
+        let weight = Shares::of(self, by, now_ms).weight(by.rank, &by.by.tenant, &by.by.job);
         let served = self.served;
         let turn = self.turn_of(by, now_ms);
         let begins = turn.tag.max(served);
@@ -197,11 +231,39 @@ impl Line {
         self.served = begins;
     }
 
+    /// When who has a pace is to come, if it does not have its unit now.
+    pub(crate) fn paced_ms(&self, now_ms: i64) -> Option<i64> {
+        (self.paced_us > now_ms * 1_000).then(|| (self.place_us(now_ms) + 999) / 1_000)
+    }
+
+    /// Behind those who were told to come, but not later than to look again.
+    fn place_us(&self, now_ms: i64) -> i64 {
+        self.told_us.min((now_ms + LOOK_AGAIN_MS) * 1_000).max(self.paced_us)
+    }
+
+    /// Whether so many units, each of which takes a step, are due.
+    pub(crate) fn are_due(&self, units: u64, step_us: i64, now_ms: i64) -> bool {
+        let first_us = self.paced_us.max((now_ms - CATCH_UP_MS) * 1_000);
+        let later = i64::try_from(units.saturating_sub(1)).unwrap_or(i64::MAX);
+        first_us.saturating_add(step_us.saturating_mul(later)) <= now_ms * 1_000
+    }
+
+    /// Who has a pace was told to come for its units: the next comes after it.
+    pub(crate) fn tell(&mut self, units: u64, step_us: i64, now_ms: i64) {
+        self.told_us = self.place_us(now_ms).saturating_add(steps(units, step_us));
+    }
+
+    /// Who has a pace was granted its units.
+    pub(crate) fn pace(&mut self, units: u64, step_us: i64, now_ms: i64) {
+        self.paced_us = self.paced_us.max((now_ms - CATCH_UP_MS) * 1_000).saturating_add(steps(units, step_us));
+    }
+
     fn turn_of(&mut self, by: Asker<'_>, until_ms: i64) -> &mut Turn {
         let (key, tag) = (self.key(by), self.served);
         self.jobs.entry(key).or_insert_with(|| Turn {
             lane: by.rank,
             tenant: by.by.tenant.clone(),
+            job: by.by.job.clone(),
             weight: by.weight,
             tag,
             waiting: 0,
@@ -223,37 +285,49 @@ impl Line {
     }
 }
 
+fn steps(units: u64, step_us: i64) -> i64 {
+    step_us.saturating_mul(i64::try_from(units).unwrap_or(i64::MAX))
+}
+
 /// Who shares the weights of lanes.
 struct Shares<'a> {
     weights: [u32; LANES],
     /// Of each lane's tenants.
     tenants: [BTreeMap<&'a str, u32>; LANES],
     jobs: BTreeMap<(usize, &'a str), f64>,
+    /// Of each job.
+    credentials: BTreeMap<(usize, &'a str, &'a str), f64>,
 }
 
 impl<'a> Shares<'a> {
     /// Of those who wait, and who asks.
     fn of(line: &'a Line, by: Asker<'a>, now_ms: i64) -> Self {
         let weights = by.sharing.weights();
-        let mut shares = Self { weights, tenants: Default::default(), jobs: BTreeMap::new() };
+        let (tenants, jobs, credentials) = Default::default();
+        let mut shares = Self { weights, tenants, jobs, credentials };
         let own = line.key(by);
         for (_, turn) in line.jobs.iter().filter(|(key, turn)| **key != own && turn.waits(now_ms)) {
-            shares.add(turn.lane, &turn.tenant, turn.weight);
+            shares.add((turn.lane, &turn.tenant, &turn.job), turn.weight);
         }
-        shares.add(by.rank, &by.by.tenant, by.weight);
+        shares.add((by.rank, &by.by.tenant, &by.by.job), by.weight);
         shares
     }
 
-    fn add(&mut self, lane: usize, tenant: &'a str, weight: u32) {
+    fn add(&mut self, (lane, tenant, job): (usize, &'a str, &'a str), weight: u32) {
         let known = self.tenants[lane].entry(tenant).or_insert(weight);
         *known = weight.max(*known);
-        *self.jobs.entry((lane, tenant)).or_default() += 1.0;
+        let credentials = self.credentials.entry((lane, tenant, job)).or_default();
+        if *credentials == 0.0 {
+            *self.jobs.entry((lane, tenant)).or_default() += 1.0;
+        }
+        *credentials += 1.0;
     }
 
-    fn weight(&self, lane: usize, tenant: &str) -> f64 {
+    fn weight(&self, lane: usize, tenant: &str, job: &str) -> f64 {
+        let credentials = self.credentials.get(&(lane, tenant, job)).copied().unwrap_or(1.0);
         let (jobs, tenants) = (self.jobs.get(&(lane, tenant)).copied().unwrap_or(1.0), &self.tenants[lane]);
         let all: u64 = tenants.values().copied().map(u64::from).sum();
         let own = tenants.get(tenant).copied().unwrap_or(1);
-        f64::from(self.weights[lane]) * f64::from(own) / (all.max(1) as f64) / jobs
+        f64::from(self.weights[lane]) * f64::from(own) / (all.max(1) as f64) / jobs / credentials
     }
 }

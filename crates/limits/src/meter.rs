@@ -40,6 +40,11 @@ pub(crate) trait Meter {
         None
     }
 
+    /// How long one unit takes where all that fits is spread evenly, in µs; none where nobody knows, and of what has a pace.
+    fn even_us(&self) -> Option<i64> {
+        None
+    }
+
     /// Whether calls may be granted together: not where each one's answer decides over the next.
     fn leases(&self) -> bool {
         false

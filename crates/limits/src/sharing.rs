@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// How many lanes there are.
 pub(crate) const LANES: usize = 4;
 /// The largest weight of a lane.
@@ -19,11 +22,51 @@ pub struct Sharing {
     weights: [u32; LANES],
     headroom_percent: [u32; LANES],
     tenants: BTreeMap<String, u32>,
+    trickle_percent: u32,
 }
 
 impl Default for Sharing {
     fn default() -> Self {
-        Self { weights: [1_000, 100, 10, 1], headroom_percent: [10, 10, 5, 0], tenants: BTreeMap::new() }
+        Self {
+            weights: [1_000, 100, 10, 1],
+            headroom_percent: [10, 10, 5, 0],
+            tenants: BTreeMap::new(),
+            trickle_percent: 100,
+        }
+    }
+}
+
+/// What of a limit is kept for the lanes interactive, normal and bulk from those below each, in per cent, at most 90 together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
+pub struct Headroom([u32; LANES - 1]);
+
+impl Headroom {
+    /// For each lane, the most urgent first.
+    #[must_use]
+    pub fn lanes(self) -> [u32; LANES] {
+        let [interactive, normal, bulk] = self.0;
+        [interactive, normal, bulk, 0]
+    }
+}
+
+impl TryFrom<Vec<u32>> for Headroom {
+    type Error = SharingError;
+
+    fn try_from(percent: Vec<u32>) -> Result<Self, SharingError> {
+        let expected = || format!("three numbers of per cent, at most {HEADROOM_MAX_PERCENT} together");
+        <[u32; LANES - 1]>::try_from(percent)
+            .ok()
+            .filter(|kept| kept.iter().all(|percent| *percent <= HEADROOM_MAX_PERCENT))
+            .filter(|kept| kept.iter().sum::<u32>() <= HEADROOM_MAX_PERCENT)
+            .map(Self)
+            .ok_or_else(|| SharingError { field: "lane headroom", expected: expected() })
+    }
+}
+
+impl From<Headroom> for Vec<u32> {
+    fn from(headroom: Headroom) -> Self {
+        headroom.0.to_vec()
     }
 }
 
@@ -31,7 +74,7 @@ impl Default for Sharing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} must be {expected}")]
 pub struct SharingError {
-    /// What is wrong: `lane weights`, `lane headroom` or `tenant weights`.
+    /// What is wrong: `lane weights`, `lane headroom`, `tenant weights` or `trickle pace`.
     pub field: &'static str,
     /// What was expected, to stand after "must be".
     pub expected: String,
@@ -54,21 +97,31 @@ impl Sharing {
             .ok()
             .filter(|weights| weights.iter().all(|weight| (1..=LANE_WEIGHT_MAX).contains(weight)))
             .ok_or_else(|| wrong("lane weights", format!("four numbers from 1 to {LANE_WEIGHT_MAX}")))?;
-        let headroom_percent = <[u32; LANES - 1]>::try_from(headroom_percent)
-            .ok()
-            .filter(|kept| kept.iter().all(|percent| *percent <= HEADROOM_MAX_PERCENT))
-            .filter(|kept| kept.iter().sum::<u32>() <= HEADROOM_MAX_PERCENT)
-            .map(|[interactive, normal, bulk]| [interactive, normal, bulk, 0])
-            .ok_or_else(|| {
-                let expected = format!("three numbers of per cent, at most {HEADROOM_MAX_PERCENT} together");
-                wrong("lane headroom", expected)
-            })?;
+        let headroom_percent = Headroom::try_from(headroom_percent.to_vec())?.lanes();
         let in_range = tenants.values().all(|weight| (1..=TENANT_WEIGHT_MAX).contains(weight));
         if !in_range || tenants.len() > TENANTS_MAX {
             let expected = format!("of at most {TENANTS_MAX} tenants, each from 1 to {TENANT_WEIGHT_MAX}");
             return Err(wrong("tenant weights", expected));
         }
-        Ok(Self { weights, headroom_percent, tenants })
+        Ok(Self { weights, headroom_percent, tenants, ..Self::default() })
+    }
+
+    /// The same, where the trickle lane is granted no more than this share of each limit's even pace, in per cent from 1 to 100;
+    /// with 0 it takes what is left at once.
+    ///
+    /// # Errors
+    /// It is more than 100.
+    pub fn trickle(self, percent: u32) -> Result<Self, SharingError> {
+        if percent > 100 {
+            return Err(SharingError { field: "trickle pace", expected: "from 0 to 100 per cent".to_owned() });
+        }
+        Ok(Self { trickle_percent: percent, ..self })
+    }
+
+    /// What of each limit's even pace the trickle lane gets at most, in per cent; 0: it has no pace.
+    #[must_use]
+    pub fn trickle_percent(&self) -> u32 {
+        self.trickle_percent
     }
 
     /// The weight of each lane, the most urgent first.

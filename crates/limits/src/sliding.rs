@@ -134,6 +134,10 @@ impl Meter for Sliding {
         Some(self.told_size.unwrap_or(self.calls))
     }
 
+    fn even_us(&self) -> Option<i64> {
+        Some(self.per_ms * 1_000 / i64::try_from(self.size()?).ok()?.max(1))
+    }
+
     fn advance(&mut self, _in_flight: &InFlight, now_ms: i64) {
         while self.slices.pop_front_if(|slice| slice.at_ms + self.per_ms <= now_ms).is_some() {}
     }

@@ -175,6 +175,10 @@ impl Meter for Window {
         if self.per_ms == 0 { None } else { self.told_size.or(self.calls) }
     }
 
+    fn even_us(&self) -> Option<i64> {
+        Some(self.per_ms * 1_000 / i64::try_from(self.size()?).ok()?.max(1))
+    }
+
     fn advance(&mut self, in_flight: &InFlight, now_ms: i64) {
         if let Some(ended) = self.open.filter(|open| open.end_ms <= now_ms) {
             let (used, open) = self.after(ended, in_flight, now_ms);

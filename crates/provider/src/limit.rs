@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tidegate_contracts::{Class, PagePointer, Params, Primitive};
-use tidegate_limits::{Breaker, Charge, HeaderNames, Health, Rate, Reading};
+use tidegate_limits::{Breaker, Charge, HeaderNames, Headroom, Health, Rate, Reading};
 use xxhash_rust::xxh3::xxh3_128;
 
 pub use self::buckets::Buckets;
@@ -111,6 +111,7 @@ pub(crate) struct Budgeted {
     endpoints: Vec<String>,
     when: Option<Hole>,
     cost: Price,
+    headroom: Option<Headroom>,
     rate: Rate,
 }
 
@@ -234,6 +235,7 @@ impl Budgeted {
             endpoints: Vec::new(),
             when: None,
             cost: Price::Fixed(1),
+            headroom: None,
             rate,
         }
     }
@@ -275,6 +277,7 @@ impl Budgeted {
             endpoints: limit.endpoints.clone(),
             when,
             cost,
+            headroom: limit.headroom,
             rate: limit.rate.clone(),
         })
     }
@@ -327,6 +330,7 @@ impl Budgeted {
             key: self.key(endpoint, call.params, caller, app),
             rate: self.rate.clone(),
             cost,
+            headroom: self.headroom,
         }))
     }
 

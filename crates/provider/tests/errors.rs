@@ -84,6 +84,10 @@ fn a_wrong_value_is_named_with_what_was_expected() {
             "limits:\n  - id: a\n    window: { calls: 0, per: 1m }\n",
             &["p.yaml:6:22: limits[0].window.calls: expected from 1 to 1000000000, found 0"],
         ),
+        (
+            "limits:\n  - { id: a, told: {}, headroom: [50, 41, 0] }\n",
+            &["p.yaml:5:24: limits[0].headroom: lane headroom must be three numbers of per cent, at most 90 together"],
+        ),
     ]);
 }
 
@@ -102,7 +106,7 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
             "limits:\n  - id: a\n    windw: { calls: 1, per: 1m }\n",
             &[
                 "p.yaml:6:5: limits[0].windw: unknown field; expected one of body, breaker, bucket, classes, concurrency, cost, \
-              endpoints, headers, id, key, learn, quota, sliding, told, when, window; did you mean window?",
+              endpoints, headers, headroom, id, key, learn, quota, sliding, told, when, window; did you mean window?",
             ],
         ),
         (

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tidegate_contracts::{PagePointer, Params, Primitive};
+use tidegate_limits::Headroom;
 use tidegate_provider::file::CredentialPool;
 use tidegate_provider::load::{load_job, load_provider, load_provider_of};
 use tidegate_provider::{CallShape, Caller, Credential, JobFile, ProviderFile, Spec};
@@ -129,6 +130,10 @@ fn charges_name_every_limit_that_applies() {
     let (host, token, breaker) =
         ("{social}/host/egress=eu-1", "{social}/token/credential=alice", "{social}/breaker/egress=eu-1");
     assert_eq!(keys(0), [host, token, breaker]);
+    let call = CallShape { params: &params, pointer: &PagePointer::First, ordinal: 0 };
+    let charges = spec.charges(step, &call, &Caller::default()).unwrap();
+    let kept: Vec<_> = charges.iter().map(|charge| charge.headroom.map(Headroom::lanes)).collect();
+    assert_eq!(kept, [Some([40, 10, 0, 0]), None, None]);
     assert_eq!(keys(1), ["{social}/paging/credential=alice", host, token, breaker]);
     let of = |tenant| {
         let call = CallShape { params: &params, pointer: &PagePointer::First, ordinal: 0 };

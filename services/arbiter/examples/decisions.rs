@@ -70,6 +70,7 @@ fn question(limits: usize, of: usize) -> Question {
         key: format!("{{acme-{of}}}/limit-{number}/egress=default"),
         rate,
         cost: 1,
+        headroom: None,
     };
     Question::new(rates.into_iter().enumerate().take(limits).map(charge).collect())
 }

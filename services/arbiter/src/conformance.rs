@@ -91,7 +91,7 @@ fn expect<T>(result: Result<T, StoreError>) -> T {
 }
 
 fn charge(key: &str, rate: &Rate, cost: u32) -> Charge {
-    Charge { limit: key.to_owned(), key: key.to_owned(), rate: rate.clone(), cost }
+    Charge { limit: key.to_owned(), key: key.to_owned(), rate: rate.clone(), cost, headroom: None }
 }
 
 fn a_minute(calls: u32) -> Rate {

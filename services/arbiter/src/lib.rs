@@ -244,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn the_arbiter_goes_by_its_clock() {
         let rate = Rate::Window { calls: 1, per: Duration::from_mins(1), aligned: Aligned::Epoch };
-        let charges = vec![Charge { limit: "minute".to_owned(), key: "key".to_owned(), rate, cost: 1 }];
+        let charges = vec![Charge { limit: "minute".to_owned(), key: "key".to_owned(), rate, cost: 1, headroom: None }];
         let once_a_minute = Question::new(charges);
         let now_ms = Arc::new(AtomicI64::new(59_999));
         let hand = Arc::clone(&now_ms);

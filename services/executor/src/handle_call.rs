@@ -270,6 +270,7 @@ async fn ask(shared: &Shared, (ways, tenant): (&[Way<'_>], &str), call: &mut Cal
         lane: call.lane.rank(),
         tenant: tenant.to_owned(),
         job: call.job.to_string(),
+        credential: None,
         waited_for: call.waited_for.clone(),
     };
     let decision = match shared.deps.permits.ask(question(ways, by)).await {

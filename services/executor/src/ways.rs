@@ -101,6 +101,10 @@ fn keys(charges: &[Charge]) -> Vec<String> {
 
 /// What the arbiter is asked.
 pub(crate) fn question(ways: &[Way<'_>], by: By) -> Question {
+    let name = |way: &Way<'_>| way.prepared.credential.as_ref().map(|credential| credential.name().to_owned());
+    let credential =
+        ways.first().and_then(name).filter(|first| ways.iter().all(|way| name(way).as_ref() == Some(first)));
+    let by = By { credential, ..by };
     let mut choices = ways.iter().map(|way| way.prepared.charges.clone());
     let charges = choices.next().unwrap_or_default();
     Question { alternatives: choices.collect(), ..Question::new(charges).by(by) }

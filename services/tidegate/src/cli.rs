@@ -678,6 +678,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "TIDEGATE_LANE_HEADROOM", value_delimiter = ',', default_values_t = [10, 10, 5],
         value_name = "PERCENT", hide_short_help = true)]
     pub(crate) lane_headroom: Vec<u32>,
+    /// For arbiters: the lane trickle is granted no more than this share of each limit's even pace, in per cent; 0: it takes what is
+    /// left at once.
+    #[arg(long, env = "TIDEGATE_TRICKLE_PACE", default_value_t = 100, value_name = "PERCENT", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(..=100))]
+    pub(crate) trickle_pace: u32,
     /// For arbiters: the weights of tenants within a lane, from 1 to 1,000; others have 1.
     #[arg(long, env = "TIDEGATE_TENANT_WEIGHTS", value_delimiter = ',', value_name = "TENANT=WEIGHT", hide_short_help = true,
         value_parser = tenant_weight)]

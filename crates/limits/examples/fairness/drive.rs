@@ -75,11 +75,18 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
                 }
             }
             Next::Ask(has_waited) => {
-                let charge = Charge { limit: "limit".to_owned(), key: "limit".to_owned(), rate: rate.clone(), cost: 1 };
+                let charge = Charge {
+                    limit: "limit".to_owned(),
+                    key: "limit".to_owned(),
+                    rate: rate.clone(),
+                    cost: 1,
+                    headroom: None,
+                };
                 let by = By {
                     lane: job.lane,
                     tenant: "one".to_owned(),
                     job: number.to_string(),
+                    credential: None,
                     waited_for: has_waited.then(|| "limit".to_owned()),
                 };
                 let question = Question { by: in_turns.then_some(by), ..Question::new(vec![charge]) };

@@ -48,7 +48,7 @@ pub(crate) fn draw() -> String {
 
 /// Calls that the limiter has let go, over time, in steps.
 fn granted(rate: &Rate) -> Vec<(i64, usize)> {
-    let charge = Charge { limit: "one".into(), key: "{p}/one/".into(), rate: rate.clone(), cost: 1 };
+    let charge = Charge { limit: "one".into(), key: "{p}/one/".into(), rate: rate.clone(), cost: 1, headroom: None };
     let (mut limiter, mut flying) = (Limiter::starting_at(1), VecDeque::<(i64, Permit)>::new());
     let (mut gone, mut points) = (0, vec![(0, 0)]);
     for at_ms in (0..=LASTS_MS).step_by(STEP_MS as usize) {

@@ -28,7 +28,7 @@ fn is_golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, va
 }
 
 fn charge(limit: &str, rate: Rate) -> Charge {
-    Charge { limit: limit.to_owned(), key: format!("{{acme}}/{limit}/egress=default"), rate, cost: 2 }
+    Charge { limit: limit.to_owned(), key: format!("{{acme}}/{limit}/egress=default"), rate, cost: 2, headroom: None }
 }
 
 fn permit() -> Permit {
@@ -112,9 +112,20 @@ fn overrides_read_and_write_their_golden_files() {
 fn who_asks_for_which_choices_and_what_is_said_of_a_provider_that_is_down_reads_and_writes_its_golden_files() {
     let breaker = charge("breaker", Rate::Breaker(Breaker::default()));
     is_golden("v1.permits_request_breaker.json", &PermitsRequest { questions: vec![Question::new(vec![breaker])] });
-    let by = By { lane: 1, tenant: "alice".into(), job: "job_1".into(), waited_for: Some("minute".into()) };
+    let by = By {
+        lane: 1,
+        tenant: "alice".into(),
+        job: "job_1".into(),
+        credential: None,
+        waited_for: Some("minute".into()),
+    };
     let question = Question::new(vec![charge("told", Rate::Told {})]).by(by);
     is_golden("v1.permits_request_by.json", &PermitsRequest { questions: vec![question] });
+    let by =
+        By { lane: 3, tenant: "alice".into(), job: "job_1".into(), credential: Some("one".into()), waited_for: None };
+    let kept = Charge { headroom: Some(vec![40, 10, 5].try_into().unwrap()), ..charge("told", Rate::Told {}) };
+    let questions = vec![Question::new(vec![kept]).by(by)];
+    is_golden("v1.permits_request_credential.json", &PermitsRequest { questions });
     let of = |of: &str| Charge { key: format!("{{acme}}/told/credential={of}"), ..charge("told", Rate::Told {}) };
     let question = Question { alternatives: vec![vec![of("bob")]], ..Question::new(vec![of("alice")]) };
     is_golden("v1.permits_request_alternatives.json", &PermitsRequest { questions: vec![question] });

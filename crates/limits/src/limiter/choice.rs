@@ -89,7 +89,7 @@ impl Limiter {
         for charge in charges {
             let Some(budget) = self.budgets.get_mut(&charge.key) else { continue };
             match binds {
-                Some((key, until_ms)) if key == charge.key => budget.join(by, charge.cost, until_ms, now_ms),
+                Some((key, until_ms)) if key == charge.key => budget.join(by, charge, until_ms, now_ms),
                 Some(_) => {}
                 None => budget.serve(by, (charge.cost, calls), now_ms),
             }

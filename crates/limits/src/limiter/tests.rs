@@ -23,7 +23,7 @@ mod turns;
 
 /// A charge of `cost` to the budget named `key`.
 fn charge(key: &str, rate: &Rate, cost: u32) -> Charge {
-    Charge { limit: key.to_owned(), key: key.to_owned(), rate: rate.clone(), cost }
+    Charge { limit: key.to_owned(), key: key.to_owned(), rate: rate.clone(), cost, headroom: None }
 }
 
 fn window(calls: u32, per_ms: u64, aligned: Aligned) -> Rate {

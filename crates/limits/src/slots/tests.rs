@@ -26,7 +26,8 @@ impl Case {
     }
 
     fn ask(&mut self, cost: u32) -> Decision {
-        let charge = Charge { limit: "slots".into(), key: "slots".into(), rate: self.rate.clone(), cost };
+        let charge =
+            Charge { limit: "slots".into(), key: "slots".into(), rate: self.rate.clone(), cost, headroom: None };
         self.limiter.ask(self.now_ms, &[charge])
     }
 

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use tidegate_answer::JsonPath;
 use tidegate_contracts::Class;
-use tidegate_limits::{HeaderNames, Rate, ResetAs};
+use tidegate_limits::{HeaderNames, Headroom, Rate, ResetAs};
 
 use super::Name;
 
@@ -36,6 +36,11 @@ pub struct Limit {
     /// Places in answers' bodies that speak of it. Where headers say the same, they count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyTells>,
+    /// What of it is kept for the lanes interactive, normal and bulk from those below each, in per cent, at most 90 together, where
+    /// that is not what the deployment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 3), inner(range(max = 90)))]
+    pub headroom: Option<Headroom>,
     /// Failures by which a breaker takes the provider for ill, and only a breaker: `provider_down`, `timeout` and
     /// `transient` (but for a plain 500) unless said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -68,11 +68,12 @@ fn distinct<'a>(at: &str, charges: &'a [Charge]) -> Result<BTreeSet<&'a str>, Pr
     Ok(keys)
 }
 
-fn asker(at: &str, By { lane, tenant, job, waited_for }: &By) -> Result<(), Problem> {
+fn asker(at: &str, By { lane, tenant, job, credential, waited_for }: &By) -> Result<(), Problem> {
     if *lane > LANE_MAX {
         return Err(Problem::invalid(format!("{at}/lane"), format!("must be from 0 to {LANE_MAX}")));
     }
-    for (field, text) in [("tenant", Some(tenant)), ("job", Some(job)), ("waited_for", waited_for.as_ref())] {
+    let optional = [("credential", credential.as_ref()), ("waited_for", waited_for.as_ref())];
+    for (field, text) in [("tenant", Some(tenant)), ("job", Some(job))].into_iter().chain(optional) {
         if text.is_some_and(|text| text.len() > LIMIT_MAX_BYTES) {
             return Err(Problem::invalid(format!("{at}/{field}"), format!("is longer than {LIMIT_MAX_BYTES} bytes")));
         }

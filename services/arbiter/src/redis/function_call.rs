@@ -55,11 +55,12 @@ impl<'a> FunctionCall<'a> {
         for question in questions {
             match &question.by {
                 None => self.argument(""),
-                Some(By { lane, tenant, job, waited_for }) => {
+                Some(By { lane, tenant, job, credential, waited_for }) => {
                     self.argument(lane);
                     let weight = self.sharing.tenant(tenant).to_string();
-                    let waited_for = waited_for.clone().unwrap_or_default();
-                    self.arguments.extend([tenant.clone(), weight, job.clone(), waited_for]);
+                    let [credential, waited_for] =
+                        [credential, waited_for].map(|text| text.clone().unwrap_or_default());
+                    self.arguments.extend([tenant.clone(), weight, job.clone(), credential, waited_for]);
                 }
             }
             self.argument(question.want);
@@ -75,7 +76,10 @@ impl<'a> FunctionCall<'a> {
         self.budget(&charge.key);
         self.arguments.push(charge.limit.clone());
         self.arguments.push(rate(&charge.rate.terms(), self.now_ms));
-        self.argument(charge.cost);
+        self.arguments.push(match charge.headroom {
+            None => charge.cost.to_string(),
+            Some(headroom) => format!("{};{}", charge.cost, listed(headroom.lanes())),
+        });
     }
 
     pub(super) fn report(&mut self, reports: &[&'a Report]) {
@@ -195,13 +199,12 @@ impl<'a> FunctionCall<'a> {
 
 /// What `sharing_of` in `limiter.lua` reads.
 fn lanes(sharing: &Sharing) -> String {
-    sharing
-        .weights()
-        .into_iter()
-        .chain(sharing.headroom_percent())
-        .map(|number| number.to_string())
-        .collect::<Vec<_>>()
-        .join(",")
+    let lanes = sharing.weights().into_iter().chain(sharing.headroom_percent());
+    listed(lanes.chain([sharing.trickle_percent()]))
+}
+
+fn listed(numbers: impl IntoIterator<Item = u32>) -> String {
+    numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(",")
 }
 
 fn kind(kind: OverrideKind) -> &'static str {

@@ -140,7 +140,7 @@ async fn calls_alike_that_ask_together_are_one_question_and_what_is_left_out_ask
     let served = Served::start(Arc::clone(&held) as Arc<dyn LimitStore>, Config::default()).await;
     let config = HttpPermitsConfig { requests_max: 1, ..HttpPermitsConfig::new(vec![served.url.clone()]) };
     let permits = Arc::new(HttpPermits::new(&config, clock::system()).unwrap());
-    let by = By { lane: 1, tenant: "one".to_owned(), job: "job".to_owned(), waited_for: None };
+    let by = By { lane: 1, tenant: "one".to_owned(), job: "job".to_owned(), credential: None, waited_for: None };
     let asked = question([charge("slots", Rate::Concurrency { calls: 41, learn: None, lease: HOUR })]).by(by);
     let ask = || {
         let (permits, asked) = (Arc::clone(&permits), asked.clone());

@@ -72,7 +72,7 @@ pub(crate) fn window(calls: u32, per: Duration) -> Rate {
 }
 
 pub(crate) fn charge(limit: &str, rate: Rate) -> Charge {
-    Charge { limit: limit.to_owned(), key: format!("{{acme}}/{limit}/egress=default"), rate, cost: 1 }
+    Charge { limit: limit.to_owned(), key: format!("{{acme}}/{limit}/egress=default"), rate, cost: 1, headroom: None }
 }
 
 pub(crate) fn question(charges: impl IntoIterator<Item = Charge>) -> Question {

@@ -9,8 +9,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisConfig, RedisStore};
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Decision, Does, Health, Learn, LearnSlots, Limiter, Override, Period, Permit,
-    Question, Rate, Reading, Refused, Report, Sharing, Told, Usage, Zone,
+    Aligned, Breaker, By, Charge, Decision, Does, Headroom, Health, Learn, LearnSlots, Limiter, Override, Period,
+    Permit, Question, Rate, Reading, Refused, Report, Sharing, Told, Usage, Zone,
 };
 
 use crate::kit::{config, fresh_prefix, redis_url, sweep};
@@ -142,19 +142,26 @@ fn readings() -> impl Strategy<Value = Reading> {
 }
 
 fn askers() -> impl Strategy<Value = By> {
-    (0..5_u8, 0..2_u8, 0..3_u8, option::of(0..5_usize)).prop_map(|(lane, tenant, job, waited_for)| By {
-        lane,
-        tenant: format!("tenant {tenant}"),
-        job: format!("job {job}"),
-        waited_for: waited_for.map(|limit| format!("limit {}", limit % 3)),
-    })
+    let credential = option::of(0..2_u8);
+    (0..5_u8, 0..2_u8, 0..3_u8, credential, option::of(0..5_usize)).prop_map(
+        |(lane, tenant, job, credential, waited_for)| By {
+            lane,
+            tenant: format!("tenant {tenant}"),
+            job: format!("job {job}"),
+            credential: credential.map(|number| format!("credential {number}")),
+            waited_for: waited_for.map(|limit| format!("limit {}", limit % 3)),
+        },
+    )
 }
 
 fn sharings() -> impl Strategy<Value = Sharing> {
-    (vec(1..2_000_u32, 4), vec(0..30_u32, 3), vec(1..9_u32, 2)).prop_map(|(weights, kept, tenants)| {
-        let tenants = tenants.into_iter().enumerate().map(|(number, weight)| (format!("tenant {number}"), weight));
-        Sharing::new(&weights, &kept, tenants.collect()).unwrap()
-    })
+    let trickle = prop_oneof![Just(0_u32), Just(100_u32), 1..100_u32];
+    (vec(1..2_000_u32, 4), vec(0..30_u32, 3), vec(1..9_u32, 2), trickle).prop_map(
+        |(weights, kept, tenants, trickle)| {
+            let tenants = tenants.into_iter().enumerate().map(|(number, weight)| (format!("tenant {number}"), weight));
+            Sharing::new(&weights, &kept, tenants.collect()).unwrap().trickle(trickle).unwrap()
+        },
+    )
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
@@ -212,6 +219,7 @@ struct Pair {
     model: Limiter,
     redis: RedisStore,
     rates: Vec<Rate>,
+    headroom: Option<Headroom>,
     now_ms: i64,
     /// The same permits, as each of both calls them.
     permits: Vec<(Permit, Permit)>,
@@ -296,7 +304,9 @@ impl Pair {
                 asked.iter().map(|(limit, cost)| (limit % self.rates.len(), *cost)).collect();
             let charge = |(limit, cost): (usize, u32)| {
                 let rate = self.rates[limit].clone();
-                Charge { limit: format!("limit {}", limit % 3), key: key(limit), rate, cost }
+                // Every other limit keeps its own.
+                let headroom = self.headroom.filter(|_| limit % 2 == 0);
+                Charge { limit: format!("limit {}", limit % 3), key: key(limit), rate, cost, headroom }
             };
             costs.into_iter().map(charge).collect()
         };
@@ -350,6 +360,7 @@ proptest! {
     fn redis_decides_as_the_model_does(
         rates in vec(rates(), 1..5),
         sharing in option::of(sharings()),
+        headroom in option::of(vec(0..30_u32, 3)),
         steps in vec(steps(), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -358,7 +369,7 @@ proptest! {
             let sharing = sharing.unwrap_or_default();
             let config = RedisConfig { sharing: sharing.clone(), ..config(&redis_url(), &prefix) };
             let redis = RedisStore::new(&config).unwrap().by_caller_s_time();
-            let mut pair = Pair { model: Limiter::default().sharing(Arc::new(sharing)), redis, rates, now_ms: START_MS, permits: Vec::new() };
+            let mut pair = Pair { model: Limiter::default().sharing(Arc::new(sharing)), redis, rates, headroom: headroom.map(|kept| kept.try_into().unwrap()), now_ms: START_MS, permits: Vec::new() };
             for step in steps {
                 pair.take(step).await?;
             }
@@ -385,7 +396,7 @@ proptest! {
             let learn = Some(LearnSlots { start: floor + start, floor, cap: floor + start + cap });
             let rates = vec![Rate::Concurrency { calls: 0, learn, lease: Duration::from_mins(5) }];
             let redis = RedisStore::new(&config(&redis_url(), &prefix)).unwrap().by_caller_s_time();
-            let mut pair = Pair { model: Limiter::default(), redis, rates, now_ms: START_MS, permits: Vec::new() };
+            let mut pair = Pair { model: Limiter::default(), redis, rates, headroom: None, now_ms: START_MS, permits: Vec::new() };
             for lap in laps {
                 pair.lap(lap).await?;
             }

@@ -72,9 +72,16 @@ mod tests {
     use super::*;
 
     fn question(key: &str, waited_for: Option<&str>) -> Question {
-        let charge = Charge { limit: "limit".to_owned(), key: key.to_owned(), rate: Rate::Told {}, cost: 1 };
+        let charge =
+            Charge { limit: "limit".to_owned(), key: key.to_owned(), rate: Rate::Told {}, cost: 1, headroom: None };
         let waited_for = waited_for.map(str::to_owned);
-        Question::new(vec![charge]).by(By { lane: 1, tenant: "acme".to_owned(), job: "job".to_owned(), waited_for })
+        Question::new(vec![charge]).by(By {
+            lane: 1,
+            tenant: "acme".to_owned(),
+            job: "job".to_owned(),
+            credential: None,
+            waited_for,
+        })
     }
 
     fn asked(question: Question) -> Asked {

@@ -12,7 +12,13 @@ pub(crate) const SHARED: &str = "{shop}/address/egress=default";
 
 fn charge(key: &str) -> Charge {
     let limit = key.split('/').nth(1).unwrap().to_owned();
-    Charge { limit, key: key.to_owned(), rate: Rate::Bucket { calls: 5, restore_per_s: 0.001 }, cost: 1 }
+    Charge {
+        limit,
+        key: key.to_owned(),
+        rate: Rate::Bucket { calls: 5, restore_per_s: 0.001 },
+        cost: 1,
+        headroom: None,
+    }
 }
 
 pub(crate) async fn ask(world: &World, key: &str) -> Decision {

@@ -84,7 +84,8 @@ impl Start<'_> {
     /// How lanes and tenants share limits.
     fn sharing(&self) -> anyhow::Result<Sharing> {
         let tenants = self.args.tenant_weights.iter().cloned().collect();
-        Ok(Sharing::new(&self.args.lane_weights, &self.args.lane_headroom, tenants)?)
+        let sharing = Sharing::new(&self.args.lane_weights, &self.args.lane_headroom, tenants)?;
+        Ok(sharing.trickle(self.args.trickle_pace)?)
     }
 
     /// Answers for a service that has no HTTP interface of its own.

@@ -10,7 +10,7 @@ const HOUR: Rate = Rate::Window { calls: 10, per: Duration::from_hours(1), align
 const SHARED: Rate = Rate::Window { calls: 100, per: Duration::from_hours(1), aligned: Aligned::FirstCall };
 
 fn named(limit: &str, of: &str, rate: &Rate) -> Charge {
-    Charge { limit: limit.to_owned(), key: format!("{limit}/{of}"), rate: rate.clone(), cost: 1 }
+    Charge { limit: limit.to_owned(), key: format!("{limit}/{of}"), rate: rate.clone(), cost: 1, headroom: None }
 }
 
 /// A call that alice and bob may make, over one limit that they share.
@@ -108,7 +108,9 @@ fn an_ill_way_out_is_left_out_while_another_is_well_and_tried_when_that_has_no_r
 #[test]
 fn who_waits_for_one_and_is_granted_another_waits_no_more() {
     let (mut limiter, mut question) = (Limiter::default(), pool(&bucket(1, 1.0)));
-    let by = |job: &str| Some(By { lane: 2, tenant: "one".to_owned(), job: job.to_owned(), waited_for: None });
+    let by = |job: &str| {
+        Some(By { lane: 2, tenant: "one".to_owned(), job: job.to_owned(), credential: None, waited_for: None })
+    };
     question.by = by("a");
     assert_eq!(takes(&mut limiter, 0, &question), "token/alice");
     assert_eq!(takes(&mut limiter, 10, &question), "token/bob");

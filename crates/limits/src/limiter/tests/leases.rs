@@ -76,7 +76,13 @@ fn a_limit_that_is_learnt_grants_one_call_at_a_time() {
 #[test]
 fn what_is_kept_for_a_higher_lane_is_kept_from_a_lease_too() {
     let (mut limiter, rate) = (Limiter::default(), window(100, 60_000, Aligned::Epoch));
-    let by = |lane: u8| By { lane, tenant: "one".to_owned(), job: format!("job {lane}"), waited_for: None };
+    let by = |lane: u8| By {
+        lane,
+        tenant: "one".to_owned(),
+        job: format!("job {lane}"),
+        credential: None,
+        waited_for: None,
+    };
     let ask = |limiter: &mut Limiter, lane, want| {
         let question = Question { want, ..Question::new(vec![charge("limit", &rate, 1)]).by(by(lane)) };
         limiter.decide(0, &question)

@@ -5,7 +5,7 @@ use crate::charge::Question;
 use crate::line::By;
 
 fn by(lane: u8, job: &str) -> By {
-    By { lane, tenant: "one".to_owned(), job: job.to_owned(), waited_for: None }
+    By { lane, tenant: "one".to_owned(), job: job.to_owned(), credential: None, waited_for: None }
 }
 
 /// One call of a job, that waited before or did not.
@@ -109,7 +109,7 @@ fn part_of_a_window_is_kept_for_higher_lanes_that_were_seen_lately() {
     let mut limiter = Limiter::default();
     grant(&mut limiter, 0, &rate);
     assert!(asks(&mut limiter, 0, &rate, &by(0, "person"), false).is_ok());
-    assert_eq!(take(&mut limiter, 60_000, 3), 98, "nobody else was seen for a minute");
+    assert_eq!(take(&mut limiter, 60_000, 2), 98, "nobody else was seen for a minute");
 }
 
 #[test]
@@ -135,4 +135,99 @@ fn slots_have_no_line_for_it_would_keep_them_from_being_used() {
     }
     report(&mut limiter, 10, &slot, true, None);
     assert!(asks(&mut limiter, 10, &rate, &by(3, "c"), false).is_ok());
+}
+
+/// A limit's own headroom, instead of the setting.
+#[test]
+fn a_limit_may_keep_what_it_says_for_higher_lanes() {
+    let rate = window(100, 600_000, Aligned::Epoch);
+    let own = vec![60, 0, 0].try_into().unwrap();
+    let takes = |limiter: &mut Limiter, lane, headroom| {
+        let charge = Charge { headroom, ..charge("limit", &rate, 1) };
+        let question = Question::new(vec![charge]).by(by(lane, "job"));
+        (0..200).take_while(|_| matches!(limiter.decide(1_000, &question), Decision::Granted(_))).count()
+    };
+    let mut limiter = Limiter::default();
+    grant(&mut limiter, 0, &rate);
+    assert!(asks(&mut limiter, 0, &rate, &by(0, "person"), false).is_ok());
+    assert_eq!(takes(&mut limiter, 1, Some(own)), 38, "all but 60, and what is used");
+    assert_eq!(takes(&mut limiter, 1, None), 50, "all but a tenth");
+}
+
+#[test]
+fn a_job_s_credentials_share_its_turns_and_get_no_more_by_being_many() {
+    let with = |job: &str, credential: &str| By { credential: Some(credential.to_owned()), ..by(1, job) };
+    let callers = [(with("a", "one"), 30), (with("a", "two"), 3), (with("b", "one"), 9)];
+    let granted = shares(&bucket(5, 10.0), &callers, 100_000);
+    for (granted, fair) in granted.iter().zip([250, 250, 500]) {
+        assert!(granted.abs_diff(fair) <= fair / 10, "{granted:?} of 1,000");
+    }
+}
+
+/// When calls of the trickle lane are granted, of whom so many wait all the time, for so long.
+fn trickle(limiter: &mut Limiter, rate: &Rate, calls: usize, for_ms: i64) -> Vec<i64> {
+    // Long after any other lane was seen.
+    let begin_ms = 600_000;
+    let (mut due, mut granted_ms) = (vec![(begin_ms, false); calls], Vec::new());
+    while let Some(now_ms) = due.iter().map(|(at_ms, _)| *at_ms).min().filter(|now_ms| *now_ms < begin_ms + for_ms) {
+        for (at_ms, has_waited) in due.iter_mut().filter(|(at_ms, _)| *at_ms <= now_ms) {
+            match asks(limiter, now_ms, rate, &by(3, "job"), *has_waited) {
+                Ok(_) => {
+                    granted_ms.push(now_ms - begin_ms);
+                    (*at_ms, *has_waited) = (now_ms + 1, false);
+                }
+                Err(until_ms) => (*at_ms, *has_waited) = (until_ms, true),
+            }
+        }
+    }
+    granted_ms
+}
+
+/// What the pace allows, by itself: the first at once, and so many units later no earlier than so many steps, less 100 ms.
+#[test]
+fn trickle_is_spread_evenly_over_a_limit_that_nobody_else_wants() {
+    for rate in [window(100, 10_000, Aligned::Epoch), sliding(100, 10_000), bucket(100, 10.0)] {
+        for (percent, step_ms) in [(100, 100), (50, 200)] {
+            let sharing = Sharing::default().trickle(percent).unwrap();
+            let mut limiter = Limiter::default().sharing(Arc::new(sharing));
+            let granted_ms = trickle(&mut limiter, &rate, 30, 60_000);
+            let most = 60_000 / step_ms;
+            assert!(
+                (most - 3..=most + 2).contains(&(granted_ms.len() as i64)),
+                "{rate:?}: {} of {most}",
+                granted_ms.len()
+            );
+            for (first, from_ms) in granted_ms.iter().enumerate() {
+                for (units, at_ms) in granted_ms[first..].iter().enumerate() {
+                    assert!(at_ms - from_ms >= units as i64 * step_ms - 100 - step_ms, "{rate:?}: {granted_ms:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn trickle_takes_all_at_once_where_it_has_no_pace_and_nothing_while_others_want_it() {
+    let rate = window(100, 10_000, Aligned::Epoch);
+    let mut limiter = Limiter::default().sharing(Arc::new(Sharing::default().trickle(0).unwrap()));
+    let granted_ms = trickle(&mut limiter, &rate, 100, 5_000);
+    assert_eq!((granted_ms.len(), granted_ms.last()), (100, Some(&0)));
+    let granted = shares(&bucket(5, 10.0), &[(by(1, "job"), 20), (by(3, "trickle"), 20)], 60_000);
+    assert!(granted[1] <= 12, "{granted:?}: about one of 101");
+    assert!(granted[0] >= 580, "{granted:?}");
+}
+
+#[test]
+fn those_who_wait_for_the_pace_ask_seldom() {
+    let rate = window(1_000, 10_000, Aligned::Epoch);
+    let (mut limiter, mut asked) = (Limiter::default(), 0);
+    let mut due = vec![(0, false); 250];
+    while let Some(now_ms) = due.iter().map(|(at_ms, _)| *at_ms).min().filter(|now_ms| *now_ms < 10_000) {
+        for (at_ms, has_waited) in due.iter_mut().filter(|(at_ms, _)| *at_ms <= now_ms) {
+            asked += 1;
+            let decision = asks(&mut limiter, now_ms, &rate, &by(3, "job"), *has_waited);
+            (*at_ms, *has_waited) = decision.map_or_else(|until_ms| (until_ms, true), |_| (now_ms + 1, false));
+        }
+    }
+    assert!(asked <= 5_000, "{asked} questions for 1,000 calls");
 }

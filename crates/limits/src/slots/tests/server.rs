@@ -122,7 +122,7 @@ pub(super) fn run(rate: &Rate, servers: &[(u64, Server)], until_s: usize, wanted
     for (number, (at_s, _)) in servers.iter().enumerate() {
         provider.at(at_s * 1_000_000, Event::Changes(number));
     }
-    let charges = [Charge { limit: "slots".into(), key: "slots".into(), rate: rate.clone(), cost: 1 }];
+    let charges = [Charge { limit: "slots".into(), key: "slots".into(), rate: rate.clone(), cost: 1, headroom: None }];
     let mut limiter = Limiter::default();
     let mut out: HashMap<u64, (u64, Permit)> = HashMap::new();
     let mut ran = Ran { seconds: vec![(0.0, 0.0, 0); until_s] };

@@ -30,6 +30,11 @@ function bucket.size(self)
   return self.size
 end
 
+-- How long one unit takes where all that fits is spread evenly, in µs.
+function bucket.even_us(self)
+  return self.every_us
+end
+
 function bucket.advance(self, b, now_ms)
   local landing = landing_ms(self)
   local landed_ms = now_ms - landing

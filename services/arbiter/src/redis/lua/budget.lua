@@ -112,6 +112,42 @@ local function affordable(meter, cost)
   return math.min(cost, METERS[meter.kind].size(meter) or cost)
 end
 
+-- Who asks, where a limit keeps what it says for higher lanes.
+local function asker_of(by, charge)
+  if not by or not charge.headroom_percent then
+    return by
+  end
+  local own = { headroom_percent = charge.headroom_percent }
+  for name, value in pairs(by) do
+    own[name] = own[name] or value
+  end
+  return own
+end
+
+-- How long each unit takes, where who asks has a pace.
+local function step_us(meter, by)
+  local even_us = METERS[meter.kind].even_us
+  return even_us and line.step_us(by, even_us(meter)) or nil
+end
+
+-- When it is the turn of who asks.
+local function in_turn(b, charge, by, until_ms, at_latest_ms, now_ms)
+  local meter = b.state.meter
+  local kind, cost = METERS[meter.kind], affordable(meter, charge.cost)
+  local ahead = line.ahead(b.state.line, by, kind.size(meter) or 0, cost, now_ms)
+  if ahead.now == 0 and ahead.place == 0 then
+    return until_ms, at_latest_ms
+  end
+  local can_ms = kind.behind(meter, b, ahead.now, cost, now_ms)
+  if not can_ms or can_ms <= now_ms and until_ms <= now_ms then
+    return until_ms, at_latest_ms
+  end
+  local place_ms = kind.behind(meter, b, ahead.place, cost, now_ms)
+  local look_ms = math.max(until_ms, now_ms + LOOK_AGAIN_MS)
+  until_ms = math.min(math.max(place_ms, until_ms, now_ms + 1), look_ms)
+  return until_ms, math.max(at_latest_ms, until_ms)
+end
+
 -- When the charge has room, by the meter and by what was refused: soon, and at the latest.
 function budget.ready(b, charge, by, now_ms)
   local state = b.state
@@ -124,24 +160,13 @@ function budget.ready(b, charge, by, now_ms)
   know_edges(meter, charge)
   local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, charge.cost), now_ms)
   until_ms, at_latest_ms = math.max(until_ms, state.block.until_ms), math.max(at_latest_ms, state.block.until_ms)
-  local behind = METERS[meter.kind].behind
-  if not by or not behind then
+  if not by or not METERS[meter.kind].behind then
     return until_ms, at_latest_ms
   end
-  -- When it is their turn.
-  local cost = affordable(meter, charge.cost)
-  local ahead = line.ahead(state.line, by, METERS[meter.kind].size(meter) or 0, cost, now_ms)
-  if ahead.now == 0 and ahead.place == 0 then
-    return until_ms, at_latest_ms
-  end
-  local can_ms = behind(meter, b, ahead.now, cost, now_ms)
-  if not can_ms or can_ms <= now_ms and until_ms <= now_ms then
-    return until_ms, at_latest_ms
-  end
-  local place_ms = behind(meter, b, ahead.place, cost, now_ms)
-  local look_ms = math.max(until_ms, now_ms + LOOK_AGAIN_MS)
-  until_ms = math.min(math.max(place_ms, until_ms, now_ms + 1), look_ms)
-  return until_ms, math.max(at_latest_ms, until_ms)
+  by = asker_of(by, charge)
+  until_ms, at_latest_ms = in_turn(b, charge, by, until_ms, at_latest_ms, now_ms)
+  local paced_ms = step_us(meter, by) and line.paced_ms(state.line, now_ms) or now_ms
+  return math.max(until_ms, paced_ms), math.max(at_latest_ms, paced_ms)
 end
 
 -- Whether so many charges alike, of which one has room, have room now and together.
@@ -163,6 +188,11 @@ function budget.fits(b, charge, calls, by, now_ms)
   if not by then
     return true
   end
+  by = asker_of(by, charge)
+  local step = step_us(meter, by)
+  if step and not line.are_due(b.state.line, together, step, now_ms) then
+    return false
+  end
   local ahead = line.ahead(b.state.line, by, size or 0, cost, now_ms)
   local behind = ahead.now + ahead.place > 0 and kind.behind
   local can_ms = behind and behind(meter, b, ahead.now, together, now_ms)
@@ -181,13 +211,18 @@ function budget.leave(b, by)
 end
 
 -- Who asks was told to come back at `until_ms` because of it: at its place in the line, or to look.
-function budget.join(b, by, cost, until_ms, now_ms)
+function budget.join(b, by, charge, until_ms, now_ms)
   local meter = b.state.meter
   local kind = METERS[meter.kind]
   if not kind.behind then
     return
   end
-  cost = affordable(meter, cost)
+  by = asker_of(by, charge)
+  local cost, step = affordable(meter, charge.cost), step_us(meter, by)
+  if step and line.paced_ms(b.state.line, now_ms) then
+    line.tell(b.state.line, cost, step, now_ms)
+    return
+  end
   local ahead = line.ahead(b.state.line, by, kind.size(meter) or 0, cost, now_ms)
   local place_ms = kind.behind(meter, b, ahead.place, cost, now_ms)
   if place_ms then
@@ -200,7 +235,11 @@ function budget.serve(b, by, cost, calls, now_ms)
   local meter = b.state.meter
   local kind = METERS[meter.kind]
   if kind.behind and kind.behind(meter, b, 0, 1, now_ms) then
-    line.serve(line.of(b.state), by, affordable(meter, cost) * calls, now_ms)
+    local units, step = affordable(meter, cost) * calls, step_us(meter, by)
+    line.serve(line.of(b.state), by, units, now_ms)
+    if step then
+      line.pace(b.state.line, units, step, now_ms)
+    end
   end
 end
 

@@ -65,7 +65,7 @@ function choice.line_up(charges, calls, by, binds, now_ms)
   for _, charge in ipairs(charges) do
     local b = charge.budget
     if b.state and binds and charge == binds.by then
-      budget.join(b, by, charge.cost, binds.until_ms, now_ms)
+      budget.join(b, by, charge, binds.until_ms, now_ms)
     elseif b.state and not binds then
       budget.serve(b, by, charge.cost, calls, now_ms)
     end

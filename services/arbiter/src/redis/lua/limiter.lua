@@ -1,7 +1,8 @@
 -- The functions. Keys: the last permit's id, the index of budgets, the overrides, the store's life, then state, calls and costs
 -- of each budget. Arguments: the caller's time in Unix ms, and whether it counts (tests) or the server's does; the life that the
--- caller knows, and the last permit's id in it; how lanes share; then the questions or reports, flat, with budgets by their number. Every reply
--- begins with the time that counted, and ends with it where questions and reports find that what the caller knows was lost.
+-- caller knows, and the last permit's id in it; how lanes share; then the questions or reports, flat, with budgets by their
+-- number. Every reply begins with the time that counted, and ends with it where questions and reports find that what the caller
+-- knows was lost.
 
 -- Longer than any window.
 local INDEX_TTL_MS = 400 * 86400000
@@ -28,18 +29,32 @@ end
 
 -- Returns what the caller is to know of it: the life, the time in Unix µs, the last permit's id, and for each budget that has
 -- changed its number, the time of what is known of it, how long it is kept, and its state.
-local function save_all(budgets, began, recovered_ms, last_id, now_us, now_ms)
-  local known = { began, now_us, last_id }
-  for number, b in ipairs(budgets) do
-    local packed, ttl_ms = budget.save(b, now_ms)
+local function save_all(met)
+  local known = { met.began, met.now_us, met.last_id }
+  for number, b in ipairs(met.budgets) do
+    local packed, ttl_ms = budget.save(b, met.now_ms)
     if packed then
       -- Until all have told, it is known no better than by the latest that was.
-      local known_us = now_ms < recovered_ms and b.state.life == began and b.state.known_us or now_us
+      local told = met.now_ms < met.recovered_ms and b.state.life == met.began
+      local known_us = told and b.state.known_us or met.now_us
       local at = #known
       known[at + 1], known[at + 2], known[at + 3], known[at + 4] = number, known_us, ttl_ms, packed
     end
   end
   return known
+end
+
+-- Where the caller knows what was not lost: the time, the budgets, how to take arguments, and what is known of the store; nil, and
+-- the time as the reply, elsewhere.
+local function begin(keys, args)
+  local now_ms, now_us = clock(args)
+  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
+  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
+  if not began then
+    return nil, { now_ms }
+  end
+  return { now_ms = now_ms, now_us = now_us, last_id = last_id, began = began, recovered_ms = recovered_ms,
+    ahead_ms = now_ms - tonumber(args[1]), budgets = budgets_of(keys) }
 end
 
 -- Takes arguments one after the other.
@@ -96,20 +111,26 @@ local function fitting(charges, by_whom, want, now_ms)
   return 1
 end
 
--- How lanes share: the weight of each, and what is kept for it from those below, in per cent; as in `1000,100,10,1,10,10,5,0`.
-local function sharing_of(text)
+local function numbers_of(text)
   local numbers = {}
   for number in string.gmatch(text, '%d+') do
     numbers[#numbers + 1] = tonumber(number)
   end
-  return { weights = { unpack(numbers, 1, 4) }, headroom_percent = { unpack(numbers, 5, 8) } }
+  return numbers
 end
 
--- Who asks, if a question says so: lane, tenant with its weight, job, and the limit that was waited for.
+-- How lanes share: the weight of each, what is kept for it from those below, and the pace of the lowest, in per cent; as in
+-- `1000,100,10,1,10,10,5,0,100`.
+local function sharing_of(text)
+  local numbers = numbers_of(text)
+  return { weights = { unpack(numbers, 1, 4) }, headroom_percent = { unpack(numbers, 5, 8) }, trickle_percent = numbers[9] }
+end
+
+-- Who asks, if a question says so: lane, tenant with its weight, job, credential, and the limit that was waited for.
 local function asker(take, sharing)
   local lane = tonumber(take())
-  return lane and { rank = math.min(lane, 3) + 1, tenant = take(), weight = tonumber(take()), job = take(), waited_for = take(),
-    sharing = sharing } or nil
+  return lane and { rank = math.min(lane, 3) + 1, tenant = take(), weight = tonumber(take()), job = take(),
+    credential = take(), waited_for = take(), sharing = sharing, headroom_percent = sharing.headroom_percent } or nil
 end
 
 -- Charges all limits for so many calls; how long they may be used, and whether it is a probe whose failure costs no attempt.
@@ -132,8 +153,16 @@ local function charge_of(take, budgets)
   local b, limit, rate = budgets[tonumber(take())], take(), take()
   -- A quota by the calendar comes with the edges of its periods, which are no part of what it is.
   local quota, edges = string.match(rate, '^(q:[^|]*)|(.*)$')
-  return { budget = b, limit = limit, rate = b.wanted_rate or quota or rate, edges = not b.wanted_rate and edges or nil,
-    cost = tonumber(take()) }
+  local charge = { budget = b, limit = limit, rate = b.wanted_rate or quota or rate,
+    edges = not b.wanted_rate and edges or nil }
+  -- The cost, and where the limit says so what is kept of it for higher lanes, as in `1;40,0,0,0`.
+  local cost = take()
+  charge.cost = tonumber(cost)
+  if not charge.cost then
+    local units, kept = string.match(cost, '^(%d+);(.*)$')
+    charge.cost, charge.headroom_percent = tonumber(units), numbers_of(kept)
+  end
+  return charge
 end
 
 -- Reads the charges of a choice.
@@ -147,16 +176,14 @@ local function charges_of(take, budgets)
 end
 
 -- The reply to a question is 1, the number of the choice that is granted, the permit's id, its calls, how long they may be
--- used, and 1 if it is a probe; or 0, the numbers of the choice and of the charge that binds, when to come back, at the latest, and the pause with its end, or since when
--- the provider is ill.
+-- used, and 1 if it is a probe; or 0, the numbers of the choice and of the charge that binds, when to come back, at the latest,
+-- and the pause with its end, or since when the provider is ill.
 local function ask(keys, args)
-  local now_ms, now_us = clock(args)
-  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
-  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
-  if not began then
-    return { now_ms }
+  local met, lost = begin(keys, args)
+  if not met then
+    return lost
   end
-  local budgets, take = budgets_of(keys), reader(args)
+  local now_ms, budgets, recovered_ms, take = met.now_ms, met.budgets, met.recovered_ms, reader(args)
   overrides.load(budgets, keys[3], now_ms)
   local reply, granted, sharing = { now_ms, false }, false, sharing_of(args[5])
   for _ = 1, tonumber(take()) do
@@ -172,7 +199,8 @@ local function ask(keys, args)
     local calls = binds and 1 or fitting(choices[chosen], by_whom, want, now_ms)
     if now_ms < recovered_ms and #choices[chosen] > 0 then
       binds = binds or { by = choices[chosen][1], until_ms = recovered_ms, at_latest_ms = recovered_ms }
-      binds.until_ms, binds.at_latest_ms = math.max(binds.until_ms, recovered_ms), math.max(binds.at_latest_ms, recovered_ms)
+      binds.until_ms = math.max(binds.until_ms, recovered_ms)
+      binds.at_latest_ms = math.max(binds.at_latest_ms, recovered_ms)
     elseif by_whom then
       choice.leave(choices, by_whom)
       choice.line_up(choices[chosen], calls, by_whom, binds, now_ms)
@@ -188,16 +216,16 @@ local function ask(keys, args)
     else
       -- At least the time in µs: unique even when this key was lost.
       -- Those that were granted apart do not adjoin.
-      local id = math.max(last_id + 2, now_ms * 1000)
-      last_id, granted = id + calls - 1, true
+      local id = math.max(met.last_id + 2, now_ms * 1000)
+      met.last_id, granted = id + calls - 1, true
       local use_within_ms, probe = commit(choices[chosen], calls, id, keys[2], now_ms)
       reply[#reply + 1] = { 1, chosen, id, calls, use_within_ms, probe and 1 or nil }
     end
   end
   if granted then
-    redis.call('SET', keys[1], whole(last_id), 'PX', whole(INDEX_TTL_MS))
+    redis.call('SET', keys[1], whole(met.last_id), 'PX', whole(INDEX_TTL_MS))
   end
-  reply[2] = save_all(budgets, began, recovered_ms, last_id, now_us, now_ms)
+  reply[2] = save_all(met)
   return reply
 end
 
@@ -225,17 +253,14 @@ local function read(json, ahead_ms)
 end
 
 local function report(keys, args)
-  local now_ms, now_us = clock(args)
-  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
-  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
-  if not began then
-    return { now_ms }
+  local met, lost = begin(keys, args)
+  if not met then
+    return lost
   end
-  local budgets, take = budgets_of(keys), reader(args)
-  local ahead_ms, next_id = now_ms - tonumber(args[1]), last_id + 1
+  local now_ms, budgets, ahead_ms, take = met.now_ms, met.budgets, met.ahead_ms, reader(args)
   for _ = 1, tonumber(take()) do
-    local told = { id = tonumber(take()), calls = tonumber(take()), next_id = next_id, sent = take() == '1', answered = take() == '1',
-      health = take(), took_us = tonumber(take()) }
+    local told = { id = tonumber(take()), calls = tonumber(take()), next_id = met.last_id + 1, sent = take() == '1',
+      answered = take() == '1', health = take(), took_us = tonumber(take()) }
     local touched = {}
     told.readings = {}
     for number = 1, tonumber(take()) do
@@ -270,7 +295,7 @@ local function report(keys, args)
       end
     end
   end
-  return { now_ms, save_all(budgets, began, recovered_ms, last_id, now_us, now_ms) }
+  return { now_ms, save_all(met) }
 end
 
 -- Takes over what an arbiter knew of budgets. Arguments: the time of that in Unix µs for each, then each's state.
@@ -294,30 +319,29 @@ local function restore(keys, args)
   return { now_ms, { began, now_us, last_id } }
 end
 
--- Takes in what an arbiter granted while the store was away. Arguments: its last permit's id, when it heard of the store last, and
--- for each budget a charge, units used, when the first call was granted that began a window, and calls in flight with cost and time.
+-- Takes in what an arbiter granted while the store was away. Arguments: its last permit's id, when it heard of the store last,
+-- and for each budget a charge, units used, when the first call was granted that began a window, and calls in flight with cost
+-- and time.
 local function charge(keys, args)
-  local now_ms, now_us = clock(args)
-  local last_id = tonumber(redis.call('GET', keys[1]) or 0)
-  local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
-  if not began then
-    return { now_ms }
+  local met, lost = begin(keys, args)
+  if not met then
+    return lost
   end
-  local budgets, take, ahead_ms = budgets_of(keys), reader(args), now_ms - tonumber(args[1])
+  local now_ms, budgets, ahead_ms, take = met.now_ms, met.budgets, met.ahead_ms, reader(args)
   overrides.load(budgets, keys[3], now_ms)
-  last_id = math.max(last_id, tonumber(take()))
-  recovered_ms = life.pause(keys[4], began, recovered_ms, tonumber(take()), now_ms)
+  met.last_id = math.max(met.last_id, tonumber(take()))
+  met.recovered_ms = life.pause(keys[4], met.began, met.recovered_ms, tonumber(take()), now_ms)
   for _ = 1, tonumber(take()) do
     local one = charge_of(take, budgets)
     local spent, first_ms = { units = tonumber(take()) }, tonumber(take())
     spent.first_ms = first_ms and first_ms + ahead_ms
     spent.calls, spent.cost, spent.granted_ms = tonumber(take()), tonumber(take()), tonumber(take()) + ahead_ms
-    away.charge(one.budget, one, spent, began, math.max(last_id, now_us) + 1, now_ms)
+    away.charge(one.budget, one, spent, met.began, math.max(met.last_id, met.now_us) + 1, now_ms)
     redis.call('SADD', keys[2], one.budget.keys.state)
   end
-  redis.call('SET', keys[1], whole(last_id), 'PX', whole(INDEX_TTL_MS))
+  redis.call('SET', keys[1], whole(met.last_id), 'PX', whole(INDEX_TTL_MS))
   redis.call('PEXPIRE', keys[2], whole(INDEX_TTL_MS))
-  return { now_ms, save_all(budgets, began, recovered_ms, last_id, now_us, now_ms) }
+  return { now_ms, save_all(met) }
 end
 
 -- Budgets as they are kept, or false, after the time in Unix µs.

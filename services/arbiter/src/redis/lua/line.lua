@@ -1,12 +1,18 @@
--- Who goes first where a limit is not enough for all: turns by lane, tenant and job. In a budget's state: `served`, `jobs` by
--- lane, tenant and name, and `seen`, when each lane was.
+-- Who goes first where a limit is not enough for all: turns by lane, tenant, job and credential. In a budget's state: `served`,
+-- `jobs` by lane, tenant, name and credential, `seen`, when each lane was, and for the pace of the lowest lane `paced_us`, when its
+-- next unit is due, and `told_us`, until when its units were told to come.
 
-local SEEN_MS = 60000
 local LOOK_AGAIN_MS = 2000
-local PATIENCE_MS = 5000
-local JOBS_MAX = 256
 
 local line = {}
+
+-- A chunk has at most 200 local names: those of this file end with it.
+do
+
+local SEEN_MS = 60000
+local PATIENCE_MS = 5000
+local JOBS_MAX = 256
+local CATCH_UP_MS = 100
 
 local function waits(turn, now_ms)
   return turn.waiting > 0 and now_ms <= turn.until_ms + PATIENCE_MS
@@ -14,6 +20,9 @@ end
 
 local function key_of(self, by)
   local key, jobs = (by.rank - 1) .. '/' .. by.tenant .. '/' .. by.job, 0
+  if by.credential ~= '' then
+    key = key .. '/' .. by.credential
+  end
   if self.jobs[key] then
     return key
   end
@@ -23,26 +32,34 @@ local function key_of(self, by)
   return jobs < JOBS_MAX and key or (by.rank - 1) .. '//'
 end
 
--- The weight of a tenant's jobs in a lane: of those who wait, and who asks.
+-- The weight of each credential of a job: of those who wait, and who asks.
 local function weights(self, own, by, now_ms)
-  local all, tenants, jobs = { 0, 0, 0, 0 }, {}, {}
-  local function add(rank, tenant, their_weight)
+  local all, tenants, jobs, credentials = { 0, 0, 0, 0 }, {}, {}, {}
+  local function name_of(rank, tenant, job)
+    return rank .. '/' .. tenant .. '/' .. job
+  end
+  local function add(rank, tenant, job, their_weight)
     local name = rank .. '/' .. tenant
     local before = tenants[name] or 0
     tenants[name] = math.max(before, their_weight)
     all[rank] = all[rank] + tenants[name] - before
-    jobs[name] = (jobs[name] or 0) + 1
+    local of_job = name_of(rank, tenant, job)
+    if not credentials[of_job] then
+      jobs[name] = (jobs[name] or 0) + 1
+    end
+    credentials[of_job] = (credentials[of_job] or 0) + 1
   end
   for key, turn in pairs(self.jobs) do
     if key ~= own and waits(turn, now_ms) then
       -- A turn that an earlier release kept has no weight.
-      add(turn.rank, turn.tenant, turn.weight or 1)
+      add(turn.rank, turn.tenant, turn.job or '', turn.weight or 1)
     end
   end
-  add(by.rank, by.tenant, by.weight)
-  return function(rank, tenant)
-    local name = rank .. '/' .. tenant
+  add(by.rank, by.tenant, by.job, by.weight)
+  return function(rank, tenant, job)
+    local name, of_job = rank .. '/' .. tenant, name_of(rank, tenant, job)
     return by.sharing.weights[rank] * (tenants[name] or 1) / math.max(all[rank], 1) / (jobs[name] or 1)
+      / (credentials[of_job] or 1)
   end
 end
 
@@ -71,7 +88,7 @@ local function headroom(self, by, now_ms)
   local kept = 0
   for higher = 1, by.rank - 1 do
     if now_ms - self.seen[higher] < SEEN_MS and not lane_waits(self, higher, now_ms) then
-      kept = kept + by.sharing.headroom_percent[higher]
+      kept = kept + by.headroom_percent[higher]
     end
   end
   return kept
@@ -95,7 +112,7 @@ function line.ahead(self, by, size, cost, now_ms)
     return { now = kept, place = kept, told = 0, is_head = true }
   end
   local weight = weights(self, key, by, now_ms)
-  local step, own = 1 / weight(by.rank, by.tenant), self.jobs[key]
+  local step, own = 1 / weight(by.rank, by.tenant, by.job), self.jobs[key]
   local start = own and math.max(own.tag, self.served) or self.served
   -- Behind those that were told places, unless the first of them is not on its way any more.
   local told = own and own.told_ms > now_ms and math.max(own.told, start) or start
@@ -106,7 +123,7 @@ function line.ahead(self, by, size, cost, now_ms)
   local least = lane_waits(self, by.rank, now_ms) and #by.sharing.weights or by.rank
   local now, at_place = kept, kept + in_front
   for _, turn in ipairs(others) do
-    local begins, their_step = math.max(turn.tag, self.served), 1 / weight(turn.rank, turn.tenant)
+    local begins, their_step = math.max(turn.tag, self.served), 1 / weight(turn.rank, turn.tenant, turn.job or '')
     local units = math.max(math.ceil((start - begins) / their_step), 0)
     now = now + (turn.rank <= least and math.min(units, turn.waiting) or 0)
     at_place = at_place + before(turn, place, begins, their_step, now_ms)
@@ -133,7 +150,8 @@ local function turn_of(self, by, until_ms)
   local key = key_of(self, by)
   local turn = self.jobs[key]
   if not turn then
-    turn = { rank = by.rank, tenant = by.tenant, weight = by.weight, tag = self.served, waiting = 0, until_ms = until_ms }
+    turn = { rank = by.rank, tenant = by.tenant, job = by.job, weight = by.weight, tag = self.served, waiting = 0 }
+    turn.until_ms = until_ms
     turn.told, turn.told_ms, turn.head_ms = 0, 0, 0
     self.jobs[key] = turn
   end
@@ -176,8 +194,42 @@ function line.serve(self, by, cost, now_ms)
   if next(self.jobs) == nil then
     return
   end
-  local weight = weights(self, key_of(self, by), by, now_ms)(by.rank, by.tenant)
+  local weight = weights(self, key_of(self, by), by, now_ms)(by.rank, by.tenant, by.job)
   local turn = turn_of(self, by, now_ms)
   self.served = math.max(turn.tag, self.served)
   turn.tag = self.served + cost / weight
+end
+
+-- How long each unit takes of a limit that has it evenly in `even_us`, where who asks has a pace.
+function line.step_us(by, even_us)
+  local percent = by.sharing.trickle_percent
+  return even_us and by.rank == #by.sharing.weights and percent > 0 and math.max(math.floor(even_us * 100 / percent), 1) or nil
+end
+
+-- Behind those who were told to come, but not later than to look again.
+local function place_us(self, now_ms)
+  return math.max(math.min(self.told_us or 0, (now_ms + LOOK_AGAIN_MS) * 1000), self.paced_us or 0)
+end
+
+-- When who has a pace is to come, if it does not have its unit now.
+function line.paced_ms(self, now_ms)
+  return self and (self.paced_us or 0) > now_ms * 1000 and math.ceil(place_us(self, now_ms) / 1000) or nil
+end
+
+-- Whether so many units, each of which takes a step, are due.
+function line.are_due(self, units, step_us, now_ms)
+  local first_us = math.max(self and self.paced_us or 0, (now_ms - CATCH_UP_MS) * 1000)
+  return first_us + step_us * math.max(units - 1, 0) <= now_ms * 1000
+end
+
+-- Who has a pace was told to come for its units: the next comes after it.
+function line.tell(self, units, step_us, now_ms)
+  self.told_us = place_us(self, now_ms) + step_us * units
+end
+
+-- Who has a pace was granted its units.
+function line.pace(self, units, step_us, now_ms)
+  self.paced_us = math.max(self.paced_us or 0, (now_ms - CATCH_UP_MS) * 1000) + step_us * units
+end
+
 end

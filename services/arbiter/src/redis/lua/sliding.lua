@@ -1,8 +1,11 @@
 -- A sliding window: what is used, by slices of a 64th of its length: number since 1970, latest landing, cost.
 
-local SLICES = 64
-
 local sliding = {}
+
+-- A chunk has at most 200 local names: those of this file end with it.
+do
+
+local SLICES = 64
 
 function sliding.new(calls, per_ms)
   return { kind = 's', calls = calls, per_ms = per_ms, slices = {}, landed_ms = NEVER_MS }
@@ -110,6 +113,11 @@ function sliding.size(self)
   return self.told_size or self.calls
 end
 
+-- How long one unit takes where all that fits is spread evenly, in µs.
+function sliding.even_us(self)
+  return math.floor(self.per_ms * 1000 / math.max(sliding.size(self), 1))
+end
+
 function sliding.advance(self, _, now_ms)
   while self.slices[1] and self.slices[1][2] + self.per_ms <= now_ms do
     table.remove(self.slices, 1)
@@ -201,4 +209,6 @@ end
 function sliding.rests_ms(self)
   local last = self.slices[#self.slices]
   return last and last[2] + self.per_ms or 0
+end
+
 end

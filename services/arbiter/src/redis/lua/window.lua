@@ -82,6 +82,12 @@ function window.size(self)
   return self.told_size or self.calls
 end
 
+-- How long one unit takes where all that fits is spread evenly, in µs.
+function window.even_us(self)
+  local size = window.size(self)
+  return size and math.floor(self.per_ms * 1000 / math.max(size, 1))
+end
+
 function window.advance(self, b, now_ms)
   local ended = self.open
   if ended and ended.end_ms <= now_ms then
