@@ -1,7 +1,8 @@
 //! Many jobs under one limit, in simulated time: when each of them is done, in turns and without.
 //!
 //! `cargo run --release -p tidegate-limits --example fairness` has a whale of 100,000 calls and 100 jobs of 50 calls share 100
-//! calls a second, and a person come by in the middle of it.
+//! calls a second, and a person come by in the middle of it. Then ten thousand jobs of 5 calls come at once, and a person each
+//! second before and after; with `-- spike` only these.
 
 #![expect(clippy::print_stdout, reason = "its figures are its purpose")]
 
@@ -20,14 +21,29 @@ const SMALL_JOBS: usize = 100;
 /// When the person comes.
 const PERSON_AT_MS: i64 = 20_000;
 
+/// The spike: jobs in the normal lane, with so many calls each, that come at the same time.
+const SPIKE_JOBS: usize = 10_000;
+const SPIKE_CALLS: u32 = 5;
+const SPIKE_AT_MS: i64 = 10_000;
+/// One a second, with one call each.
+const PERSONS: usize = 60;
+
 fn main() {
     let bucket = Rate::Bucket { calls: PER_S, restore_per_s: f64::from(PER_S) };
     let window = Rate::Window { calls: 10 * PER_S, per: Duration::from_secs(10), aligned: Aligned::Epoch };
+    let rates = [("bucket", &bucket), ("window of 10 s", &window)];
+    if std::env::args().all(|argument| argument != "spike") {
+        whale_and_small(&rates);
+    }
+    spike_of_small(&bucket);
+}
+
+fn whale_and_small(rates: &[(&str, &Rate)]) {
     println!(
         "| limit | whale's lane | small jobs come | in turns | small jobs done: first, median, last | of fair share | person's 20 calls | used |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for (name, rate) in [("bucket", &bucket), ("window of 10 s", &window)] {
+    for &(name, rate) in rates {
         for (lane, whale_lane) in [("normal", 1), ("bulk", 2)] {
             for begin_ms in [0, 10_000] {
                 for in_turns in [false, true] {
@@ -36,6 +52,25 @@ fn main() {
             }
         }
     }
+}
+
+fn spike_of_small(rate: &Rate) {
+    println!("\n| beside the persons | a person's call: median, 95 %, longest |");
+    println!("| --- | --- |");
+    for (others, spike_jobs) in [("nobody", 0), ("a spike of 10,000 jobs", SPIKE_JOBS)] {
+        spike(rate, (others, spike_jobs));
+    }
+}
+
+fn spike(rate: &Rate, (others, spike_jobs): (&str, usize)) {
+    let persons = (0..PERSONS).map(|number| Job { lane: 0, begin_ms: 1_000 * number as i64, calls: 1 });
+    let spike = (0..spike_jobs).map(|_| Job { lane: 1, begin_ms: SPIKE_AT_MS, calls: SPIKE_CALLS });
+    let jobs: Vec<Job> = persons.chain(spike).collect();
+    let Done { took_ms, .. } = drive(rate, &jobs, true, 0..PERSONS);
+    let mut took_ms = took_ms[..PERSONS].to_vec();
+    took_ms.sort_unstable();
+    let s = |place: usize| took_ms[place] as f64 / 1_000.0;
+    println!("| {others} | {:.2}, {:.2}, {:.2} s |", s(PERSONS / 2), s(PERSONS * 95 / 100), s(PERSONS - 1));
 }
 
 fn row((name, rate): (&str, &Rate), (lane, whale_lane): (&str, u8), begin_ms: i64, in_turns: bool) {
