@@ -31,7 +31,9 @@ pub async fn check(make: impl AsyncFn() -> Arc<dyn LimitStore>) {
     a_refusal_by_the_provider_blocks(&Case(make().await)).await;
     what_is_saved_can_be_restored(&Case(make().await), &Case(make().await)).await;
     what_is_idle_is_forgotten(&Case(make().await)).await;
-    a_limit_that_nobody_tells_is_learnt(&Case(make().await)).await;
+    a_limit_that_nobody_tells_is_learnt(&Case(make().await), Learn::default()).await;
+    let near = Learn { start_per_s: 5.0, ..Learn::default() };
+    a_limit_that_nobody_tells_is_learnt(&Case(make().await), near).await;
     slots_that_nobody_tells_are_learnt(&Case(make().await)).await;
     what_people_want_holds_until_it_ends(&Case(make().await)).await;
     single_calls_try_a_provider_that_is_down(&Case(make().await)).await;
@@ -239,8 +241,8 @@ async fn what_is_idle_is_forgotten(case: &Case) {
 }
 
 /// A provider that accepts ten calls a second, a burst of ten, and answers after 50 ms.
-async fn a_limit_that_nobody_tells_is_learnt(case: &Case) {
-    let call = [charge("learnt", &Rate::Learn(Learn::default()), 1)];
+async fn a_limit_that_nobody_tells_is_learnt(case: &Case, learn: Learn) {
+    let call = [charge("learnt", &Rate::Learn(learn), 1)];
     let (mut left, mut at_ms, mut now_ms, mut accepted) = (10.0_f64, 0, 0, 0);
     while now_ms < 300_000 {
         let permit = match case.ask(now_ms, &call).await {

@@ -59,10 +59,10 @@ pub(crate) fn all() -> [Adapted; 3] {
 }
 
 /// A bucket of 100 a second and a burst of 20 that nobody knows, begun at 50 a second; halved after 15 s, then three times as much
-/// after 30 s, for 45 s in all: what was used of all that was allowed, and what was refused.
-pub(crate) fn sudden(seed: u64) -> (f64, f64) {
+/// after 30 s, for 45 s in all: what was used of all that was allowed, and what was refused. The runner of the peers' benchmark does the same.
+pub(crate) fn sudden(seed: u64, answer_ms: f64) -> (f64, f64) {
     let learner = Learner::new(&Learn { start_per_s: 50.0, ..Learn::default() });
-    let mut drive = Drive::new(learner, Hidden::bucket(100.0, 20.0), 5.0, Chance::new(seed));
+    let mut drive = Drive::new(learner, Hidden::bucket(100.0, 20.0), answer_ms, Chance::new(seed));
     for factor in [1.0, 0.5, 3.0] {
         drive.hidden.change(factor);
         drive.run(15e3);
@@ -71,12 +71,18 @@ pub(crate) fn sudden(seed: u64) -> (f64, f64) {
 }
 
 pub(crate) fn check() {
-    let (used, refused) = sudden(7);
-    println!(
-        "bucket 100/s, 50/s after 15 s, 150/s after 30 s: {:.1} % used in 45 s, {:.2} % refused",
-        used * 100.0,
-        refused * 100.0
-    );
+    for answer_ms in [2.0, 5.0, 15.0, 50.0] {
+        let runs: Vec<(f64, f64)> = (0..100).map(|seed| sudden(seed, answer_ms)).collect();
+        let mean = |of: fn(&(f64, f64)) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64 * 100.0;
+        let least = runs.iter().map(|run| run.0).fold(1.0, f64::min) * 100.0;
+        let most = runs.iter().map(|run| run.1).fold(0.0, f64::max) * 100.0;
+        println!(
+            "bucket 100/s, 50/s after 15 s, 150/s after 30 s, answers in {answer_ms} ms, 100 runs of 45 s: \
+             {:.1} % used (least {least:.1} %), {:.2} % refused (most {most:.2} %)",
+            mean(|run| run.0),
+            mean(|run| run.1),
+        );
+    }
     for Adapted { name, down_s, up_s, window_s, refused } in all() {
         println!("{name}: down in {down_s} s, up in {up_s} s (window {window_s} s); {:.2} % refused", refused * 100.0);
     }

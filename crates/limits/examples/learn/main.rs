@@ -1,7 +1,8 @@
 //! Learns hidden limits in simulated time, and says how well.
 //!
 //! `cargo run --release -p tidegate-limits --example learn [FROM TO]` draws a hidden limiter from each seed; without
-//! seeds it takes those of the final check, which nothing was tuned on. `-- plot FILE.svg` draws one run.
+//! seeds it takes those of the final check, which nothing was tuned on. `-- change` has limits that change only, and
+//! `-- plot FILE.svg` draws one run.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its figures are its purpose")]
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["plot", path] => return plot::write(path),
+        ["change"] => change::check(),
         [from, to] => match (from.parse(), to.parse()) {
             (Ok(from), Ok(to)) => check(from, to),
             _ => return usage(),
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: learn [FROM TO | plot FILE.svg]");
+    eprintln!("usage: learn [FROM TO | change | plot FILE.svg]");
     ExitCode::FAILURE
 }
 

@@ -57,3 +57,11 @@ fn limits_that_are_halved_and_doubled_again_are_learnt_anew() {
         assert!(is_quick && adapted.refused <= MOST_REFUSED, "{adapted:?}");
     }
 }
+
+#[test]
+fn a_bucket_that_is_begun_near_is_followed_through_changes() {
+    for seed in 0..5 {
+        let (used, refused) = change::sudden(seed, 5.0);
+        assert!(used >= 0.92 && refused <= MOST_REFUSED, "{used:.3} used, {refused:.4} refused");
+    }
+}

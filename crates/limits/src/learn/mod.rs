@@ -12,24 +12,27 @@
 //!   with it does not hold, and shrinks when it does.
 //! * **Refusals are bought on credit**: each accepted call earns a small share of one, and nothing is tried in debt.
 //! * One burst of refusals counts once: what was sent before calls were accepted again says nothing.
+//! * A bucket, which is full for moments only, may be followed from refusal to refusal instead ([`follow`]).
 //! * Up and down go by power laws, of time and of the count of bursts in a row.
 //!
 //! No clock and no chance: times (Unix ms) are arguments.
 
 use serde::{Deserialize, Serialize};
 
+mod follow;
 mod options;
 mod tally;
 mod trouble;
 
 pub use options::Learn;
 
+use follow::{Burst, Follow};
 use tally::Tally;
 use trouble::{Sign, Trouble};
 
 /// Callers who come late by no more than this lose nothing of the pace.
 const LATE_MS: f64 = 20.0;
-/// The ramp begins to rise in earnest after this time.
+/// The ramp begins to rise in earnest after this time, from one call a second on; from fifty on it is 3.8 s.
 const RAMP_MS: f64 = 10_000.0;
 /// A pace is kept this much below what was measured.
 const MARGIN: f64 = 0.02;
@@ -49,6 +52,13 @@ const MEMORY_MS: (f64, f64) = (5_000.0, 7_200_000.0);
 const DEBT: (f64, f64) = (20_000.0, 4.0);
 /// So many lone refusals, less what calls have earned since, mean that the pace is too high.
 const LONE_MAX: f64 = 2.5;
+/// So many of them in a ramp mean that the provider is a bucket: refused is only what is above its pace.
+const LONE_IN_RAMP: f64 = 1.5;
+/// From such a pace to begin with on, a bucket is followed. After a ramp from far below, sliding windows look like buckets: 166 of 200
+/// limiters were learnt well then, not 171.
+const FOLLOWED_PER_S: f64 = 4.0;
+/// Refusals that last for no longer than so many calls, or until the first canary, are a bucket's.
+const SHORT_CALLS: f64 = 4.0;
 /// After so many accepted calls the row of bursts is over.
 const ROW_CALLS: f64 = 200.0;
 /// The longest row that is counted.
@@ -79,6 +89,8 @@ enum Mode {
     Probe,
     /// Quicker and quicker, since a step was proven.
     Climb,
+    /// Close to the pace, from refusal to refusal.
+    Follow,
 }
 
 /// The provider was full, and may be for a while: a sliding window still holds what was too much.
@@ -109,6 +121,9 @@ pub struct Learner {
     window_ms: f64,
     tally: Tally,
     trouble: Option<Trouble>,
+    /// Arbiters before it was known have none.
+    #[serde(default)]
+    follow: Follow,
     full: Full,
     /// What was sent before says nothing of what is.
     resumed_ms: f64,
@@ -142,6 +157,7 @@ impl Learner {
             window_ms: 0.0,
             tally: Tally::default(),
             trouble: None,
+            follow: Follow::new(learn.start_per_s, 0.0).0,
             full: Full { since_ms: 0.0, bursts: 0.0, ease: 1.0, eased_ms: 0.0 },
             resumed_ms: 0.0,
             due_ms: 0.0,
@@ -165,7 +181,9 @@ impl Learner {
     pub fn at_rest(mut self) -> Self {
         (self.trouble, self.since_ms, self.due_ms) = (None, 0.0, 0.0);
         if self.mode != Mode::Ramp {
-            self.mode = Mode::Hold;
+            if self.mode != Mode::Follow {
+                self.mode = Mode::Hold;
+            }
             if self.target_per_s < 1.05 * self.pace_per_s {
                 (self.target_per_s, self.pace_per_s) = (self.pace_per_s, 0.9 * self.pace_per_s);
             }
@@ -191,11 +209,14 @@ impl Learner {
         let took_ms = if self.since_ms > 0.0 { now_ms - self.since_ms } else { 0.0 };
         let per_s = match self.mode {
             Mode::Ramp => {
-                let risen = 1.0 + took_ms / RAMP_MS;
+                let ramp_ms = RAMP_MS / self.learn.start_per_s.max(1.0).sqrt().sqrt();
+                let risen = 1.0 + took_ms / ramp_ms;
                 self.learn.start_per_s * risen * risen
             }
             Mode::Hold => self.pace_per_s * self.ease(now_ms),
             Mode::Probe => self.probe_per_s,
+            Mode::Follow if self.trouble.is_some() => self.pace_per_s * self.follow.slower(),
+            Mode::Follow => self.pace_per_s * self.follow.quicker(now_ms),
             Mode::Climb => {
                 let risen = took_ms / self.span_ms().max(CLIMB.0).max(self.time_for(CLIMB.1));
                 self.pace_per_s * (1.0 + risen * risen)
@@ -250,16 +271,20 @@ impl Learner {
         if self.since_ms == 0.0 {
             (self.since_ms, self.due_ms) = (now_ms, now_ms + LATE_MS);
             self.tally.begin(now_ms);
+            self.follow.begin(now_ms);
         }
         self.advance(now_ms);
         let every_ms = cost * 1_000.0 / self.speed_per_s(now_ms);
         let idle_ms = now_ms - self.due_ms;
+        if idle_ms > 0.0 {
+            self.follow.idle(idle_ms);
+        }
         if idle_ms > 4.0 * every_ms + 250.0 {
             // Nobody asked: nothing was tried meanwhile.
             match self.mode {
                 Mode::Ramp | Mode::Climb => self.since_ms += idle_ms,
                 Mode::Probe => self.enter(Mode::Hold, now_ms),
-                Mode::Hold => {}
+                Mode::Hold | Mode::Follow => {}
             }
         }
         self.due_ms = self.due_ms.max(now_ms) + every_ms;
@@ -342,6 +367,7 @@ impl Learner {
 
     fn accepted(&mut self, cost: f64, sent_ms: f64, now_ms: f64) {
         self.tally.add(cost, now_ms, self.span_ms());
+        self.follow.accept(cost, self.learn.refused_share);
         self.credit = (self.credit + self.learn.refused_share).min(1.0);
         self.lone = (self.lone - self.learn.refused_share).max(0.0);
         self.clean += 1.0;
@@ -359,12 +385,19 @@ impl Learner {
         }
     }
 
-    fn refused(&mut self, until_ms: f64, sent_ms: f64, now_ms: f64) {
+    /// The most that is owed.
+    fn debt(&self) -> f64 {
         let earned_ms = (3.0 * self.span_ms()).max(DEBT.0);
-        let debt = (self.learn.refused_share * self.pace_per_s * earned_ms / 1_000.0).max(DEBT.1);
-        self.credit = (self.credit - 1.0).max(-debt);
+        (self.learn.refused_share * self.pace_per_s * earned_ms / 1_000.0).max(DEBT.1)
+    }
+
+    fn refused(&mut self, until_ms: f64, sent_ms: f64, now_ms: f64) {
+        self.credit = (self.credit - 1.0).max(-self.debt());
         self.refused_at_ms = now_ms;
         if sent_ms >= self.resumed_ms {
+            if self.trouble.is_none() {
+                self.follow.meet(now_ms);
+            }
             let trouble = self.trouble.get_or_insert(Trouble::new(sent_ms, now_ms, self.pace_per_s));
             trouble.refused(until_ms, sent_ms, now_ms);
         }
@@ -373,7 +406,14 @@ impl Learner {
     /// One call was refused, and those after it were not: a bucket that is nearly empty, or chance.
     fn refused_alone(&mut self, now_ms: f64) {
         match self.mode {
-            Mode::Ramp => {}
+            Mode::Ramp => {
+                self.lone += 1.0;
+                let reached_per_s = self.speed_per_s(now_ms);
+                if self.lone > LONE_IN_RAMP && self.may_follow() {
+                    self.start_following(reached_per_s, now_ms);
+                }
+            }
+            Mode::Follow => self.follow_on(1.0, now_ms),
             Mode::Probe => self.end_probe(now_ms),
             Mode::Climb => self.end_climb(self.speed_per_s(now_ms), now_ms),
             Mode::Hold => {
@@ -390,8 +430,22 @@ impl Learner {
     fn recover(&mut self, now_ms: f64) {
         let Some(trouble) = self.trouble.take() else { return };
         let reached_per_s = self.speed_per_s(trouble.since_ms);
+        let is_short = trouble.is_short(now_ms, self.time_for(SHORT_CALLS));
+        match self.mode {
+            Mode::Ramp if is_short && self.may_follow() => {
+                self.start_following(reached_per_s, trouble.since_ms);
+                return self.resume(now_ms);
+            }
+            Mode::Follow if is_short => {
+                self.follow_on(trouble.refusals(), now_ms);
+                return self.resume(now_ms);
+            }
+            // Not a bucket, then: as after a ramp.
+            Mode::Follow => (self.mode, self.is_settled) = (Mode::Ramp, false),
+            _ => {}
+        }
         if self.mode == Mode::Ramp {
-            (self.pace_per_s, self.credit) = (reached_per_s, 0.0);
+            (self.pace_per_s, self.credit, self.lone) = (reached_per_s, 0.0, 0.0);
         }
         let wall_per_s = self.wall(&trouble, now_ms);
         match (self.mode, wall_per_s) {
@@ -401,11 +455,43 @@ impl Learner {
             }
             (Mode::Hold, Some(wall_per_s)) => self.hold(wall_per_s.min(self.pace_per_s), now_ms),
             (Mode::Hold, None) => self.hold_less(now_ms),
+            (Mode::Follow, _) => {}
             (Mode::Probe, _) => self.end_probe(now_ms),
             (Mode::Climb, _) => self.end_climb(reached_per_s, now_ms),
         }
         self.enter(Mode::Hold, now_ms);
+        self.resume(now_ms);
+    }
+
+    fn resume(&mut self, now_ms: f64) {
         (self.resumed_ms, self.due_ms) = (now_ms, now_ms + LATE_MS);
+    }
+
+    /// Whether so much is known, and so near, that a provider which is full for a moment is taken for a bucket.
+    fn may_follow(&self) -> bool {
+        self.clean >= MEASURED_CALLS && self.learn.start_per_s >= FOLLOWED_PER_S
+    }
+
+    fn start_following(&mut self, reached_per_s: f64, full_ms: f64) {
+        let (follow, pace_per_s) = Follow::new(reached_per_s, full_ms);
+        (self.follow, self.is_settled, self.lone) = (follow, true, 0.0);
+        self.slow_to(pace_per_s);
+        self.enter(Mode::Follow, full_ms);
+    }
+
+    /// The provider was full for a moment, as was to be expected sooner or later.
+    fn follow_on(&mut self, refused: f64, now_ms: f64) {
+        let before_per_s = self.pace_per_s;
+        let burst = Burst { refused, answer_ms: self.answer_ms, now_ms };
+        let next_per_s = self.follow.next(before_per_s, burst, &self.learn);
+        self.target_per_s = 0.0;
+        self.slow_to(next_per_s);
+        if self.follow.is_lost() {
+            (self.is_settled, self.credit) = (false, 0.0);
+            let measured_per_s = self.measured_per_s(now_ms);
+            self.hold(measured_per_s.min(before_per_s), now_ms);
+            self.enter(Mode::Hold, now_ms);
+        }
     }
 
     /// A wall of refusals tells how long the provider remembers; one that took a good part of the time since calls were
@@ -436,7 +522,11 @@ impl Learner {
     }
 
     fn hold(&mut self, per_s: f64, now_ms: f64) {
+        let before_per_s = self.pace_per_s;
         self.slow_to(per_s);
+        if self.pace_per_s < before_per_s / 2.0 {
+            self.credit = self.credit.max(-self.debt());
+        }
         self.was_full(now_ms);
     }
 
@@ -490,9 +580,13 @@ impl Learner {
             self.lengthen(now_ms);
             return self.slow_to(self.measured_per_s(now_ms).min(self.pace_per_s));
         }
-        if self.is_settled && !is_known && bursts == 3.0 {
-            self.lengthen(now_ms);
-            self.slow_to(self.measured_per_s(now_ms).clamp(0.93 * self.pace_per_s, self.pace_per_s));
+        if self.is_settled && bursts == 3.0 {
+            // A window that is known was perhaps taken for a little shorter than it is.
+            let least = if is_known { 1.0 - MARGIN } else { 0.93 };
+            if !is_known {
+                self.lengthen(now_ms);
+            }
+            self.slow_to(self.measured_per_s(now_ms).clamp(least * self.pace_per_s, self.pace_per_s));
         }
         self.full.ease = (self.ease(now_ms) * (1.0 - 0.02 * bursts * bursts)).max(0.05);
         self.full.eased_ms = now_ms;

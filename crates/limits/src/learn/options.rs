@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Learn {
-    /// The pace to begin with, rising as (1 + t / 10 s)^2 until something is refused.
+    /// The pace to begin with, rising as (1 + t / 10 s)^2 until something is refused, and sooner from more than 1 on.
     pub start_per_s: f64,
     /// The slowest pace.
     pub floor_per_s: f64,

@@ -85,6 +85,15 @@ impl Trouble {
         }
     }
 
+    /// Whether the first canary was accepted, or it took no longer than `short_ms`.
+    pub(super) fn is_short(&self, now_ms: f64, short_ms: f64) -> bool {
+        self.canaries == 0 || now_ms - self.since_ms < short_ms
+    }
+
+    pub(super) fn refusals(&self) -> f64 {
+        f64::from(self.refused)
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped_ms > 0.0
     }

@@ -1,6 +1,10 @@
 -- The pace of a limit that nobody tells, learnt from which calls are accepted and which are refused. Numbers and the order
 -- of operations are those of Rust, so that doubles come out the same.
 
+local learn = { KEPT_MS = 30 * 86400000 }
+
+-- Names of its own: the library as a whole may have 200.
+do
 local LATE_MS = 20
 local RAMP_MS = 10000
 local MARGIN = 0.02
@@ -9,13 +13,19 @@ local CLIMB_MS, CLIMB_CALLS = 5000, 50
 local MEASURED_CALLS, PROBE_CALLS, REST_CALLS = 30, 60, 50
 local LEAST_MEMORY_MS, MOST_MEMORY_MS = 5000, 7200000
 local DEBT_MS, DEBT_LEAST = 20000, 4
-local LONE_MAX = 2.5
+local LONE_MAX, LONE_IN_RAMP, SHORT_CALLS, FOLLOWED_PER_S = 2.5, 1.5, 4, 4
 local ROW_CALLS, ROW_MAX = 200, 9
 local SPANS_MAX, SPANS_TO_A_MEMORY = 64, 16
 local STOPS_AT, ENDS_AFTER = 2, 3
 local LOST_MS, CANARY_MS = 60000, 100
-
-local learn = { KEPT_MS = 30 * 86400000 }
+local SWING_CALLS, SWING_ON_THEIR_WAY = 5, 2
+local EARLY, LATE = 0.3, 1.2
+local RISE_MS, RISE_CALLS, RISE_ANSWERS, RISE_SHARE = 900, 45, 10, 0.45
+local CYCLE_MS, CYCLE_CALLS, CYCLE_ANSWERS = 2000, 100, 20
+local EARNED, WARY_MS, SPARE = 1.3, 60000, 20
+local RISEN, AFTER_RISE, LATE_STEP = 2, 0.85, 0.1
+local LEAST_KNOWN, MOST_KNOWN, EARLY_KNOWN = 4, 200, 30
+local CHANGED, NO_BUCKET, MISSES = 0.8, 0.3, 3
 
 local function clamp(n, least, most)
   return math.min(math.max(n, least), most)
@@ -129,12 +139,108 @@ function trouble.lost(self, sent_ms, now_ms)
   end
 end
 
+-- A provider that is full for a moment only, followed from refusal to refusal.
+local follow = {}
+
+function follow.new(reached_per_s, now_ms)
+  return {
+    since_ms = now_ms, accepted = 0, met_ms = now_ms, met_accepted = 0, cycle_ms = CYCLE_MS, swing = 0.05, rise_ms = RISE_MS,
+    known = LEAST_KNOWN, early = 0, steady_per_s = 0, late = 0, misses = 0, changed_ms = now_ms, spare = SPARE,
+  }, AFTER_RISE * reached_per_s
+end
+
+-- Calls go at this multiple of the pace.
+function follow.quicker(self, now_ms)
+  local took_ms = now_ms - self.since_ms
+  local part = clamp(took_ms / self.cycle_ms, 0, LATE)
+  local risen = math.max(took_ms - LATE * self.cycle_ms, 0) / self.rise_ms
+  return (1 + self.swing * (2 * part - 1)) * (1 + risen * risen * risen)
+end
+
+-- Early and late refusals in a row.
+local function count(self, part, pace_per_s, burst)
+  self.late = part > LATE and self.late + 1 or 0
+  if part >= EARLY then
+    self.early, self.steady_per_s = 0, pace_per_s
+    self.misses = math.max(self.misses - 0.5, 0)
+    return
+  end
+  if self.early == 0 and self.known > LEAST_KNOWN then
+    self.steady_per_s = pace_per_s
+  end
+  self.early = self.early + math.min(burst.refused, 2)
+  if self.early >= 2 then
+    local on_their_way = pace_per_s * burst.answer_ms / 1000
+    self.known = math.min(self.known, EARLY_KNOWN / (self.early * self.early) + 2 * on_their_way)
+  end
+end
+
+-- The pace by what was known and by this cycle.
+local function find(self, part, pace_per_s, reached_per_s, took_ms)
+  local found_per_s = (self.met_accepted + self.known) / (took_ms / 1000 + self.known / pace_per_s)
+  self.known = math.min(self.known + self.met_accepted, MOST_KNOWN)
+  if part < EARLY then
+    return math.min(found_per_s, pace_per_s)
+  end
+  local toward = math.min(LATE_STEP * self.late * self.late, 1)
+  return found_per_s + math.max((reached_per_s - found_per_s) * toward, 0)
+end
+
+-- Whether the pace fell, once for a row of early refusals.
+local function judge(self, pace_per_s, found_per_s, now_ms)
+  local fallen_per_s = CHANGED * self.steady_per_s
+  if found_per_s >= fallen_per_s then
+    return
+  end
+  self.changed_ms = now_ms
+  if pace_per_s >= fallen_per_s then
+    self.misses = self.misses + 1
+  end
+  if found_per_s < NO_BUCKET * self.steady_per_s then
+    self.misses = MISSES
+  end
+end
+
+-- The next cycle: short while changes are likely, else as long as it takes to earn the last refusals.
+local function plan(self, pace_per_s, burst, refused_share)
+  local shortest = math.max(CYCLE_CALLS, pace_per_s * math.max(CYCLE_MS, CYCLE_ANSWERS * burst.answer_ms) / 1000)
+  self.spare = self.spare - burst.refused
+  local is_wary = self.spare > 0 and burst.now_ms - self.changed_ms < WARY_MS
+  local calls = is_wary and shortest or math.max(shortest, EARNED * burst.refused / refused_share)
+  self.cycle_ms = calls * 1000 / pace_per_s
+  local on_their_way = pace_per_s * burst.answer_ms / 1000
+  self.swing = math.min((SWING_CALLS + SWING_ON_THEIR_WAY * math.sqrt(on_their_way)) / calls, 0.2)
+  local least_ms = math.max(math.max(RISE_MS, RISE_CALLS * 1000 / pace_per_s), RISE_ANSWERS * burst.answer_ms)
+  self.rise_ms = math.max(least_ms, RISE_SHARE * self.cycle_ms)
+end
+
+-- A cycle is over, and the next one begins: the pace that it goes at.
+function follow.next(self, pace_per_s, burst, options)
+  local took_ms = math.max(self.met_ms - self.since_ms, 1)
+  local reached_per_s = math.min(pace_per_s * follow.quicker(self, self.met_ms), options.cap_per_s)
+  local next_per_s
+  if reached_per_s > RISEN * pace_per_s then
+    local measured_per_s = self.met_accepted * 1000 / took_ms
+    self.known, self.early, self.late, self.changed_ms = LEAST_KNOWN, 0, 0, burst.now_ms
+    next_per_s = math.max(measured_per_s, AFTER_RISE * reached_per_s)
+    self.steady_per_s = next_per_s
+  else
+    local part = took_ms / self.cycle_ms
+    count(self, part, pace_per_s, burst)
+    next_per_s = find(self, part, pace_per_s, reached_per_s, took_ms)
+    judge(self, pace_per_s, next_per_s, burst.now_ms)
+  end
+  self.since_ms, self.accepted = self.met_ms, self.accepted - self.met_accepted
+  plan(self, next_per_s, burst, options.refused_share)
+  return next_per_s
+end
+
 function learn.new(start_per_s, floor_per_s, cap_per_s, refused_share)
   return {
     kind = 'l', start_per_s = start_per_s, floor_per_s = floor_per_s, cap_per_s = cap_per_s,
     refused_share = refused_share, mode = 'ramp', since_ms = 0, pace_per_s = start_per_s, target_per_s = 0,
     probe_per_s = 0, is_settled = false, memory_ms = LEAST_MEMORY_MS, window_ms = 0, tally = {},
-    full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
+    follow = (follow.new(start_per_s, 0)), full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
     lone = 0, row = 0, clean = 0, refused_at_ms = 0,
   }
 end
@@ -150,7 +256,9 @@ end
 function learn.at_rest(self)
   self.trouble, self.since_ms, self.due_ms = nil, 0, 0
   if self.mode ~= 'ramp' then
-    self.mode = 'hold'
+    if self.mode ~= 'follow' then
+      self.mode = 'hold'
+    end
     if self.target_per_s < 1.05 * self.pace_per_s then
       self.target_per_s, self.pace_per_s = self.pace_per_s, 0.9 * self.pace_per_s
     end
@@ -182,12 +290,17 @@ local function speed_per_s(self, now_ms)
   local took_ms = self.since_ms > 0 and now_ms - self.since_ms or 0
   local per_s
   if self.mode == 'ramp' then
-    local risen = 1 + took_ms / RAMP_MS
+    local ramp_ms = RAMP_MS / math.sqrt(math.sqrt(math.max(self.start_per_s, 1)))
+    local risen = 1 + took_ms / ramp_ms
     per_s = self.start_per_s * risen * risen
   elseif self.mode == 'hold' then
     per_s = self.pace_per_s * ease(self, now_ms)
   elseif self.mode == 'probe' then
     per_s = self.probe_per_s
+  elseif self.mode == 'follow' and self.trouble then
+    per_s = self.pace_per_s * (1 - self.follow.swing)
+  elseif self.mode == 'follow' then
+    per_s = self.pace_per_s * follow.quicker(self.follow, now_ms)
   else
     local risen = took_ms / math.max(math.max(span_ms(self), CLIMB_MS), time_for(self, CLIMB_CALLS))
     per_s = self.pace_per_s * (1 + risen * risen)
@@ -249,8 +362,18 @@ local function was_full(self, now_ms)
   self.full = { since_ms = now_ms, bursts = 0, ease = 1, eased_ms = now_ms }
 end
 
+-- The most that is owed.
+local function debt(self)
+  local earned_ms = math.max(3 * span_ms(self), DEBT_MS)
+  return math.max(self.refused_share * self.pace_per_s * earned_ms / 1000, DEBT_LEAST)
+end
+
 local function hold(self, per_s, now_ms)
+  local before_per_s = self.pace_per_s
   slow_to(self, per_s)
+  if self.pace_per_s < before_per_s / 2 then
+    self.credit = math.max(self.credit, -debt(self))
+  end
   was_full(self, now_ms)
 end
 
@@ -261,9 +384,13 @@ local function ease_off(self, now_ms)
     lengthen(self, now_ms)
     return slow_to(self, math.min(measured_per_s(self, now_ms), self.pace_per_s))
   end
-  if self.is_settled and not is_known and bursts == 3 then
-    lengthen(self, now_ms)
-    slow_to(self, clamp(measured_per_s(self, now_ms), 0.93 * self.pace_per_s, self.pace_per_s))
+  if self.is_settled and bursts == 3 then
+    -- A window that is known was perhaps taken for a little shorter than it is.
+    local least = is_known and 1 - MARGIN or 0.93
+    if not is_known then
+      lengthen(self, now_ms)
+    end
+    slow_to(self, clamp(measured_per_s(self, now_ms), least * self.pace_per_s, self.pace_per_s))
   end
   self.full.ease = math.max(ease(self, now_ms) * (1 - 0.02 * bursts * bursts), 0.05)
   self.full.eased_ms = now_ms
@@ -305,9 +432,43 @@ local function end_climb(self, reached_per_s, now_ms)
   enter(self, 'hold', now_ms)
 end
 
+local function may_follow(self)
+  return self.clean >= MEASURED_CALLS and self.start_per_s >= FOLLOWED_PER_S
+end
+
+local function start_following(self, reached_per_s, full_ms)
+  local pace_per_s
+  self.follow, pace_per_s = follow.new(reached_per_s, full_ms)
+  self.is_settled, self.lone = true, 0
+  slow_to(self, pace_per_s)
+  enter(self, 'follow', full_ms)
+end
+
+-- The provider was full for a moment, as was to be expected sooner or later.
+local function follow_on(self, refused, now_ms)
+  local before_per_s = self.pace_per_s
+  local burst = { refused = refused, answer_ms = self.answer_ms, now_ms = now_ms }
+  local next_per_s = follow.next(self.follow, before_per_s, burst, self)
+  self.target_per_s = 0
+  slow_to(self, next_per_s)
+  if self.follow.misses >= MISSES then
+    self.is_settled, self.credit = false, 0
+    hold(self, math.min(measured_per_s(self, now_ms), before_per_s), now_ms)
+    enter(self, 'hold', now_ms)
+  end
+end
+
 -- One call was refused, and those after it were not.
 local function refused_alone(self, now_ms)
-  if self.mode == 'probe' then
+  if self.mode == 'ramp' then
+    self.lone = self.lone + 1
+    local reached_per_s = speed_per_s(self, now_ms)
+    if self.lone > LONE_IN_RAMP and may_follow(self) then
+      start_following(self, reached_per_s, now_ms)
+    end
+  elseif self.mode == 'follow' then
+    follow_on(self, 1, now_ms)
+  elseif self.mode == 'probe' then
     end_probe(self, now_ms)
   elseif self.mode == 'climb' then
     end_climb(self, speed_per_s(self, now_ms), now_ms)
@@ -338,13 +499,28 @@ local function wall(self, ended, now_ms)
   return tally.per_s(self.tally, now_ms, cycle_ms) * cycle_ms / window_ms * (1 - MARGIN)
 end
 
+local function resume(self, now_ms)
+  self.resumed_ms, self.due_ms = now_ms, now_ms + LATE_MS
+end
+
 -- Calls are accepted again, after everything had been stopped.
 local function recover(self, now_ms)
   local ended = self.trouble
   self.trouble = nil
   local reached = speed_per_s(self, ended.since_ms)
+  local is_short = ended.canaries == 0 or now_ms - ended.since_ms < time_for(self, SHORT_CALLS)
+  if self.mode == 'ramp' and is_short and may_follow(self) then
+    start_following(self, reached, ended.since_ms)
+    return resume(self, now_ms)
+  elseif self.mode == 'follow' and is_short then
+    follow_on(self, ended.refused, now_ms)
+    return resume(self, now_ms)
+  elseif self.mode == 'follow' then
+    -- Not a bucket, then: as after a ramp.
+    self.mode, self.is_settled = 'ramp', false
+  end
   if self.mode == 'ramp' then
-    self.pace_per_s, self.credit = reached, 0
+    self.pace_per_s, self.credit, self.lone = reached, 0, 0
   end
   local walled = wall(self, ended, now_ms)
   if self.mode == 'ramp' then
@@ -359,11 +535,13 @@ local function recover(self, now_ms)
     end_climb(self, reached, now_ms)
   end
   enter(self, 'hold', now_ms)
-  self.resumed_ms, self.due_ms = now_ms, now_ms + LATE_MS
+  resume(self, now_ms)
 end
 
 local function accepted(self, cost, sent_ms, now_ms)
   self.tally = tally.add(self.tally, cost, now_ms, span_ms(self))
+  self.follow.accepted = self.follow.accepted + cost
+  self.follow.spare = math.min(self.follow.spare + self.refused_share, SPARE)
   self.credit = math.min(self.credit + self.refused_share, 1)
   self.lone = math.max(self.lone - self.refused_share, 0)
   self.clean = self.clean + 1
@@ -383,11 +561,12 @@ local function accepted(self, cost, sent_ms, now_ms)
 end
 
 local function refused(self, until_ms, sent_ms, now_ms)
-  local earned_ms = math.max(3 * span_ms(self), DEBT_MS)
-  local debt = math.max(self.refused_share * self.pace_per_s * earned_ms / 1000, DEBT_LEAST)
-  self.credit = math.max(self.credit - 1, -debt)
+  self.credit = math.max(self.credit - 1, -debt(self))
   self.refused_at_ms = now_ms
   if sent_ms >= self.resumed_ms then
+    if not self.trouble then
+      self.follow.met_ms, self.follow.met_accepted = now_ms, self.follow.accepted
+    end
     self.trouble = self.trouble or trouble.new(sent_ms, now_ms, self.pace_per_s)
     trouble.refused(self.trouble, until_ms, sent_ms, now_ms)
   end
@@ -395,6 +574,7 @@ end
 
 -- What came of a call: 'accepted', 'refused' or 'other'.
 function learn.report(self, outcome, cost, sent_ms, until_ms, now_ms)
+  self.follow = self.follow or (follow.new(1, 0))
   if outcome == 'other' then
     if self.trouble then
       trouble.lost(self.trouble, sent_ms, now_ms)
@@ -436,6 +616,8 @@ function learn.behind(self, b, ahead, cost, now_ms)
 end
 
 function learn.spend(self, _, cost, now_ms)
+  -- Arbiters before it was known have none.
+  self.follow = self.follow or (follow.new(1, 0))
   if is_stopped(self.trouble) then
     self.trouble.canary_at_ms, self.trouble.is_canary_out = now_ms, true
     return
@@ -443,10 +625,14 @@ function learn.spend(self, _, cost, now_ms)
   if self.since_ms == 0 then
     self.since_ms, self.due_ms = now_ms, now_ms + LATE_MS
     tally.begin(self.tally, now_ms)
+    self.follow.since_ms, self.follow.accepted = now_ms, 0
   end
   step_on(self, now_ms)
   local every_ms = cost * 1000 / speed_per_s(self, now_ms)
   local idle_ms = now_ms - self.due_ms
+  if idle_ms > 0 then
+    self.follow.since_ms = self.follow.since_ms + idle_ms
+  end
   if idle_ms > 4 * every_ms + 250 then
     if self.mode == 'ramp' or self.mode == 'climb' then
       self.since_ms = self.since_ms + idle_ms
@@ -482,3 +668,5 @@ function learn.lesson(self)
   local refused_at_ms = self.refused_at_ms > 0 and self.refused_at_ms or false
   return { math.floor(self.pace_per_s * 3600 + 0.5), self.is_settled and 1 or 0, refused_at_ms }
 end
+end
+
