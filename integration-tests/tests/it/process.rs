@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::names::Names;
 
 /// Nothing that a test runs takes longer; what does hangs, and is killed.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 
 /// The program: `target/<profile>/tidegate`, beside the folder of this test's own executable.
 pub(crate) fn program() -> PathBuf {
