@@ -26,39 +26,36 @@ struct Plot {
     most_per_s: f64,
 }
 
+/// A bucket that has to be found from far below.
+const SLOWLY: Plot = Plot {
+    file: "limits-learnt.svg",
+    limit: "hidden bucket of 20",
+    hidden: || Hidden::bucket(100.0, 20.0),
+    start_per_s: 1.0,
+    answer_ms: 100.0,
+    changes: [(50, 0.5), (80, 2.0)],
+    points: 120,
+    point_s: 10.0,
+    most_per_s: 140.0,
+};
+
 const PLOTS: [Plot; 3] = [
-    Plot {
-        file: "limits-learnt.svg",
-        limit: "hidden bucket of 20",
-        hidden: || Hidden::bucket(100.0, 20.0),
-        start_per_s: 1.0,
-        answer_ms: 100.0,
-        changes: [(50, 0.5), (80, 2.0)],
-        points: 120,
-        point_s: 10.0,
-        most_per_s: 140.0,
-    },
+    SLOWLY,
     Plot {
         file: "limits-learnt-quickly.svg",
-        limit: "hidden bucket of 20",
-        hidden: || Hidden::bucket(100.0, 20.0),
         start_per_s: 50.0,
         answer_ms: 5.0,
         changes: [(30, 0.5), (60, 3.0)],
         points: 90,
         point_s: 0.5,
         most_per_s: 200.0,
+        ..SLOWLY
     },
     Plot {
         file: "limits-learnt-window.svg",
         limit: "hidden window of 10 s",
         hidden: || Hidden::window(1_000, 10e3, Some(0.0)),
-        start_per_s: 1.0,
-        answer_ms: 100.0,
-        changes: [(50, 0.5), (80, 2.0)],
-        points: 120,
-        point_s: 10.0,
-        most_per_s: 140.0,
+        ..SLOWLY
     },
 ];
 
