@@ -2,7 +2,7 @@
 //!
 //! Start-time fair queueing (Goyal, Vin, Cheng 1996), clocked by what is granted: each job has a tag, or each credential of it, which
 //! grows by what it was granted over its weight. Who asks is granted if there is room for it and for all that waits with smaller tags; else it
-//! is told its place in the line as a time, and comes back then, at most [`LOOK_AGAIN_MS`] after there is any room, since
+//! is told its place in the line as a time, behind its own job's, and comes back then, at most [`LOOK_AGAIN_MS`] after there is any room, since
 //! those ahead may have gone.
 //!
 //! A lane's weight is shared by its tenants, a tenant's by its jobs, a job's by its credentials ([`Sharing`]). While nobody waits, nothing is kept and nobody is held
@@ -26,8 +26,10 @@ pub(crate) const LOOK_AGAIN_MS: i64 = 2_000;
 const PATIENCE_MS: i64 = 5_000;
 /// The lowest lane may catch up on so much time, so that its calls may come a little late.
 const CATCH_UP_MS: i64 = 100;
-/// Most jobs with tags of their own; the others of a lane share one.
-const JOBS_MAX: usize = 256;
+/// Most jobs with tags of their own; the others of a tenant share one.
+const JOBS_MAX: usize = 192;
+/// Most tags at all; whoever has none then shares that of its lane.
+const TAGS_MAX: usize = 256;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +151,12 @@ impl Line {
         if let Some(credential) = &by.by.credential {
             key = format!("{key}/{credential}");
         }
-        if self.jobs.len() < JOBS_MAX || self.jobs.contains_key(&key) { key } else { format!("{}//", by.rank) }
+        let has_place = |key: &String, most| self.jobs.len() < most || self.jobs.contains_key(key);
+        if has_place(&key, JOBS_MAX) {
+            return key;
+        }
+        let of_tenant = format!("{}/{}/", by.rank, by.by.tenant);
+        if has_place(&of_tenant, TAGS_MAX) { of_tenant } else { format!("{}//", by.rank) }
     }
 
     /// What goes before a question, of a budget of `size` and for a call of `cost`.
@@ -157,7 +164,7 @@ impl Line {
         let kept = self.headroom(by, now_ms).saturating_mul(size) / 100;
         let kept = kept.min(size.saturating_sub(cost));
         let key = self.key(by);
-        if !self.jobs.iter().any(|(other, turn)| *other != key && turn.waits(now_ms)) {
+        if !self.jobs.values().any(|turn| turn.waits(now_ms)) {
             return Ahead { now: kept, place: kept, told: 0.0, is_head: true };
         }
         let shares = Shares::of(self, by, now_ms);

@@ -24,6 +24,8 @@ pub(crate) struct Done {
     pub(crate) took_ms: Vec<i64>,
     /// Calls granted by then.
     pub(crate) granted: u64,
+    /// Questions asked by then.
+    pub(crate) asked: u64,
     pub(crate) until_ms: i64,
 }
 
@@ -38,7 +40,7 @@ enum Next {
 /// Drives jobs over one limit until those of `wanted` are done. Who comes at the same time comes in random order.
 pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usize>) -> Done {
     let mut limiter = Limiter::default();
-    let (mut chance, mut granted) = (7_u64, 0);
+    let (mut chance, mut granted, mut asked) = (7_u64, 0, 0);
     let mut took_ms = vec![0; jobs.len()];
     let mut left: Vec<(u32, u32)> = jobs.iter().map(|job| (job.calls, job.calls)).collect();
     let mut events = BinaryHeap::new();
@@ -66,7 +68,7 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
                 if left[number].1 == 0 {
                     took_ms[number] = now_ms - START_MS - job.begin_ms;
                     if wanted.clone().all(|number| left[number].1 == 0) {
-                        return Done { took_ms, granted, until_ms: now_ms - START_MS };
+                        return Done { took_ms, granted, asked, until_ms: now_ms - START_MS };
                     }
                 }
                 if left[number].0 > 0 {
@@ -75,6 +77,7 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
                 }
             }
             Next::Ask(has_waited) => {
+                asked += 1;
                 let charge = Charge {
                     limit: "limit".to_owned(),
                     key: "limit".to_owned(),
@@ -102,5 +105,5 @@ pub(crate) fn drive(rate: &Rate, jobs: &[Job], in_turns: bool, wanted: Range<usi
             }
         }
     }
-    Done { took_ms, granted, until_ms: 0 }
+    Done { took_ms, granted, asked, until_ms: 0 }
 }

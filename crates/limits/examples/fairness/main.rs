@@ -13,6 +13,8 @@ use std::time::Duration;
 use drive::{Done, Job, drive};
 use tidegate_limits::{Aligned, Rate};
 
+/// A job that nobody is beside.
+const ALONE: u32 = 20_000;
 /// Calls a second that the limit allows.
 const PER_S: u32 = 100;
 const WHALE: u32 = 100_000;
@@ -36,6 +38,23 @@ fn main() {
         whale_and_small(&rates);
     }
     spike_of_small(&bucket);
+    alone(&rates);
+}
+
+/// How often calls ask that all wait for one limit.
+fn alone(rates: &[(&str, &Rate)]) {
+    println!("\n| a job of 20,000 calls alone | questions for each call | used |");
+    println!("| --- | --- | --- |");
+    for &(name, rate) in rates {
+        let Done { granted, asked, until_ms, .. } =
+            drive(rate, &[Job { lane: 1, begin_ms: 0, calls: ALONE }], true, 0..1);
+        println!("| {name} | {:.2} | {:.1} % |", asked as f64 / granted as f64, used(granted, until_ms));
+    }
+}
+
+/// Of what the limit allows by then, in per cent.
+fn used(granted: u64, until_ms: i64) -> f64 {
+    granted as f64 / ((until_ms as f64 / 1_000.0 + 1.0) * f64::from(PER_S)) * 100.0
 }
 
 fn whale_and_small(rates: &[(&str, &Rate)]) {
@@ -78,7 +97,7 @@ fn row((name, rate): (&str, &Rate), (lane, whale_lane): (&str, u8), begin_ms: i6
     let small = (0..SMALL_JOBS).map(|_| Job { lane: 1, begin_ms, calls: SMALL });
     let person = Job { lane: 0, begin_ms: PERSON_AT_MS, calls: 20 };
     let jobs: Vec<Job> = [whale, person].into_iter().chain(small).collect();
-    let Done { took_ms, granted, until_ms } = drive(rate, &jobs, in_turns, 1..jobs.len());
+    let Done { took_ms, granted, until_ms, .. } = drive(rate, &jobs, in_turns, 1..jobs.len());
     let mut small: Vec<i64> = took_ms[2..].to_vec();
     small.sort_unstable();
     let fair_ms = f64::from(SMALL) * (SMALL_JOBS + 1) as f64 / f64::from(PER_S) * 1_000.0;
@@ -92,6 +111,6 @@ fn row((name, rate): (&str, &Rate), (lane, whale_lane): (&str, u8), begin_ms: i6
         s(small[SMALL_JOBS - 1]),
         small[SMALL_JOBS - 1] as f64 / fair_ms,
         s(took_ms[1]),
-        granted as f64 / (s(until_ms) * f64::from(PER_S) + f64::from(PER_S)) * 100.0,
+        used(granted, until_ms),
     );
 }

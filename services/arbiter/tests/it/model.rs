@@ -407,3 +407,28 @@ proptest! {
         })?;
     }
 }
+
+/// More than have turns of their own, by themselves and by tenant.
+#[tokio::test]
+async fn redis_has_hundreds_of_jobs_take_turns_as_the_model_does() {
+    let prefix = fresh_prefix();
+    let redis = RedisStore::new(&config(&redis_url(), &prefix)).unwrap().by_caller_s_time();
+    let rates = vec![Rate::Bucket { calls: 5, restore_per_s: 50.0 }];
+    let (headroom, permits) = (None, Vec::new());
+    let mut pair = Pair { model: Limiter::default(), redis, rates, headroom, now_ms: START_MS, permits };
+    for round in 0..3 {
+        let waited_for = (round > 0).then(|| "limit 0".to_owned());
+        let asker = |job: u32| {
+            let (tenant, job) = (format!("tenant {}", job % 140), job.to_string());
+            (Some(By { lane: 1, tenant, job, credential: None, waited_for: waited_for.clone() }), 1)
+        };
+        let by: Vec<Asker> = (0..320).map(asker).collect();
+        for by in by.chunks(40) {
+            pair.ask(&vec![vec![vec![(0, 1)]]; by.len()], by).await.unwrap();
+            pair.now_ms += 50;
+        }
+    }
+    let granted = pair.permits.len();
+    sweep(&prefix).await;
+    assert!(granted > 40, "{granted}");
+}

@@ -58,6 +58,32 @@ fn a_tenant_s_share_does_not_grow_with_its_jobs() {
     assert!((480..=520).contains(&granted[3]), "{granted:?} of 1,000");
 }
 
+/// Of which only so many have turns of their own.
+#[test]
+fn a_tenant_s_share_does_not_grow_with_hundreds_of_jobs() {
+    let other = By { tenant: "two".to_owned(), ..by(1, "a") };
+    let jobs = (0..300).map(|number| (by(1, &number.to_string()), 1));
+    let callers: Vec<(By, usize)> = jobs.chain([(other, 9)]).collect();
+    let granted = shares(&bucket(5, 50.0), &callers, 20_000);
+    assert!(granted[300] >= 350, "{} of 1,000, of which each job gets its first in any case", granted[300]);
+}
+
+#[test]
+fn calls_of_a_job_that_waits_alone_come_back_one_after_the_other() {
+    let (mut limiter, mut asked, mut granted) = (Limiter::default(), 0, 0);
+    let mut due = vec![(0, false); 100];
+    while let Some(now_ms) = due.iter().map(|(at_ms, _)| *at_ms).min().filter(|now_ms| *now_ms < 20_000) {
+        for (at_ms, has_waited) in due.iter_mut().filter(|(at_ms, _)| *at_ms <= now_ms) {
+            asked += 1;
+            let decision = asks(&mut limiter, now_ms, &bucket(10, 100.0), &by(1, "job"), *has_waited);
+            granted += i32::from(decision.is_ok());
+            (*at_ms, *has_waited) = decision.map_or_else(|until_ms| (until_ms, true), |_| (now_ms + 1, false));
+        }
+    }
+    assert!(granted >= 2_000, "{granted}: nothing is wasted");
+    assert!(asked <= 4 * granted, "{asked} questions for {granted} calls");
+}
+
 #[test]
 fn higher_lanes_go_first_and_no_lane_starves() {
     let lanes: Vec<(By, usize)> = (0..4).map(|lane| (by(lane, "job"), 20)).collect();

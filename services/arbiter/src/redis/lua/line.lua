@@ -11,7 +11,8 @@ do
 
 local SEEN_MS = 60000
 local PATIENCE_MS = 5000
-local JOBS_MAX = 256
+local JOBS_MAX = 192
+local TAGS_MAX = 256
 local CATCH_UP_MS = 100
 
 local function waits(turn, now_ms)
@@ -29,7 +30,11 @@ local function key_of(self, by)
   for _ in pairs(self.jobs) do
     jobs = jobs + 1
   end
-  return jobs < JOBS_MAX and key or (by.rank - 1) .. '//'
+  if jobs < JOBS_MAX then
+    return key
+  end
+  local of_tenant = (by.rank - 1) .. '/' .. by.tenant .. '/'
+  return (self.jobs[of_tenant] or jobs < TAGS_MAX) and of_tenant or (by.rank - 1) .. '//'
 end
 
 -- The weight of each credential of a job: of those who wait, and who asks.
@@ -102,13 +107,14 @@ function line.ahead(self, by, size, cost, now_ms)
   end
   local kept = math.floor(headroom(self, by, now_ms) * size / 100)
   kept = math.min(kept, math.max(size - cost, 0))
-  local others, key = {}, key_of(self, by)
+  local others, key, anybody = {}, key_of(self, by), false
   for other, turn in pairs(self.jobs) do
-    if other ~= key and waits(turn, now_ms) then
-      others[#others + 1] = turn
+    if waits(turn, now_ms) then
+      anybody = true
+      others[#others + 1] = other ~= key and turn or nil
     end
   end
-  if #others == 0 then
+  if not anybody then
     return { now = kept, place = kept, told = 0, is_head = true }
   end
   local weight = weights(self, key, by, now_ms)
