@@ -164,6 +164,7 @@ fn what_an_answer_said_is_left_comes_first() {
         reset_step_ms: 0,
         reset_is_relative: false,
         pause_until_ms: None,
+        pause_is_by_clock: false,
         clock_ahead_ms: None,
         cost: None,
         ignored: 0,

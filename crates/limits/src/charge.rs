@@ -178,17 +178,18 @@ pub enum Health {
 
 impl Report {
     /// The same, told to a clock that is `ahead_ms` ahead of the one that read the answer. Times that the provider's own
-    /// clock told stay as they are; a time to come back at was nearly always told from now on.
+    /// clock told stay as they are.
     #[must_use]
     pub fn by_clock(mut self, ahead_ms: i64) -> Self {
         let ahead = |ms: &mut i64| *ms = ms.saturating_add(ahead_ms);
         let Some(told) = &mut self.answer else { return self };
         for reading in told.readings.values_mut() {
             reading.reset_at_ms.iter_mut().filter(|_| reading.reset_is_relative).for_each(ahead);
-            reading.pause_until_ms.iter_mut().for_each(ahead);
+            reading.pause_until_ms.iter_mut().filter(|_| !reading.pause_is_by_clock).for_each(ahead);
             reading.clock_ahead_ms.iter_mut().for_each(|ms| *ms = ms.saturating_sub(ahead_ms));
         }
-        told.refused.iter_mut().filter_map(|refused| refused.until_ms.as_mut()).for_each(ahead);
+        let from_now = told.refused.iter_mut().filter(|refused| refused.lasts == Lasts::FromNow);
+        from_now.filter_map(|refused| refused.until_ms.as_mut()).for_each(ahead);
         self
     }
 }
@@ -210,4 +211,24 @@ pub struct Refused {
     /// Unix time in ms until which the provider asked to wait. Without one, or with one that has passed: exponential
     /// back-off.
     pub until_ms: Option<i64>,
+    /// How that was told.
+    #[serde(default, skip_serializing_if = "Lasts::is_from_now")]
+    pub lasts: Lasts,
+}
+
+/// How it was told until when a refusal lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lasts {
+    /// From now on, by the clock that read the answer; or not at all.
+    #[default]
+    FromNow,
+    /// As a time, by a clock of which nothing else is known: nobody's difference from another's moves it.
+    ByClock,
+}
+
+impl Lasts {
+    fn is_from_now(&self) -> bool {
+        *self == Self::FromNow
+    }
 }

@@ -85,6 +85,9 @@ pub struct Reading {
     pub clock_ahead_ms: Option<i64>,
     /// Unix time in ms until which the answer asked to pause.
     pub pause_until_ms: Option<i64>,
+    /// Whether the pause was told as a time by a clock of which nothing else is known, and not from now on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pause_is_by_clock: bool,
     /// What the call cost in the end, in units of the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<u64>,
@@ -97,6 +100,7 @@ impl Reading {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let reset = if self.reset_at_ms.is_some() { &self } else { &other };
+        let pause = if self.pause_until_ms >= other.pause_until_ms { &self } else { &other };
         Self {
             reset_at_ms: reset.reset_at_ms,
             reset_step_ms: reset.reset_step_ms,
@@ -104,7 +108,8 @@ impl Reading {
             clock_ahead_ms: self.clock_ahead_ms.or(other.clock_ahead_ms),
             limit: self.limit.or(other.limit),
             remaining: self.remaining.or(other.remaining),
-            pause_until_ms: self.pause_until_ms.max(other.pause_until_ms),
+            pause_until_ms: pause.pause_until_ms,
+            pause_is_by_clock: pause.pause_is_by_clock,
             cost: self.cost.or(other.cost),
             ignored: self.ignored + other.ignored,
         }
@@ -130,7 +135,7 @@ impl HeaderNames {
 /// than 32 days away) is ignored and counted.
 #[must_use]
 pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
-    let clock = Clock { now_ms, ahead_ms: ahead_ms(now_ms, get) };
+    let clock = Clock::of(now_ms, get);
     let mut reading = if names.names_counts() {
         let named = |name: &Option<String>| name.as_deref().and_then(get);
         let values = Values {
@@ -148,23 +153,37 @@ pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
         reading.ignored += u32::from(reading.cost.is_none());
     }
     if let Some(text) = names.pause.as_deref().and_then(get) {
-        reading.pause_until_ms = retry_after(text, now_ms);
-        reading.ignored += u32::from(reading.pause_until_ms.is_none());
+        match clock.come_back(text) {
+            Some(told) => (reading.pause_until_ms, reading.pause_is_by_clock) = (Some(told.at_ms), told.is_by_clock),
+            None => reading.ignored += 1,
+        }
     }
     if let Some(text) = names.usage.as_deref().and_then(get) {
         match usage::pause_until(text, now_ms) {
-            Ok(until_ms) => reading.pause_until_ms = reading.pause_until_ms.max(until_ms),
+            Ok(until_ms) => {
+                reading = reading.or(Reading { pause_until_ms: until_ms, ..Reading::default() });
+            }
             Err(()) => reading.ignored += 1,
         }
     }
     reading
 }
 
-/// Reads a `Retry-After` header: Unix time in ms. Beyond RFC 9110, section 10.2.3 (whole seconds or a date), a
-/// fraction (Shopify's `2.0`) and seconds since 1970 are understood. None when it is nonsense.
+/// A time to come back at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComeBack {
+    /// Unix time in ms.
+    pub at_ms: i64,
+    /// Whether it was told as a time by a clock of which nothing else is known, and not from now on.
+    pub is_by_clock: bool,
+}
+
+/// Reads a `Retry-After` header. Beyond RFC 9110, section 10.2.3 (whole seconds or a date), a fraction (Shopify's `2.0`)
+/// and seconds since 1970 are understood. A time is by the provider's clock: where the answer's `Date` tells that one, what
+/// lies between them counts from now on. None when it is nonsense.
 #[must_use]
-pub fn retry_after(value: &str, now_ms: i64) -> Option<i64> {
-    instant::read(value, ResetAs::Auto, now_ms).map(|instant| instant.at_ms)
+pub fn retry_after(value: &str, now_ms: i64, get: Get<'_, '_>) -> Option<ComeBack> {
+    Clock::of(now_ms, get).come_back(value)
 }
 
 /// By how much the provider's clock is ahead, as far as the answer tells; nothing of one that was kept on its way.
@@ -182,6 +201,19 @@ struct Clock {
 }
 
 impl Clock {
+    fn of(now_ms: i64, get: Get<'_, '_>) -> Self {
+        Self { now_ms, ahead_ms: ahead_ms(now_ms, get) }
+    }
+
+    /// Reads a time to come back at. `Date` was written no later than now and rounds down, so none is early by it.
+    fn come_back(self, text: &str) -> Option<ComeBack> {
+        let Instant { at_ms, is_relative, .. } = self.read(text, ResetAs::Auto)?;
+        Some(match self.ahead_ms.filter(|_| !is_relative) {
+            Some(ahead_ms) => ComeBack { at_ms: at_ms.saturating_sub(ahead_ms), is_by_clock: false },
+            None => ComeBack { at_ms, is_by_clock: !is_relative },
+        })
+    }
+
     /// Reads a time; by their clock where it makes no sense by ours.
     fn read(self, text: &str, written_as: ResetAs) -> Option<Instant> {
         let theirs = || {
@@ -250,6 +282,7 @@ impl Values<'_> {
             reset_is_relative: reset.flatten().is_some_and(|instant| instant.is_relative),
             clock_ahead_ms: clock.ahead_ms.filter(|_| reset.flatten().is_some_and(|instant| !instant.is_relative)),
             pause_until_ms: None,
+            pause_is_by_clock: false,
             cost: None,
             ignored: ignored + u32::from(reset == Some(None)),
         }

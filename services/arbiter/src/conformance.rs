@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_limits::{
-    Aligned, Breaker, Charge, Decision, Does, Down, Health, Learn, LearnSlots, Override, OverrideKind, Permit,
+    Aligned, Breaker, Charge, Decision, Does, Down, Health, Lasts, Learn, LearnSlots, Override, OverrideKind, Permit,
     Question, Rate, Reading, Refused, Report, Told, Why,
 };
 
@@ -207,7 +207,7 @@ async fn an_answer_is_believed(case: &Case) {
 async fn a_refusal_by_the_provider_blocks(case: &Case) {
     let call = [charge("told", &Rate::Told {}, 1), charge("other", &Rate::Told {}, 1)];
     let refusal = |until_ms: Option<i64>| {
-        let refused = Some(Refused { keys: vec!["told".to_owned()], until_ms });
+        let refused = Some(Refused { keys: vec!["told".to_owned()], until_ms, lasts: Lasts::FromNow });
         Some(Told { readings: BTreeMap::new(), refused })
     };
     let [told, untold] = [case.granted(0, &call).await, case.granted(0, &call).await];
@@ -254,7 +254,8 @@ async fn a_limit_that_nobody_tells_is_learnt(case: &Case, learn: Learn) {
         };
         left = (left + (now_ms - at_ms) as f64 / 100.0).min(10.0);
         at_ms = now_ms;
-        let refused = (left < 1.0).then(|| Refused { keys: vec!["learnt".to_owned()], until_ms: None });
+        let refused =
+            (left < 1.0).then(|| Refused { keys: vec!["learnt".to_owned()], until_ms: None, lasts: Lasts::FromNow });
         if refused.is_none() {
             left -= 1.0;
             accepted += i32::from(now_ms >= 200_000);

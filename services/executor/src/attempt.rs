@@ -10,7 +10,8 @@ use tidegate_answer::PageRead;
 use tidegate_contracts::{Call, Class, Failure, Next as NextPage, Outcome, PageFacts, WaitReason};
 use tidegate_egress::{Answer, Egress};
 use tidegate_ledger::{NewPage, Packed};
-use tidegate_limits::{Charge, Health, Permit, Reading, Refused, Report, Told};
+use tidegate_limits::headers::ComeBack;
+use tidegate_limits::{Charge, Health, Lasts, Permit, Reading, Refused, Report, Told};
 use tidegate_pagination::keep;
 use tidegate_provider::{Spec, Unmatched, redact_credential};
 use tidegate_telemetry::{SLOW, field};
@@ -36,7 +37,7 @@ pub(crate) struct Permitted<'a> {
 /// What follows from a request.
 pub(crate) enum After {
     /// The page is there, to be stored, and its permit to be given back.
-    Page(PageRead, Report),
+    Page(PageRead, Box<Report>),
     /// The call has failed for good.
     Failed(Failure),
     /// The third party does not take the call's credential. Costs no attempt.
@@ -65,7 +66,9 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
             shared.gauges.wire_bytes.fetch_add(answer.wire_bytes, Relaxed);
             learn_buckets(shared, (tenant, spec), prepared, call, &answer);
             let (judged, sample, readings) = read(spec, prepared, call, answer, now_ms).await?;
-            shared.metrics.ignored(&call.provider, readings.values().map(|reading| u64::from(reading.ignored)).sum());
+            let nonsense = matches!(&judged, Judged::Trouble(trouble) if trouble.ignored);
+            let ignored = readings.values().map(|reading| u64::from(reading.ignored)).sum::<u64>();
+            shared.metrics.ignored(&call.provider, ignored + u64::from(nonsense));
             if let Some(sample) = sample {
                 shared.metrics.unmatched(&call.provider);
                 shared.samples.add(tenant, call, &sample, now_ms);
@@ -96,7 +99,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
             if spec.step(&call.step).is_some_and(|step| step.paging().slow_ms.is_some()) {
                 page.facts.took_ms = u32::try_from(started.elapsed().as_millis()).ok();
             }
-            Ok(After::Page(page, report))
+            Ok(After::Page(page, Box::new(report)))
         }
         Judged::Trouble(trouble) => {
             give_back(shared, call, report).await;
@@ -126,7 +129,7 @@ fn tell(call: &Call, class: &'static str, took: Duration) {
 /// Whether a probe that failed costs its call nothing: the provider is as ill as it was found to be, and may be asked again.
 fn is_free(prepared: &Prepared, trouble: &Trouble, health: Option<Health>) -> bool {
     let is_ill = matches!(health, Some(Health::Ill | Health::Silent));
-    is_ill && trouble.told_until_ms.is_none() && (prepared.idempotent || !trouble.sent)
+    is_ill && trouble.told_until.is_none() && (prepared.idempotent || !trouble.sent)
 }
 
 /// Gives a permit back, with what the answer told of limits. Who asks after this is told what it changed.
@@ -201,7 +204,11 @@ fn refusal(prepared: &Prepared, judged: &Judged) -> Option<Refused> {
     let keys: Vec<String> =
         prepared.charges.iter().filter(|charge| of_scope(&charge.limit)).map(|charge| charge.key.clone()).collect();
     let all = || prepared.charges.iter().map(|charge| charge.key.clone()).collect();
-    Some(Refused { keys: if keys.is_empty() { all() } else { keys }, until_ms: trouble.told_until_ms })
+    let (until_ms, lasts) = match trouble.told_until {
+        Some(ComeBack { at_ms, is_by_clock: true }) => (Some(at_ms), Lasts::ByClock),
+        told => (told.map(|told| told.at_ms), Lasts::FromNow),
+    };
+    Some(Refused { keys: if keys.is_empty() { all() } else { keys }, until_ms, lasts })
 }
 
 /// Stores the page, then says so. Idempotent by call: a page that is stored already stays as it is.
@@ -255,7 +262,7 @@ fn after_trouble(
         can_shrink: can_shrink(spec, call, class),
         attempt: call.attempt,
         since_ms: *call.failing_since_ms.get_or_insert(now_ms),
-        told_until_ms: trouble.told_until_ms,
+        told_until_ms: trouble.told_until.map(|told| told.at_ms),
     };
     let message = match &prepared.credential {
         Some(credential) => redact_credential(&trouble.failure.message, credential),

@@ -221,7 +221,7 @@ async fn make_with(
                 match attempt(shared, permitted, call).await? {
                     After::Page(page, report) => {
                         let told = async {
-                            give_back(shared, call, report).await;
+                            give_back(shared, call, *report).await;
                             // The wire is free for another call, though this page is still on its way to the disk.
                             drop(slot);
                         };

@@ -1,9 +1,10 @@
 //! What an answer is: a page, or trouble of a class. Pure.
 
+use http::HeaderMap;
 use tidegate_answer::{PageRead, Unreadable, Verdict};
 use tidegate_contracts::{Class, Failure, Mark, PagePointer};
 use tidegate_egress::{Answer, EgressError, Failure as Failed, Sent};
-use tidegate_limits::headers::retry_after;
+use tidegate_limits::headers::{ComeBack, retry_after};
 use tidegate_provider::Endpoint;
 
 use crate::prepare::chain;
@@ -23,8 +24,10 @@ pub(crate) struct Trouble {
     pub(crate) failure: Failure,
     /// Id of the limit that refused it, where the error rule says.
     pub(crate) scope: Option<String>,
-    /// Unix ms until which the third party asks to wait.
-    pub(crate) told_until_ms: Option<i64>,
+    /// Until when the third party asks to wait.
+    pub(crate) told_until: Option<ComeBack>,
+    /// That was told, and made no sense.
+    pub(crate) ignored: bool,
     /// Whether the third party may have acted on the request.
     pub(crate) sent: bool,
     /// There was an answer, and no error rule spoke of it.
@@ -50,19 +53,30 @@ pub(crate) fn judge(
             Err(error) => Judged::Trouble(Trouble {
                 failure: Failure { class: error.class(), status: Some(status), message: error.to_string() },
                 scope: None,
-                told_until_ms: None,
+                told_until: None,
+                ignored: false,
                 sent: true,
                 unmatched: true,
             }),
         },
-        Verdict::Failure(classified) => Judged::Trouble(Trouble {
-            told_until_ms: classified.retry_after.as_deref().and_then(|text| retry_after(text, now_ms)),
-            scope: classified.scope,
-            failure: Failure { class: classified.class, status: Some(status), message: classified.message },
-            sent: true,
-            unmatched: classified.matched.is_none(),
-        }),
+        Verdict::Failure(classified) => {
+            let sent = sent(&answer.headers);
+            let told = classified.retry_after.as_deref().map(|text| retry_after(text, now_ms, &sent));
+            Judged::Trouble(Trouble {
+                told_until: told.flatten(),
+                ignored: told == Some(None),
+                scope: classified.scope,
+                failure: Failure { class: classified.class, status: Some(status), message: classified.message },
+                sent: true,
+                unmatched: classified.matched.is_none(),
+            })
+        }
     }
+}
+
+/// Looks up headers that were sent, by their names.
+pub(crate) fn sent<'h>(headers: &'h HeaderMap) -> impl Fn(&str) -> Option<&'h str> {
+    |name| headers.get(name)?.to_str().ok()
 }
 
 /// Judges a call without an answer.
@@ -76,5 +90,6 @@ pub(crate) fn judge_silence(error: &EgressError) -> Trouble {
         Failed::Broken { .. } => Class::Transient,
     };
     let failure = crate::prepare::failure(class, chain(error));
-    Trouble { failure, scope: None, told_until_ms: None, sent: error.sent() == Sent::Unknown, unmatched: false }
+    let sent = error.sent() == Sent::Unknown;
+    Trouble { failure, scope: None, told_until: None, ignored: false, sent, unmatched: false }
 }

@@ -19,6 +19,7 @@ use tokio::sync::Mutex as Turnstile;
 
 use crate::credentials::{Lent, Turn, Version};
 use crate::handle_call::SLEEP_MAX_MS;
+use crate::judge::sent;
 use crate::lend::patiently;
 use crate::prepare::{chain, failure};
 use crate::service::Shared;
@@ -244,8 +245,10 @@ pub(crate) async fn fetch(spec: &Spec, credential: &Credential, (egress, clock):
             Fetched::Refused { why: hidden(&why), status: answer.ok().map(|answer| answer.status.as_u16()) }
         }
         TokenAnswer::Later(why) => {
-            let told = answer.as_ref().ok().and_then(|answer| answer.headers.get(http::header::RETRY_AFTER));
-            let told_until_ms = told.and_then(|told| retry_after(told.to_str().ok()?, now_ms));
+            let told_until_ms = answer.as_ref().ok().and_then(|answer| {
+                let sent = sent(&answer.headers);
+                Some(retry_after(sent("Retry-After")?, now_ms, &sent)?.at_ms)
+            });
             Fetched::Later { why: hidden(&why), told_until_ms, lost: is_lost(&answer.map(|answer| answer.status)) }
         }
     })

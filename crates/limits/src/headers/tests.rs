@@ -272,8 +272,31 @@ fn retry_after_is_read_in_every_form_met() {
         ("99999999", None),
         ("in a minute", None),
     ] {
-        assert_eq!(retry_after(value, NOW_MS), expected_ms.map(|ms| NOW_MS + ms), "{value:?}");
+        let told_ms = retry_after(value, NOW_MS, &|_| None).map(|told| told.at_ms);
+        assert_eq!(told_ms, expected_ms.map(|ms| NOW_MS + ms), "{value:?}");
     }
+}
+
+#[test]
+fn a_time_to_come_back_at_is_by_the_provider_s_clock_where_its_date_tells_that() {
+    let (ahead, behind) = ("Tue, 14 Nov 2023 22:23:20 GMT", "Tue, 14 Nov 2023 22:03:20 GMT"); // Ten minutes.
+    let epoch = (NOW_S + 630).to_string();
+    for (value, date, wait_ms, is_by_clock) in [
+        ("30", Some(ahead), Some(30_000), false),
+        (&epoch, Some(ahead), Some(30_000), false),
+        ("Tue, 14 Nov 2023 22:23:50 GMT", Some(ahead), Some(30_000), false),
+        // Long past by our clock.
+        ("Tue, 14 Nov 2023 22:03:50 GMT", Some(behind), Some(30_000), false),
+        ("Tue, 14 Nov 2023 22:03:50 GMT", None, None, false),
+        (&epoch, None, Some(630_000), true),
+        (&epoch, Some("Mon, 13 Nov 2023 22:13:20 GMT"), Some(630_000), true),
+    ] {
+        let told = retry_after(value, NOW_MS, &|name| date.filter(|_| name == "Date"));
+        let expected = wait_ms.map(|ms| ComeBack { at_ms: NOW_MS + ms, is_by_clock });
+        assert_eq!(told, expected, "{value:?} at {date:?}");
+    }
+    let paused = read_from(&names(r#"{"pause":"Backoff"}"#), &[("Backoff", &epoch)]);
+    assert_eq!((paused.pause_until_ms, paused.pause_is_by_clock), (Some(NOW_MS + 630_000), true));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::breaker::Breaker;
-use crate::charge::{Charge, Health, Permit, Refused, Told};
+use crate::charge::{Charge, Health, Lasts, Permit, Refused, Told};
 use crate::headers::Reading;
 use crate::line::By;
 use crate::overrides::{Does, Why};
@@ -60,17 +60,22 @@ fn every_message_reads_and_writes_its_golden_file() {
         reset_step_ms: 1_000,
         reset_is_relative: true,
         pause_until_ms: None,
+        pause_is_by_clock: false,
         clock_ahead_ms: None,
         cost: None,
         ignored: 0,
     };
-    let refused = Some(Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000) });
+    let refused = Some(Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000), lasts: Lasts::FromNow });
     let told = Told { readings: BTreeMap::from([(permit().keys[0].clone(), reading)]), refused };
     let reports = vec![
         Report { permit: permit(), sent: true, answer: Some(told), health: None, took_us: None },
         Report { permit: permit(), sent: false, answer: None, health: None, took_us: None },
     ];
     is_golden("v1.reports_request.json", &ReportsRequest { now_ms: 1_790_000_000_000, reports });
+    let refused = Refused { keys: permit().keys, until_ms: Some(1_790_000_060_000), lasts: Lasts::ByClock };
+    let answer = Some(Told { readings: BTreeMap::new(), refused: Some(refused) });
+    let reports = vec![Report { permit: permit(), sent: true, answer, health: None, took_us: None }];
+    is_golden("v1.reports_request_lasts.json", &ReportsRequest { now_ms: 1_790_000_000_000, reports });
     let usage = Usage {
         learnt: None,
         learnt_slots: None,
@@ -258,11 +263,13 @@ fn a_clock_that_is_ahead_moves_what_was_told_from_now_on_and_nothing_else() {
         ..Reading::default()
     };
     let readings = BTreeMap::from([("epoch".to_owned(), reading(false)), ("delta".to_owned(), reading(true))]);
-    let refused = Some(Refused { keys: Vec::new(), until_ms: Some(300) });
-    let report =
-        Report { permit: permit(), sent: true, answer: Some(Told { readings, refused }), health: None, took_us: None }
-            .by_clock(-10);
-    let told = report.answer.unwrap();
+    let told = |lasts| {
+        let refused = Some(Refused { keys: Vec::new(), until_ms: Some(300), lasts });
+        let answer = Some(Told { readings: readings.clone(), refused });
+        Report { permit: permit(), sent: true, answer, health: None, took_us: None }.by_clock(-10).answer.unwrap()
+    };
+    assert_eq!(told(Lasts::ByClock).refused.unwrap().until_ms, Some(300), "it is by no clock of ours");
+    let told = told(Lasts::FromNow);
     let resets: Vec<_> = told.readings.values().map(|reading| reading.reset_at_ms.unwrap()).collect();
     let pauses: Vec<_> = told.readings.values().map(|reading| reading.pause_until_ms.unwrap()).collect();
     assert_eq!((resets, pauses), (vec![90, 100], vec![190, 190]));

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::charge::{Decision, Question, Refused, Told};
+use crate::charge::{Decision, Lasts, Question, Refused, Told};
 use crate::headers::Reading;
 use crate::rate::{Aligned, Rate};
 
@@ -81,6 +81,6 @@ fn answer(limiter: &mut Limiter, now_ms: i64, permit: &Permit, reading: &Reading
 
 /// The call was refused because of every limit.
 fn refuse(limiter: &mut Limiter, now_ms: i64, permit: &Permit, until_ms: Option<i64>) {
-    let refused = Some(Refused { keys: permit.keys.clone(), until_ms });
+    let refused = Some(Refused { keys: permit.keys.clone(), until_ms, lasts: Lasts::FromNow });
     report(limiter, now_ms, permit, true, Some(Told { readings: BTreeMap::new(), refused }));
 }

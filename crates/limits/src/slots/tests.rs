@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::charge::{Charge, Decision, Health, Permit, Refused, Report, Told};
+use crate::charge::{Charge, Decision, Health, Lasts, Permit, Refused, Report, Told};
 use crate::limiter::{LearntSlots, Limiter};
 use crate::rate::Rate;
 
@@ -153,7 +153,7 @@ fn what_is_dropped_while_few_slots_are_in_use_was_not_too_much() {
 fn a_refusal_says_nothing_of_how_long_calls_take_but_keeps_slots_from_growing() {
     let mut case = measured(8);
     let Decision::Granted(permit) = case.ask(1) else { panic!("there are eight slots") };
-    let refused = Some(Refused { keys: Vec::new(), until_ms: None });
+    let refused = Some(Refused { keys: Vec::new(), until_ms: None, lasts: Lasts::FromNow });
     let answer = Some(Told { refused, ..Told::default() });
     let health = Some(Health::Well);
     case.limiter.report(case.now_ms, &Report { permit, sent: true, answer, health, took_us: Some(1) });

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use redis::Cmd;
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Does, Health, Learn, LearnSlots, Override, OverrideKind, Question, Rate, Report,
-    Sharing, Terms,
+    Aligned, Breaker, By, Charge, Does, Health, Lasts, Learn, LearnSlots, Override, OverrideKind, Question, Rate,
+    Report, Sharing, Terms,
 };
 
 use super::away::Spent;
@@ -104,6 +104,7 @@ impl<'a> FunctionCall<'a> {
             self.argument(u8::from(refused.is_some()));
             let until_ms = refused.and_then(|refused| refused.until_ms);
             self.arguments.push(until_ms.map_or_else(String::new, |ms| ms.to_string()));
+            self.argument(refused.map_or("", |refused| lasts(refused.lasts)));
             let blocked = refused.map_or(&[][..], |refused| &refused.keys);
             self.argument(blocked.len());
             blocked.iter().for_each(|key| self.budget(key));
@@ -211,6 +212,13 @@ fn kind(kind: OverrideKind) -> &'static str {
     match kind {
         OverrideKind::Pause => "pause",
         OverrideKind::Rate => "rate",
+    }
+}
+
+fn lasts(lasts: Lasts) -> &'static str {
+    match lasts {
+        Lasts::FromNow => "",
+        Lasts::ByClock => "c",
     }
 }
 

@@ -8,7 +8,7 @@ use tidegate_arbiter::http::Config;
 use tidegate_arbiter::{LimitStore, RedisConfig, RedisStore, WhileAway};
 use tidegate_daemon::clock::{self, now_ms};
 use tidegate_executor::{HttpPermits, HttpPermitsConfig, Permits};
-use tidegate_limits::{Decision, Does, Override, Permit, Question, Rate, Refused, Report, Told};
+use tidegate_limits::{Decision, Does, Lasts, Override, Permit, Question, Rate, Refused, Report, Told};
 
 use crate::kit::{Served, charge, config, http, question, until, window};
 use crate::outage::{RECOVERY_MS, Redis};
@@ -169,7 +169,10 @@ async fn pauses_and_refusals_are_obeyed_without_redis() {
     assert_eq!(grants(&stores[0], &paused).await.len(), 0);
     assert!(matches!(ask(&stores[0], &refused).await, Some(Decision::Granted(_))));
     let until_ms = Some(now_ms() + 60_000);
-    let told = Told { refused: Some(Refused { keys: permits[0].keys.clone(), until_ms }), ..Told::default() };
+    let told = Told {
+        refused: Some(Refused { keys: permits[0].keys.clone(), until_ms, lasts: Lasts::FromNow }),
+        ..Told::default()
+    };
     let report = Report { permit: permits[0].clone(), sent: true, answer: Some(told), health: None, took_us: None };
     stores[0].report(now_ms(), vec![report]).await.unwrap();
     assert_eq!(grants(&stores[0], &refused).await.len(), 0);

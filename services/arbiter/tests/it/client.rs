@@ -11,7 +11,7 @@ use tidegate_arbiter::{LimitStore, MemoryStore, StoreError};
 use tidegate_daemon::clock;
 use tidegate_executor::{HttpPermits, HttpPermitsConfig, Permits};
 use tidegate_limits::{
-    By, Decision, Health, Override, OverrideKind, Permit, Question, Rate, Refused, Report, Told, Usage,
+    By, Decision, Health, Lasts, Override, OverrideKind, Permit, Question, Rate, Refused, Report, Told, Usage,
 };
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -189,7 +189,8 @@ async fn who_asks_after_a_report_sees_what_it_changed() {
         permits.report(Report { permit, sent: true, answer: None, health: None, took_us: None }).await.unwrap();
     }
     let permit = granted(&permits, slot()).await;
-    let refused = Some(Refused { keys: permit.keys.clone(), until_ms: Some(clock::now_ms() + 30_000) });
+    let refused =
+        Some(Refused { keys: permit.keys.clone(), until_ms: Some(clock::now_ms() + 30_000), lasts: Lasts::FromNow });
     let answer = Some(Told { readings: BTreeMap::new(), refused });
     permits.report(Report { permit, sent: true, answer, health: None, took_us: None }).await.unwrap();
     let Decision::Wait { until_ms, .. } = permits.ask(slot()).await.unwrap() else { panic!("it was refused") };

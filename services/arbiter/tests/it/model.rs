@@ -9,8 +9,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate_arbiter::{LimitStore, RedisConfig, RedisStore};
 use tidegate_limits::{
-    Aligned, Breaker, By, Charge, Decision, Does, Headroom, Health, Learn, LearnSlots, Limiter, Override, Period,
-    Permit, Question, Rate, Reading, Refused, Report, Sharing, Told, Usage, Zone,
+    Aligned, Breaker, By, Charge, Decision, Does, Headroom, Health, Lasts, Learn, LearnSlots, Limiter, Override,
+    Period, Permit, Question, Rate, Reading, Refused, Report, Sharing, Told, Usage, Zone,
 };
 
 use crate::kit::{config, fresh_prefix, redis_url, sweep};
@@ -134,6 +134,7 @@ fn readings() -> impl Strategy<Value = Reading> {
                 reset_step_ms: if in_seconds { 1_000 } else { 0 },
                 reset_is_relative: is_relative,
                 pause_until_ms,
+                pause_is_by_clock: false,
                 clock_ahead_ms,
                 cost,
                 ignored: 0,
@@ -278,7 +279,7 @@ impl Pair {
         let (calls, asker) = (vec![vec![vec![(0, 1)]]; lap.calls], vec![(None, 1); lap.calls]);
         self.ask(&calls, &asker).await?;
         self.now_ms += (lap.took_us / 1_000) as i64;
-        let refused = lap.refused.then(|| Refused { keys: Vec::new(), until_ms: None });
+        let refused = lap.refused.then(|| Refused { keys: Vec::new(), until_ms: None, lasts: Lasts::FromNow });
         let first = (Some(lap.health), Some(Told { readings: BTreeMap::new(), refused }));
         let others = (Some(Health::Well), Some(Told::default()));
         let mut reports = Vec::new();
@@ -350,6 +351,7 @@ impl Pair {
         let refused = answer.refused.map(|(limits, ms)| Refused {
             keys: limits.iter().map(|limit| key(limit % self.rates.len())).collect(),
             until_ms: ms.map(from_now),
+            lasts: Lasts::FromNow,
         });
         Told { readings: answer.readings.into_iter().map(reading).collect(), refused }
     }

@@ -47,7 +47,11 @@ fn a_refusal_blocks_the_limits_it_names_and_no_other() {
     let Decision::Granted(permit) = limiter.ask(0, &[charge("token", &rate, 1), charge("host", &rate, 1)]) else {
         panic!("nothing was charged before");
     };
-    let refused = Some(Refused { keys: vec!["token".to_owned(), "unheard of".to_owned()], until_ms: Some(5_000) });
+    let refused = Some(Refused {
+        keys: vec!["token".to_owned(), "unheard of".to_owned()],
+        until_ms: Some(5_000),
+        lasts: Lasts::FromNow,
+    });
     report(&mut limiter, 0, &permit, true, Some(Told { readings: BTreeMap::new(), refused }));
     assert!(matches!(limiter.ask(1, &[charge("host", &rate, 1)]), Decision::Granted(_)));
     assert!(matches!(limiter.ask(1, &[charge("token", &rate, 1)]), Decision::Wait { until_ms: 5_000, .. }));
@@ -159,7 +163,7 @@ fn by_token_and_address(limiter: &mut Limiter, now_ms: i64, token: &str, address
 fn refuse_with(limiter: &mut Limiter, now_ms: i64, permit: &Permit, remaining: Option<f64>) {
     let reading = Reading { limit: Some(10), remaining, ..Reading::default() };
     let readings = remaining.map(|_| (permit.keys[0].clone(), reading)).into_iter().collect();
-    let refused = Some(Refused { keys: permit.keys.clone(), until_ms: Some(now_ms + 30_000) });
+    let refused = Some(Refused { keys: permit.keys.clone(), until_ms: Some(now_ms + 30_000), lasts: Lasts::FromNow });
     report(limiter, now_ms, permit, true, Some(Told { readings, refused }));
 }
 

@@ -190,7 +190,7 @@ impl Local {
         let heard =
             |told: &Told| Told { readings: told.readings.iter().map(of_call).collect(), refused: told.refused.clone() };
         self.shares.report(now_ms, &Report { answer: report.answer.as_ref().map(heard), ..report.clone() });
-        if let Some(Refused { keys, until_ms: Some(until_ms) }) =
+        if let Some(Refused { keys, until_ms: Some(until_ms), .. }) =
             report.answer.as_ref().and_then(|told| told.refused.as_ref())
         {
             // Also of budgets that were not asked about since.

@@ -246,7 +246,7 @@ local function read(json, ahead_ms)
   if reading.clock_ahead_ms then
     reading.clock_ahead_ms = reading.clock_ahead_ms - ahead_ms
   end
-  if reading.pause_until_ms then
+  if reading.pause_until_ms and not reading.pause_is_by_clock then
     reading.pause_until_ms = reading.pause_until_ms + ahead_ms
   end
   return reading
@@ -268,8 +268,9 @@ local function report(keys, args)
       told.readings[touched[number].budget] = touched[number].reading
     end
     told.refused = take() == '1'
-    local refused_until_ms = tonumber(take())
-    told.refused_until_ms = refused_until_ms and refused_until_ms + ahead_ms
+    local refused_until_ms, lasts = tonumber(take()), take()
+    local moved_ms = lasts == '' and ahead_ms or 0
+    told.refused_until_ms = refused_until_ms and refused_until_ms + moved_ms
     local refused = {}
     for number = 1, tonumber(take()) do
       refused[number] = { budget = budgets[tonumber(take())] }
