@@ -29,6 +29,7 @@ impl KnownBuckets {
 
     /// Notes the bucket that an answer named for an endpoint in a limit.
     pub(crate) fn learn(&self, (tenant, provider): (&str, &str), limit: &str, endpoint: &str, bucket: &str) {
+        // Nearly every answer names what is known, which is not to be locked or copied for.
         let before = self.of(tenant, provider);
         if before.is_some_and(|before| before.of(limit, endpoint) == Some(bucket)) {
             return;
