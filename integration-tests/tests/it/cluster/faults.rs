@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_simulator::{EndpointSpec, LimitHeaders, LimitSpec, Simulator, SimulatorSpec};
+use tidegate_simulator::{EndpointSpec, LimitHeaders, LimitSpec, Running, Simulator, SimulatorSpec};
 
 use super::fixture::Cluster;
 use super::jobs::{requests, third_party, write_job};
@@ -19,11 +19,11 @@ const MIDDLE: u64 = 300;
 /// Most that a lost connection to the broker may make twice: what an executor has in hand.
 const IN_HAND: u64 = 64;
 
-/// Waits until a job is in its middle.
-async fn reaches_the_middle(simulator: &tidegate_simulator::Running) {
+/// Waits until the third party has had so many requests.
+async fn has_had(simulator: &Running, calls: u64) {
     let reaching = async {
-        while requests(simulator) < MIDDLE {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while requests(simulator) < calls {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::time::timeout(crate::process::DEADLINE, reaching).await.expect("the job goes on");
@@ -41,46 +41,63 @@ endpoints:
   list: { get: /list, items: "$.items[*]", pages: { offset: offset, size: { param: limit, max: 1 }, total: "$.total" } }
 "#;
 
+/// A job of `LIMITED_LIST` on its way through a cluster whose Redis is about to fail.
+struct Limited {
+    cluster: Cluster,
+    simulator: Running,
+    job: String,
+}
+
+impl Limited {
+    /// Submits a job of `items` calls.
+    async fn begin(mut cluster: Cluster, items: u64) -> Self {
+        cluster.may_fail_requests();
+        let limit = LimitSpec::window(LIMITED, 2_000).headers(LimitHeaders::NONE);
+        let list = EndpointSpec::at("/list").items(items).offset("offset").size("limit", 1).total_in_body("$.total");
+        let simulator = Simulator::start(&SimulatorSpec::seeded(7).latency_ms(5).with("list", list.limit(limit))).await;
+        let simulator = simulator.expect("a simulator");
+        cluster.world.provider(&simulator.base_url(), LIMITED_LIST);
+        cluster.world.write(JOB, "provider: ./sim.yaml\nsteps: [{ id: list, call: list }]");
+        let job = cluster.submit(JOB).await;
+        Self { cluster, simulator, job }
+    }
+
+    /// The job ends with all of its items, once each, and no window of the third party took more than it allows: the bound
+    /// that `docs/limits-store.md` states, for the arbiter that granted lives on, and tells what Redis forgot.
+    async fn ends_whole(self) {
+        let Self { cluster, simulator, job } = self;
+        let ended = cluster.ended(&job).await.expect(0).json();
+        let all = simulator.ids("list", "");
+        assert_eq!(ended["counts"]["items"], all.len(), "{ended}");
+        assert_same(ids(&cluster.items(&job, "list").await), all);
+        let limit = simulator.stats().limits["list.0"].clone();
+        assert!(limit.most_arrived <= LIMITED, "{limit:?}");
+        simulator.stop().await;
+        cluster.finish().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_calls_wait_and_a_redis_that_forgot_all_costs_one_burst() {
     let mut redis = Redis::start(None);
-    let mut cluster = Cluster::over(Addresses::usual().redis(&redis)).await.started().await;
-    cluster.may_fail_requests();
-    let limit = LimitSpec::window(LIMITED, 2_000).headers(LimitHeaders::NONE);
-    let list = EndpointSpec::at("/list").items(400).offset("offset").size("limit", 1).total_in_body("$.total");
-    let simulator = Simulator::start(&SimulatorSpec::seeded(7).latency_ms(5).with("list", list.limit(limit))).await;
-    let simulator = simulator.expect("a simulator");
-    cluster.world.provider(&simulator.base_url(), LIMITED_LIST);
-    cluster.world.write(JOB, "provider: ./sim.yaml\nsteps: [{ id: list, call: list }]");
-    let job = cluster.submit(JOB).await;
-    let at_least = async |calls: u64| {
-        while requests(&simulator) < calls {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
+    let limited = Limited::begin(Cluster::over(Addresses::usual().redis(&redis)).await.started().await, 400).await;
+    let Limited { cluster, simulator, .. } = &limited;
     // It forgets in the middle of a window, and is back at once.
-    at_least(LIMITED + LIMITED / 2).await;
+    has_had(simulator, LIMITED + LIMITED / 2).await;
     redis.kill().await;
     redis.run();
     // It is away for long.
-    at_least(4 * LIMITED).await;
+    has_had(simulator, 4 * LIMITED).await;
     redis.kill().await;
     // What had leave to go has gone by then.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let before = requests(&simulator);
+    let before = requests(simulator);
     cluster.is_ready("arbiter", false).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(requests(&simulator), before, "calls went out unasked");
+    assert_eq!(requests(simulator), before, "calls went out unasked");
     redis.run();
     cluster.is_ready("arbiter", true).await;
-    let ended = cluster.ended(&job).await.expect(0).json();
-    assert_eq!(ended["counts"]["items"], 400, "{ended}");
-    assert_same(ids(&cluster.items(&job, "list").await), simulator.ids("list", ""));
-    let limit = simulator.stats().limits["list.0"].clone();
-    // The bound that `docs/limits-store.md` states: the arbiter that granted lives on, and tells what Redis forgot.
-    assert!(limit.most_arrived <= LIMITED, "{limit:?}");
-    simulator.stop().await;
-    cluster.finish().await;
+    limited.ends_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,35 +106,13 @@ async fn where_shares_are_granted_a_job_goes_on_without_redis_and_spends_no_atte
     let cluster = Cluster::over(Addresses::usual().redis(&redis)).await;
     // There is one arbiter.
     let cluster = cluster.set("TIDEGATE_REDIS_AWAY", "share").set("TIDEGATE_REDIS_AWAY_SHARE", "100");
-    let mut cluster = cluster.started().await;
-    cluster.may_fail_requests();
-    let limit = LimitSpec::window(LIMITED, 2_000).headers(LimitHeaders::NONE);
-    let list = EndpointSpec::at("/list").items(500).offset("offset").size("limit", 1).total_in_body("$.total");
-    let simulator = Simulator::start(&SimulatorSpec::seeded(7).latency_ms(5).with("list", list.limit(limit))).await;
-    let simulator = simulator.expect("a simulator");
-    cluster.world.provider(&simulator.base_url(), LIMITED_LIST);
-    cluster.world.write(JOB, "provider: ./sim.yaml\nsteps: [{ id: list, call: list }]");
-    let job = cluster.submit(JOB).await;
-    let at_least = async |calls: u64| {
-        let reaching = async {
-            while requests(&simulator) < calls {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(crate::process::DEADLINE, reaching).await.expect("the job goes on");
-    };
-    at_least(2 * LIMITED).await;
+    let limited = Limited::begin(cluster.started().await, 500).await;
+    has_had(&limited.simulator, 2 * LIMITED).await;
     redis.kill().await;
     // What it had granted is less than a window's calls.
-    at_least(requests(&simulator) + 2 * LIMITED).await;
+    has_had(&limited.simulator, requests(&limited.simulator) + 2 * LIMITED).await;
     redis.run();
-    let ended = cluster.ended(&job).await.expect(0).json();
-    assert_eq!(ended["counts"]["items"], 500, "{ended}");
-    assert_same(ids(&cluster.items(&job, "list").await), simulator.ids("list", ""));
-    let limit = simulator.stats().limits["list.0"].clone();
-    assert!(limit.most_arrived <= LIMITED, "{limit:?}");
-    simulator.stop().await;
-    cluster.finish().await;
+    limited.ends_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +123,7 @@ async fn a_database_that_crashes_and_comes_back_loses_nothing_and_costs_no_reque
     let simulator = third_party(USERS, 10).await;
     write_job(&cluster, &simulator);
     let job = cluster.submit(JOB).await;
-    reaches_the_middle(&simulator).await;
+    has_had(&simulator, MIDDLE).await;
     postgres.kill().await;
     for kind in ["gateway", "tracker", "executor"] {
         cluster.is_ready(kind, false).await;
@@ -199,7 +194,7 @@ async fn with_a_broker_that_crashes(is_wiped: bool) -> u64 {
     let simulator = third_party(USERS, 10).await;
     write_job(&cluster, &simulator);
     let job = cluster.submit(JOB).await;
-    reaches_the_middle(&simulator).await;
+    has_had(&simulator, MIDDLE).await;
     rabbit.kill().await;
     for kind in ["gateway", "planner", "tracker", "executor"] {
         cluster.is_ready(kind, false).await;
