@@ -39,6 +39,8 @@ impl Default for Sharing {
 /// What of a limit is kept for the lanes interactive, normal and bulk from those below each, in per cent, at most 90 together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
+#[schemars(extend("minItems" = LANES - 1, "maxItems" = LANES - 1))]
+#[schemars(extend("items" = { "type": "integer", "minimum": 0, "maximum": HEADROOM_MAX_PERCENT }))]
 pub struct Headroom([u32; LANES - 1]);
 
 impl Headroom {

@@ -39,7 +39,6 @@ pub struct Limit {
     /// What of it is kept for the lanes interactive, normal and bulk from those below each, in per cent, at most 90 together, where
     /// that is not what the deployment says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 3), inner(range(max = 90)))]
     pub headroom: Option<Headroom>,
     /// Failures by which a breaker takes the provider for ill, and only a breaker: `provider_down`, `timeout` and
     /// `transient` (but for a plain 500) unless said.
