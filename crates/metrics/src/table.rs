@@ -58,6 +58,8 @@ metrics! {
          or the provider is `down`";
     PROVIDER_DOWN: Kind::Gauge, "tidegate.provider.down", "{breaker}", "arbiter", ["provider"],
         "Breakers that keep calls from a provider that is ill; 0 while it is well";
+    REDIS_AWAY: Kind::Gauge, "tidegate.redis.away", "{store}", "arbiter", ["calls"],
+        "1 while Redis does not answer, by what becomes of calls: they `wait`, or go by a `share` of what was seen; else 0";
     BROKER_BLOCKED: Kind::Gauge, "tidegate.broker.blocked", "{connection}", "bus", ["connection"],
         "1 while the broker takes nothing over a connection, because it is out of memory or disk";
     BROKER_CONNECTED: Kind::Gauge, "tidegate.broker.connected", "{connection}", "bus", ["connection"],

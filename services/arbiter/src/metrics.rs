@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
+use tidegate_daemon::clock;
 use tidegate_limits::{Decision, Override, OverrideKind, Question, Report, Usage, Why};
 use tidegate_metrics::{Metric, table};
+
+use crate::redis::{Calls, Presence};
 
 /// In place of a limit's id: the answer did not say which of several it was.
 const ANY: &str = "any";
@@ -194,6 +197,18 @@ fn watch(seen: &Arc<Mutex<Seen>>, metric: Metric, value: impl Fn(&Sums) -> Optio
             if let Some(value) = value(sums) {
                 gauge.observe(value, &of_limit(provider, limit));
             }
+        }
+    });
+}
+
+/// Tells whether Redis is away, for as long as its store lives.
+pub(crate) fn watch_redis(presence: &Arc<Presence>) {
+    let presence = Arc::downgrade(presence);
+    table::REDIS_AWAY.watch(move |gauge| {
+        let Some(presence) = presence.upgrade() else { return };
+        let now = presence.calls(clock::now_ms());
+        for (calls, name) in [(Calls::Wait, "wait"), (Calls::Share, "share")] {
+            gauge.observe(f64::from(now == Some(calls)), &[KeyValue::new("calls", name)]);
         }
     });
 }

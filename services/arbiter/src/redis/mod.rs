@@ -9,7 +9,7 @@
 //! persistence, a replica that lacks the last second) arbiters tell what they [know](known), and budgets go on from there.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,13 +22,15 @@ use tidegate_limits::{
 use tokio::sync::RwLock;
 
 pub use self::away::WhileAway;
-use self::away::{Local, Presence, Return, Spent};
+pub(crate) use self::away::{Calls, Presence};
+use self::away::{Local, Return, Spent};
 use self::connection::Connection;
 use self::function_call::FunctionCall;
 use self::keys::Keys;
 pub(crate) use self::keys::family;
 use self::known::{Known, Life, Sight};
 use self::library::LIBRARY;
+use crate::metrics::watch_redis;
 use crate::{LimitStore, StoreError};
 
 mod away;
@@ -94,7 +96,7 @@ pub struct RedisStore {
     telling: RwLock<()>,
     /// When each family was put into the set of families, Unix ms.
     listed: Mutex<HashMap<String, i64>>,
-    presence: Presence,
+    presence: Arc<Presence>,
 }
 
 impl RedisStore {
@@ -109,7 +111,8 @@ impl RedisStore {
         let connection = Connection::new(config, config.url.expose_secret())
             .map_err(|error| StoreError(format!("not an address of Redis: {error}")))?;
         let (keys, known, listed) = (Keys::new(&config.prefix), Known::default(), Mutex::default());
-        let (sharing, presence) = (config.sharing.clone(), Presence::new(config.while_away));
+        let (sharing, presence) = (config.sharing.clone(), Arc::new(Presence::new(config.while_away)));
+        watch_redis(&presence);
         let telling = RwLock::new(());
         Ok(Self { connection, keys, sharing, is_caller_s_time: false, known, telling, listed, presence })
     }

@@ -40,8 +40,17 @@ pub enum WhileAway {
     },
 }
 
+/// What becomes of calls while Redis is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// They wait.
+    Wait,
+    /// They go by shares.
+    Share,
+}
+
 /// Whether Redis is there, and what was granted while it is not.
-pub(super) struct Presence {
+pub(crate) struct Presence {
     config: WhileAway,
     state: Mutex<State>,
 }
@@ -81,15 +90,12 @@ impl Presence {
         }
     }
 
-    /// Redis has not answered. Whether it is away.
+    /// Redis has not answered. Whether it is away, and shares may be granted.
     pub(super) fn failed(&self, now_ms: i64) -> bool {
-        if !self.shares() {
-            return false;
-        }
         let mut state = self.state();
         if let State::Here(since) = &mut *state {
             let since_ms = *since.get_or_insert(now_ms);
-            if now_ms - since_ms >= FAILS_FOR_MS {
+            if self.shares() && now_ms - since_ms >= FAILS_FOR_MS {
                 tracing::warn!("Redis is away; shares of limits are granted, as they were seen last");
                 *state = State::Away(Absence { since_ms: now_ms, families: HashMap::new() });
             }
@@ -128,6 +134,15 @@ impl Presence {
     pub(super) fn may_grant(&self, now_ms: i64) -> bool {
         let WhileAway::Share { at_most, .. } = self.config else { return false };
         matches!(&*self.state(), State::Away(absence) if !absence.is_too_long(now_ms, at_most))
+    }
+
+    /// What becomes of calls, if Redis is away.
+    pub(crate) fn calls(&self, now_ms: i64) -> Option<Calls> {
+        let is_away = match &*self.state() {
+            State::Here(since) => since.is_some_and(|since_ms| now_ms - since_ms >= FAILS_FOR_MS),
+            State::Away(_) | State::Returning => true,
+        };
+        is_away.then(|| if self.may_grant(now_ms) { Calls::Share } else { Calls::Wait })
     }
 
     /// What was granted, if Redis was away, to tell it; nothing is granted meanwhile.
@@ -178,5 +193,42 @@ impl Drop for Return<'_> {
 impl Absence {
     fn is_too_long(&self, now_ms: i64, at_most: Duration) -> bool {
         u128::from((now_ms - self.since_ms).max(0).unsigned_abs()) >= at_most.as_millis()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARE: WhileAway = WhileAway::Share { percent: 50, at_most: Duration::from_secs(10) };
+
+    #[test]
+    fn redis_is_away_when_it_has_failed_for_two_seconds_until_it_answers() {
+        for (config, calls) in [(WhileAway::Wait, Calls::Wait), (SHARE, Calls::Share)] {
+            let presence = Presence::new(config);
+            assert_eq!(presence.calls(0), None);
+            presence.failed(0);
+            assert_eq!(presence.calls(FAILS_FOR_MS - 1), None);
+            presence.answered();
+            presence.failed(FAILS_FOR_MS);
+            assert_eq!(presence.calls(FAILS_FOR_MS), None, "it has answered in between");
+            presence.failed(2 * FAILS_FOR_MS);
+            assert_eq!(presence.calls(2 * FAILS_FOR_MS), Some(calls));
+            if let Some(back) = presence.returning() {
+                assert_eq!(presence.calls(2 * FAILS_FOR_MS), Some(Calls::Wait), "nothing is granted while it is told");
+                back.here();
+            }
+            presence.answered();
+            assert_eq!(presence.calls(2 * FAILS_FOR_MS), None);
+        }
+    }
+
+    #[test]
+    fn shares_end_with_their_time_and_calls_wait() {
+        let presence = Presence::new(SHARE);
+        presence.failed(0);
+        presence.failed(FAILS_FOR_MS);
+        assert_eq!(presence.calls(FAILS_FOR_MS + 9_999), Some(Calls::Share));
+        assert_eq!(presence.calls(FAILS_FOR_MS + 10_000), Some(Calls::Wait));
     }
 }
