@@ -106,6 +106,10 @@ pub enum WaitReason {
     Down {
         /// Unix time in ms at which it was found so.
         since_ms: i64,
+        /// What came of the last call to it, as far as whoever tells knows; at most [`WaitReason::CAUSE_MAX_CHARS`] characters,
+        /// secrets removed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
     },
 }
 
@@ -115,12 +119,15 @@ impl std::fmt::Display for WaitReason {
             Self::Limit(limit) => write!(f, "limit {limit}"),
             Self::Backoff(class) => write!(f, "back-off after {class}"),
             Self::Paused { limit, reason, .. } => write!(f, "limit {limit}, which is paused: {reason}"),
-            Self::Down { .. } => f.write_str("the provider, which is down"),
+            Self::Down { cause: None, .. } => f.write_str("the provider, which is down"),
+            Self::Down { cause: Some(cause), .. } => write!(f, "the provider, which is down: {cause}"),
         }
     }
 }
 
 impl WaitReason {
+    /// Longest cause kept, in characters.
+    pub const CAUSE_MAX_CHARS: usize = 200;
     /// In place of a limit's id: the results exchange does not take the call's page. No limit can be called so.
     pub const RESULTS: &'static str = "results exchange";
     /// In place of a limit's id: the provider's token endpoint gives no token now. No limit can be called so.

@@ -62,7 +62,9 @@ fn messages() -> Vec<(&'static str, Message)> {
     let reason =
         WaitReason::Paused { limit: "token".into(), reason: "maintenance".into(), until_ms: Some(1_800_000_060_000) };
     let paused = Wait { until_ms: 1_800_000_000_000, reason };
-    let down = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Down { since_ms: 1_799_999_000_000 } };
+    let down = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Down { since_ms: 1_799_999_000_000, cause: None } };
+    let cause = Some("status 503: maintenance".to_owned());
+    let down_for_a_cause = Wait { reason: WaitReason::Down { since_ms: 1_799_999_000_000, cause }, ..down.clone() };
     let ended = |end| {
         let call = call();
         Some(CallEnd { fetch: call.fetch, call: call.call, attempt: 0, requests: 1, end })
@@ -124,6 +126,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("outcome_deferred", Message::Outcome(Outcome::Deferred { call: call(), wait: wait.clone() })),
         ("outcome_paused", Message::Outcome(Outcome::Deferred { call: call(), wait: paused })),
         ("outcome_down", Message::Outcome(Outcome::Deferred { call: call(), wait: down })),
+        ("outcome_down_for_a_cause", Message::Outcome(Outcome::Deferred { call: call(), wait: down_for_a_cause })),
         ("outcome_cancelled", Message::Outcome(Outcome::Cancelled { call: call() })),
         ("plan_succeeded", Message::Plan(plan(ended(End::Succeeded { items: 100 }), None))),
         (

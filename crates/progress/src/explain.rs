@@ -194,11 +194,12 @@ fn of_group(job: &JobRow, group: &OutGroup, now_ms: i64) -> Reason {
                 format!("{who_waits} since limit `{limit}` of provider {provider} is paused ({reason}) until {end}");
             (Kind::LimitPaused, Some(limit.clone()), words)
         }
-        Some(WaitReason::Down { since_ms }) => {
+        Some(WaitReason::Down { since_ms, cause }) => {
             let next =
                 group.first_due_ms.map_or(String::new(), |due_ms| format!(", next probe at {}", clock(due_ms, now_ms)));
             let since = clock(*since_ms, now_ms);
-            let words = format!("{who_waits} since provider {provider} is down since {since}{next}");
+            let cause = cause.as_ref().map_or(String::new(), |cause| format!(" ({cause})"));
+            let words = format!("{who_waits} since provider {provider} is down since {since}{cause}{next}");
             (Kind::ProviderDown, None, words)
         }
         Some(WaitReason::Backoff(class)) => {
@@ -336,15 +337,18 @@ mod tests {
 
     #[test]
     fn a_provider_that_is_down_is_named_with_since_when_and_the_next_probe() {
-        let sentence = |since_ms| {
-            let group = group(Some(WaitReason::Down { since_ms }), 5, Some((NOW + 61_000, NOW + 75_000)));
+        let sentence = |since_ms, cause: Option<&str>| {
+            let cause = cause.map(str::to_owned);
+            let group = group(Some(WaitReason::Down { since_ms, cause }), 5, Some((NOW + 61_000, NOW + 75_000)));
             explain(&job(JobState::Running, 5), &[group], NOW).sentence
         };
         let words = |since: &str| {
             format!("waiting: 5 calls wait since provider mastodon is down since {since}, next probe at 08:01:01 UTC")
         };
-        assert_eq!(sentence(NOW - 3_600_000), words("07:00:00 UTC"));
-        assert_eq!(sentence(NOW - 36_000_000), words("22:00:00 UTC yesterday"));
+        assert_eq!(sentence(NOW - 3_600_000, None), words("07:00:00 UTC"));
+        assert_eq!(sentence(NOW - 36_000_000, None), words("22:00:00 UTC yesterday"));
+        let refused = sentence(NOW - 3_600_000, Some("connection refused"));
+        assert_eq!(refused, words("07:00:00 UTC (connection refused)"));
     }
 
     #[test]

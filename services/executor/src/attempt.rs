@@ -61,7 +61,7 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
     };
     let took = started.elapsed();
     let now_ms = (shared.deps.clock)();
-    let (judged, readings) = match answer {
+    let (mut judged, readings) = match answer {
         Ok(answer) => {
             shared.gauges.wire_bytes.fetch_add(answer.wire_bytes, Relaxed);
             learn_buckets(shared, (tenant, spec), prepared, call, &answer);
@@ -77,6 +77,9 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         }
         Err(error) => (Judged::Trouble(judge_silence(&error)), BTreeMap::new()),
     };
+    if let Judged::Trouble(trouble) = &mut judged {
+        trouble.failure.message = shown(prepared, &trouble.failure.message);
+    }
     let refused = refusal(prepared, &judged);
     let sent = !matches!(&judged, Judged::Trouble(trouble) if !trouble.sent);
     let told = Told { readings, refused };
@@ -85,6 +88,13 @@ pub(crate) async fn attempt(shared: &Shared, permitted: Permitted<'_>, call: &mu
         Judged::Trouble(trouble) => Some((trouble.failure.class, trouble.failure.status)),
     };
     let (probe, health) = (permitted.permit.probe, spec.health(failed));
+    match (&judged, health) {
+        (Judged::Trouble(trouble), Some(Health::Ill | Health::Silent)) => {
+            shared.troubles.ill(tenant, &call.provider, &trouble.failure);
+        }
+        (_, Some(Health::Well)) => shared.troubles.well(tenant, &call.provider),
+        _ => {}
+    }
     // What brings no page is often quicker, and says nothing of how much the provider has to do.
     let took_us = failed.is_none().then(|| u64::try_from(took.as_micros()).ok()).flatten();
     let report = Report { permit: permitted.permit, sent, answer: sent.then_some(told), health, took_us };
@@ -124,6 +134,15 @@ fn tell(call: &Call, class: &'static str, took: Duration) {
         tracing::info!(job.id = %call.job, call.id = %call.call, provider = call.provider, step = call.step,
             attempt = call.attempt, class, duration_ms = took.as_millis(), "a slow call");
     }
+}
+
+/// What went wrong, without the call's secrets, and no longer than it may be.
+fn shown(prepared: &Prepared, message: &str) -> String {
+    let message = match &prepared.credential {
+        Some(credential) => redact_credential(message, credential),
+        None => message.to_owned(),
+    };
+    message.chars().take(Failure::MESSAGE_MAX_CHARS).collect()
 }
 
 /// Whether a probe that failed costs its call nothing: the provider is as ill as it was found to be, and may be asked again.
@@ -264,11 +283,7 @@ fn after_trouble(
         since_ms: *call.failing_since_ms.get_or_insert(now_ms),
         told_until_ms: trouble.told_until.map(|told| told.at_ms),
     };
-    let message = match &prepared.credential {
-        Some(credential) => redact_credential(&trouble.failure.message, credential),
-        None => trouble.failure.message,
-    };
-    let failure = Failure { message: message.chars().take(Failure::MESSAGE_MAX_CHARS).collect(), ..trouble.failure };
+    let failure = trouble.failure;
     if is_unauthorized(class) {
         return After::Unauthorized(failure);
     }

@@ -289,16 +289,18 @@ async fn ask(shared: &Shared, (ways, tenant): (&[Way<'_>], &str), call: &mut Cal
         Decision::Granted(permit) => Asked::Granted(permit),
         Decision::Wait { until_ms, at_latest_ms, limit, why } => {
             call.waited_for = why.is_none().then(|| limit.clone());
-            Asked::Wait { wait: Wait { until_ms, reason: reason(limit, why) }, may_end_early: until_ms < at_latest_ms }
+            let cause = || shared.troubles.of(tenant, &call.provider);
+            let reason = reason(limit, why, cause);
+            Asked::Wait { wait: Wait { until_ms, reason }, may_end_early: until_ms < at_latest_ms }
         }
     }
 }
 
-fn reason(limit: String, why: Option<Why>) -> WaitReason {
+fn reason(limit: String, why: Option<Why>, cause: impl FnOnce() -> Option<String>) -> WaitReason {
     match why {
         None => WaitReason::Limit(limit),
         Some(Why::Paused { reason, until_ms }) => WaitReason::Paused { limit, reason, until_ms },
-        Some(Why::Down { since_ms }) => WaitReason::Down { since_ms },
+        Some(Why::Down { since_ms }) => WaitReason::Down { since_ms, cause: cause() },
     }
 }
 

@@ -31,6 +31,7 @@ mod retry;
 mod samples;
 mod service;
 mod stopped;
+mod troubles;
 mod ways;
 
 pub use courier::{CourierDeps, courier};

@@ -25,6 +25,7 @@ use crate::push::Pushing;
 use crate::refresh::Refreshes;
 use crate::samples::Samples;
 use crate::stopped::Stopped;
+use crate::troubles::Troubles;
 use crate::ways::WayOut;
 
 /// Between two looks whether jobs whose calls are in hand have been stopped, for when the event was missed.
@@ -97,6 +98,7 @@ pub(crate) struct Shared {
     pub(crate) reach: Reach,
     pub(crate) refreshes: Refreshes,
     pub(crate) buckets: KnownBuckets,
+    pub(crate) troubles: Troubles,
     /// What this process calls itself where it refreshes a credential.
     pub(crate) name: String,
 }
@@ -123,6 +125,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         reach: Reach::default(),
         refreshes: Refreshes::default(),
         buckets: KnownBuckets::default(),
+        troubles: Troubles::default(),
         name: format!("{:032x}", rand::random::<u128>()),
     });
     handle.spawn("pages", async move { writing.await.context("can't store pages") });

@@ -48,8 +48,9 @@ async fn a_call_waits_while_its_provider_is_down_and_spends_no_attempt_on_trying
     for (probes, distance_ms) in [(0, 3_000), (1, 6_000)] {
         let outcome = world.outcome().await;
         let Outcome::Deferred { call, wait } = &outcome else { panic!("{outcome:?}") };
-        let WaitReason::Down { since_ms } = wait.reason else { panic!("{wait:?}") };
-        assert!((started_ms..=now_ms()).contains(&since_ms));
+        let WaitReason::Down { since_ms, cause } = &wait.reason else { panic!("{wait:?}") };
+        assert!((started_ms..=now_ms()).contains(since_ms));
+        assert!(cause.as_ref().is_some_and(|cause| cause.contains("refused")), "{cause:?}");
         assert_eq!(
             (call.attempt, call.requests),
             (5, 5 + probes),
