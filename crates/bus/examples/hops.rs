@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use tidegate_bus::{Bus, RabbitConfig, RabbitMq, ack_all};
 use tidegate_contracts::topology::Queue;
-use tidegate_contracts::{
-    Call, CallId, Envelope, FetchId, Fingerprint, JobId, Lane, Message, Outcome, PageFacts, PagePointer, Params,
-};
+use tidegate_contracts::{Call, Envelope, Fingerprint, JobId, Lane, Message, Outcome, PageFacts, PagePointer, Params};
 use tidegate_daemon::clock;
 
 /// Publishers at a time, and messages out at a time.
@@ -26,28 +24,8 @@ const WIDTH: usize = 256;
 fn call(ordinal: u32) -> Call {
     let job = JobId::from_slice(&[7; 16]).unwrap_or_default();
     let params: Params = [("id", 109)].into_iter().collect();
-    let fetch = FetchId::derive(job, None, "statuses", &params);
     let pointer = PagePointer::Offset { offset: u64::from(ordinal) * 100, size: 100 };
-    let call = CallId::derive(fetch, &pointer);
-    let (attempt, requests, failing_since_ms, again) = (0, 0, None, false);
-    let (step, provider, lane) = ("statuses".into(), "bench".into(), Lane::Normal);
-    Call {
-        job,
-        fetch,
-        call,
-        step,
-        params,
-        pointer,
-        ordinal,
-        since: None,
-        attempt,
-        requests,
-        failing_since_ms,
-        waited_for: None,
-        again,
-        provider,
-        lane,
-    }
+    Call { ordinal, provider: "bench".into(), ..Call::root(job, "statuses", params, pointer) }
 }
 
 fn envelope(queue: &Queue, number: usize) -> Envelope {

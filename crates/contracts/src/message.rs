@@ -51,6 +51,31 @@ pub struct Call {
     pub lane: Lane,
 }
 
+impl Call {
+    /// The call at `pointer` of a fetch without parent, first in its chain and not tried yet; of no provider, in the normal lane.
+    #[must_use]
+    pub fn root(job: JobId, step: &str, params: Params, pointer: PagePointer) -> Self {
+        let fetch = FetchId::derive(job, None, step, &params);
+        Self {
+            job,
+            fetch,
+            call: CallId::derive(fetch, &pointer),
+            step: step.to_owned(),
+            params,
+            pointer,
+            ordinal: 0,
+            since: None,
+            attempt: 0,
+            requests: 0,
+            failing_since_ms: None,
+            waited_for: None,
+            again: false,
+            provider: String::new(),
+            lane: Lane::Normal,
+        }
+    }
+}
+
 /// A job was accepted and stored. Gateway → planner. Idempotent by `job`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSubmitted {

@@ -11,25 +11,8 @@ fn job() -> JobId {
 
 fn call() -> Call {
     let params: Params = [("id", 109)].into_iter().collect();
-    let fetch = FetchId::derive(job(), None, "statuses", &params);
     let pointer = PagePointer::Offset { offset: 100, size: 100 };
-    Call {
-        job: job(),
-        fetch,
-        call: CallId::derive(fetch, &pointer),
-        step: "statuses".into(),
-        params,
-        pointer,
-        ordinal: 1,
-        since: None,
-        attempt: 0,
-        requests: 0,
-        failing_since_ms: None,
-        waited_for: None,
-        again: false,
-        provider: "mastodon".into(),
-        lane: Lane::Normal,
-    }
+    Call { ordinal: 1, provider: "mastodon".into(), ..Call::root(job(), "statuses", params, pointer) }
 }
 
 /// A page that knows all that one can know of others.
@@ -62,7 +45,8 @@ fn messages() -> Vec<(&'static str, Message)> {
     let reason =
         WaitReason::Paused { limit: "token".into(), reason: "maintenance".into(), until_ms: Some(1_800_000_060_000) };
     let paused = Wait { until_ms: 1_800_000_000_000, reason };
-    let down = Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Down { since_ms: 1_799_999_000_000, cause: None } };
+    let down =
+        Wait { until_ms: 1_800_000_000_000, reason: WaitReason::Down { since_ms: 1_799_999_000_000, cause: None } };
     let cause = Some("status 503: maintenance".to_owned());
     let down_for_a_cause = Wait { reason: WaitReason::Down { since_ms: 1_799_999_000_000, cause }, ..down.clone() };
     let ended = |end| {

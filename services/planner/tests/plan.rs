@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidegate_contracts::{
-    Call, CallId, Envelope, FetchEnd, FetchId, Fingerprint, JobId, Lane, Mark, Message, NewFetch, NewPages, Outcome,
+    Call, CallId, Envelope, FetchEnd, FetchId, Fingerprint, JobId, Mark, Message, NewFetch, NewPages, Outcome,
     PageFacts, PagePointer, Params, Plan,
 };
 use tidegate_planner::{begin, plan};
@@ -42,23 +42,9 @@ fn job() -> JobId {
 }
 
 fn call(fetch: &NewFetch, pointer: PagePointer) -> Call {
-    Call {
-        job: job(),
-        fetch: fetch.fetch,
-        call: CallId::derive(fetch.fetch, &pointer),
-        step: fetch.step.clone(),
-        params: fetch.params.clone(),
-        pointer,
-        ordinal: 0,
-        since: None,
-        attempt: 0,
-        requests: 1,
-        failing_since_ms: None,
-        waited_for: None,
-        again: false,
-        provider: "x".into(),
-        lane: Lane::Normal,
-    }
+    let call = CallId::derive(fetch.fetch, &pointer);
+    let root = Call::root(job(), &fetch.step, fetch.params.clone(), pointer);
+    Call { fetch: fetch.fetch, call, requests: 1, ..root }
 }
 
 /// What is planned when the first page of a fetch has these items.

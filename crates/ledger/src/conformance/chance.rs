@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use tidegate_contracts::{Call, CallId, End, FetchId, JobId, Lane, NewFetch, NewPages, PagePointer, Plan};
+use tidegate_contracts::{Call, CallId, End, FetchId, JobId, NewFetch, NewPages, PagePointer, Plan};
 
 use super::scene::{cursor, empty, end, failed, fetch, first, offsets, skipped, unbegun};
 use crate::JobCounts;
@@ -165,23 +165,9 @@ impl Script {
     }
 
     fn call(&self, fetch: &NewFetch, pointer: PagePointer) -> Call {
-        Call {
-            job: self.job,
-            fetch: fetch.fetch,
-            call: CallId::derive(fetch.fetch, &pointer),
-            step: fetch.step.clone(),
-            params: fetch.params.clone(),
-            pointer,
-            ordinal: 0,
-            since: None,
-            attempt: 0,
-            requests: 0,
-            failing_since_ms: None,
-            waited_for: None,
-            again: false,
-            provider: String::new(),
-            lane: Lane::Normal,
-        }
+        let call = CallId::derive(fetch.fetch, &pointer);
+        let root = Call::root(self.job, &fetch.step, fetch.params.clone(), pointer);
+        Call { fetch: fetch.fetch, call, ..root }
     }
 }
 

@@ -77,23 +77,7 @@ pub async fn a_released_call_says_all_that_an_executor_needs(ledger: &dyn Ledger
     let pointer = PagePointer::Offset { offset: 40, size: 10 };
     let params: Params = [("n", 0)].into_iter().collect();
     assert_eq!(root, FetchId::derive(scene.job, None, "roots", &params));
-    let expected = Call {
-        job: scene.job,
-        fetch: root,
-        call: CallId::derive(root, &pointer),
-        step: "roots".into(),
-        params,
-        pointer,
-        ordinal: 4,
-        since: None,
-        attempt: 0,
-        requests: 0,
-        failing_since_ms: None,
-        waited_for: None,
-        again: false,
-        provider: "mastodon".into(),
-        lane: Lane::Normal,
-    };
+    let expected = Call { ordinal: 4, provider: "mastodon".into(), ..Call::root(scene.job, "roots", params, pointer) };
     assert_eq!(calls, [expected]);
 }
 

@@ -124,22 +124,5 @@ async fn submit(ledger: &dyn Ledger, port: u16, more: &str) -> Call {
         lane: Lane::Normal,
     };
     ledger.submit(&new, clock::now_ms()).await.unwrap();
-    let fetch = FetchId::derive(id, None, "things", &Params::default());
-    Call {
-        job: id,
-        fetch,
-        call: CallId::derive(fetch, &PagePointer::First),
-        step: "things".to_owned(),
-        params: Params::default(),
-        pointer: PagePointer::First,
-        ordinal: 0,
-        since: None,
-        attempt: 0,
-        requests: 0,
-        failing_since_ms: None,
-        waited_for: None,
-        again: false,
-        provider: "acme".to_owned(),
-        lane: Lane::Normal,
-    }
+    Call { provider: "acme".to_owned(), ..Call::root(id, "things", Params::default(), PagePointer::First) }
 }

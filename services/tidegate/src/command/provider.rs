@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use tidegate_contracts::{Call, CallId, FetchId, JobId, Next, Params, Primitive};
+use tidegate_contracts::{Call, JobId, Next, Params, Primitive};
 use tidegate_daemon::clock;
 use tidegate_egress::{Egress, EgressConfig};
 use tidegate_executor::{Credentials, Probe, Prober};
@@ -104,26 +104,12 @@ fn job(args: &Try, provider: &ProviderFile) -> Result<JobFile, FilesError> {
 
 /// The first call of a root step, of a job that is nowhere stored.
 pub(crate) fn first_call(spec: &Spec, step: &Step, params: &Params) -> Call {
-    let job = JobId::new();
-    let fetch = FetchId::derive(job, None, step.id(), params);
     let pointer = begin(&step.paging()).pointers().next().map(|(pointer, _)| pointer);
     let pointer = pointer.unwrap_or(tidegate_contracts::PagePointer::First);
     Call {
-        job,
-        fetch,
-        call: CallId::derive(fetch, &pointer),
-        step: step.id().to_owned(),
-        params: params.clone(),
-        pointer,
-        ordinal: 0,
-        since: None,
-        attempt: 0,
-        requests: 0,
-        failing_since_ms: None,
-        waited_for: None,
-        again: false,
         provider: spec.provider().provider.to_string(),
         lane: spec.job().lane,
+        ..Call::root(JobId::new(), step.id(), params.clone(), pointer)
     }
 }
 
