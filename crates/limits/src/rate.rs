@@ -109,6 +109,15 @@ pub struct RateError {
 }
 
 impl Rate {
+    /// How long a call may hold its slot, where it has one.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        match *self {
+            Self::Concurrency { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+
     /// Checks every field's range.
     ///
     /// # Errors

@@ -54,12 +54,15 @@ pub(crate) fn prepare(
     let charges = spec.charges(step, &shape, &caller).map_err(|error| failure(Class::Invalid, chain(&error)))?;
     let endpoint = step.endpoint();
     let (deadlines, body) = (endpoint.deadlines(), spec.body_limits());
+    // What outlives its slot is one call more than the provider allows.
+    let lease = charges.iter().filter_map(|charge| charge.rate.lease()).min();
+    let total = lease.map_or(deadlines.total, |lease| deadlines.total.min(lease));
     let request = Request {
         headers: parts.headers,
         body: parts.body.map(Into::into),
         secret_query: parts.secret_query.into(),
         insecure_http: spec.provider().insecure_http,
-        deadlines: Deadlines { first_byte: deadlines.first_byte, idle: deadlines.idle, total: deadlines.total },
+        deadlines: Deadlines { first_byte: deadlines.first_byte, idle: deadlines.idle, total },
         limits: BodyLimits { decoded_bytes: body.max_bytes, ratio: body.max_ratio, ..BodyLimits::default() },
         ..Request::new(parts.method, parts.url)
     };
@@ -80,4 +83,40 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidegate_contracts::{JobId, PagePointer, Params};
+    use tidegate_provider::{parse_job, parse_provider};
+
+    use super::*;
+
+    #[test]
+    fn a_request_ends_before_the_slots_of_its_call_are_given_to_others() {
+        let total_s = |timeouts: &str, limits: &str| {
+            let provider = format!(
+                "tidegate: 1\nprovider: acme\nbase_url: https://acme.example\n{timeouts}\nlimits:\n{limits}\n\
+                 endpoints: {{ things: {{ get: /things, items: \"$[*]\" }} }}\n"
+            );
+            let provider = parse_provider(&provider, "provider.yaml").unwrap().file;
+            let job = parse_job("provider: acme\nsteps: [{ id: things, call: things }]\n", "job.yaml").unwrap().file;
+            let spec = Spec::compile(job, provider).unwrap();
+            let call = Call::root(JobId::new(), "things", Params::default(), PagePointer::First);
+            let by = By { tenant: "acme", egress: "direct", buckets: None };
+            let prepared = prepare((&spec, spec.step("things").unwrap()), &call, None, by).unwrap();
+            prepared.request.deadlines.total.as_secs()
+        };
+        let slots =
+            |lease| format!("  - {{ id: slots, key: [provider], concurrency: {{ calls: 2, lease: {lease} }} }}");
+        assert_eq!(total_s("", &slots("5m")), 120);
+        assert_eq!(total_s("", &slots("30s")), 30);
+        assert_eq!(total_s("timeouts: { total: 10m }", &slots("5m")), Duration::from_mins(5).as_secs());
+        assert_eq!(total_s("timeouts: { total: 20s }", &slots("30s")), 20);
+        let two =
+            format!("{}\n  - {{ id: all, key: [provider], concurrency: {{ calls: 9, lease: 40s }} }}", slots("50s"));
+        assert_eq!(total_s("", &two), 40);
+    }
 }
