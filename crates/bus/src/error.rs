@@ -5,8 +5,9 @@ use tidegate_contracts::topology::Queue;
 /// The bus did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The queue holds as many messages as it may. Not all were sent; try again when it is shorter.
-    #[error("queue {queue} is full: it holds at most {max} messages")]
+    /// The queue holds as many messages as it may, or its broker can't store more, and that did not change while a publish may
+    /// take. Not all were sent.
+    #[error("queue {queue} takes no messages: it holds {max}, or can't store more")]
     Full {
         /// The queue.
         queue: Queue,

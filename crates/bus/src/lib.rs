@@ -32,10 +32,11 @@ pub const DEAD_MAX: usize = 10_000;
 #[async_trait]
 pub trait Bus: Send + Sync {
     /// Sends messages to a queue, in this order. They are safe with the bus once this returns; on an error
-    /// some may be there all the same, so sending again may send twice.
+    /// some may be there all the same, so sending again may send twice. While the queue takes nothing this waits, for as long as
+    /// the bus was told to; what comes in parts meanwhile may be out of order.
     ///
     /// # Errors
-    /// [`BusError::Full`] with not all sent (in-process: with nothing sent), [`BusError::Closed`],
+    /// [`BusError::Full`] with not all sent (in-process: with nothing sent) when that is over, [`BusError::Closed`],
     /// [`BusError::Refused`] for [`Queue::Dead`], [`Queue::Results`] and for what is too large, [`BusError::Broker`].
     async fn publish(&self, queue: &Queue, messages: Vec<Envelope>) -> Result<(), BusError>;
 

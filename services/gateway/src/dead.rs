@@ -174,8 +174,10 @@ pub(crate) async fn replay(
     // What could not be read by one build, another may read.
     let envelope = Envelope::decode(&body).map_err(|error| unfit(error.to_string()))?;
     app.deps.bus.publish(&queue, vec![envelope]).await.map_err(|error| match error {
-        BusError::Full { .. } | BusError::Refused { .. } => unfit(error.to_string()),
-        BusError::Closed | BusError::Broker { .. } => Problem::ours(Kind::Unavailable, &error).retry_after(5),
+        BusError::Refused { .. } => unfit(error.to_string()),
+        BusError::Full { .. } | BusError::Closed | BusError::Broker { .. } => {
+            Problem::ours(Kind::Unavailable, &error).retry_after(5)
+        }
     })?;
     let now_ms = app.now_ms();
     app.deps.dead.replayed_dead(row.id, now_ms).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tidegate_bus::{Bus, BusError, Delivery, ack_all, or_redelivered};
+use tidegate_bus::{Bus, Delivery, ack_all, or_redelivered};
 use tidegate_contracts::topology::{PLAN_PARTITIONS, Queue};
 use tidegate_contracts::{Call, End, Envelope, Event, JobId, Message, Plan};
 use tidegate_daemon::{Clock, Handle, Shutdown};
@@ -122,22 +122,16 @@ async fn sweep_on(deps: Deps, config: Config, shutdown: Shutdown) -> anyhow::Res
     let mut ticks = tokio::time::interval(Duration::from_millis(config.sweep_every_ms));
     ticks.tick().await;
     loop {
+        let sweep = async {
+            ticks.tick().await;
+            crate::sweep(&deps, &config.windows, false).await
+        };
+        // It may wait long for room on the bus; what it has not sent then is found by the next one.
         tokio::select! {
             () = shutdown.requested() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        match crate::sweep(&deps, &config.windows, false).await {
-            // What it did not take is found again: jobs by the next sweep, calls when their lease is over.
-            Err(error) if is_full(&error) => {
-                tracing::warn!(error = %format_args!("{error:#}"), "the bus takes nothing; sweeping again later");
-            }
-            swept => drop(swept?),
-        }
+            swept = sweep => swept?,
+        };
     }
-}
-
-fn is_full(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(BusError::Full { .. }))
 }
 
 /// Decode, decide and save in one transaction, emit, acknowledge. Idempotent by call: see [`Ledger::commit`].

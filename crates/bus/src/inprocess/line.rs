@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tidegate_contracts::Envelope;
 use tidegate_contracts::topology::{Queue, delay_level};
@@ -27,6 +28,8 @@ pub(super) struct Line {
     unacked: AtomicUsize,
     /// Messages are ready, or the time to wait for the next parked one has changed.
     pub(super) news: Notify,
+    /// Messages have left.
+    room: Notify,
 }
 
 #[derive(Default)]
@@ -54,8 +57,8 @@ pub(super) enum Found {
 
 impl Line {
     pub(super) fn new(queue: Queue, max: usize, clock: Clock, dead: Arc<Dead>) -> Self {
-        let (state, unacked, news) = (Mutex::default(), AtomicUsize::new(0), Notify::new());
-        Self { queue, max, clock, dead, state, unacked, news }
+        let (state, unacked, news, room) = (Mutex::default(), AtomicUsize::new(0), Notify::new(), Notify::new());
+        Self { queue, max, clock, dead, state, unacked, news, room }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,18 +77,50 @@ impl Line {
         }
     }
 
+    /// Does that as soon as there is room, within `patience`.
+    async fn with_room(
+        &self,
+        patience: Duration,
+        mut add: impl FnMut() -> Result<(), BusError>,
+    ) -> Result<(), BusError> {
+        let full = match add() {
+            Err(full @ BusError::Full { .. }) => full,
+            done => return done,
+        };
+        let trying = async {
+            loop {
+                let mut room = std::pin::pin!(self.room.notified());
+                // What leaves from here on is heard of.
+                room.as_mut().enable();
+                match add() {
+                    Err(BusError::Full { .. }) => room.await,
+                    done => return done,
+                }
+            }
+        };
+        tokio::time::timeout(patience, trying).await.unwrap_or(Err(full))
+    }
+
     /// Adds messages: all, or on an error none.
-    pub(super) fn push(&self, messages: Vec<Arc<Envelope>>) -> Result<(), BusError> {
-        let mut state = self.admit(messages.len())?;
-        messages.into_iter().for_each(|envelope| state.shelf.push(envelope));
-        drop(state);
+    pub(super) async fn push(&self, mut messages: Vec<Arc<Envelope>>, patience: Duration) -> Result<(), BusError> {
+        let add = || {
+            let mut state = self.admit(messages.len())?;
+            messages.drain(..).for_each(|envelope| state.shelf.push(envelope));
+            Ok(())
+        };
+        self.with_room(patience, add).await?;
         self.news.notify_one();
         Ok(())
     }
 
     /// Parks a message until it is due.
-    pub(super) fn park(&self, message: Arc<Envelope>, due_ms: i64) -> Result<(), BusError> {
-        let first = self.admit(1)?.shelf.park(message, due_ms);
+    pub(super) async fn park(&self, message: &Arc<Envelope>, due_ms: i64, patience: Duration) -> Result<(), BusError> {
+        let mut first = false;
+        let add = || {
+            first = self.admit(1)?.shelf.park(Arc::clone(message), due_ms);
+            Ok(())
+        };
+        self.with_room(patience, add).await?;
         if first {
             // Everybody who waits, waits for too long now; who comes later looks first.
             self.news.notify_waiters();
@@ -110,6 +145,7 @@ impl Line {
         if buffer.is_empty() {
             return Found::Nothing { next_due_ms };
         }
+        self.room.notify_waiters();
         if left {
             self.news.notify_one();
         }
@@ -172,6 +208,7 @@ impl Line {
         state.seats.iter().for_each(|(_, nudge)| nudge.notify_one());
         drop(state);
         self.news.notify_waiters();
+        self.room.notify_waiters();
     }
 
     /// How many messages are where.

@@ -11,6 +11,7 @@ mod watcher;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_contracts::topology::{DELAY_LEVELS, Queue};
@@ -33,6 +34,8 @@ pub struct InProcessConfig {
     /// Messages that a queue may hold, ready and parked; default 1,000,000. What is out unacknowledged is
     /// bounded by the consumers' prefetch and not counted, so that it can always come back.
     pub queue_max: usize,
+    /// How long a publish waits for room; default 5 min.
+    pub publish_timeout: Duration,
     /// Events that a slow watcher may fall behind before it misses some, rounded up to a power of two;
     /// default 4,096. At least 1.
     pub events_max: usize,
@@ -40,7 +43,7 @@ pub struct InProcessConfig {
 
 impl Default for InProcessConfig {
     fn default() -> Self {
-        Self { queue_max: 1_000_000, events_max: 4_096 }
+        Self { queue_max: 1_000_000, publish_timeout: Duration::from_mins(5), events_max: 4_096 }
     }
 }
 
@@ -117,7 +120,7 @@ impl Bus for InProcess {
                 messages.for_each(|event| drop(events.send(event)));
                 Ok(())
             }
-            _ => self.line(queue)?.push(messages.collect()),
+            _ => self.line(queue)?.push(messages.collect(), self.config.publish_timeout).await,
         }
     }
 
@@ -125,7 +128,7 @@ impl Bus for InProcess {
         match queue {
             Queue::Dead => Err(refused(queue, "takes only what is rejected")),
             Queue::Events | Queue::Results => Err(refused(queue, "keeps nothing for later")),
-            _ => self.line(queue)?.park(Arc::new(message), due_ms),
+            _ => self.line(queue)?.park(&Arc::new(message), due_ms, self.config.publish_timeout).await,
         }
     }
 

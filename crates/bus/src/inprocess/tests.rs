@@ -44,6 +44,12 @@ fn bus() -> InProcess {
     InProcess::new(InProcessConfig::default(), clock::system())
 }
 
+/// A bus whose queues hold five messages.
+fn small(publish_timeout: Duration) -> InProcess {
+    let config = InProcessConfig { queue_max: 5, publish_timeout, ..InProcessConfig::default() };
+    InProcess::new(config, clock::system())
+}
+
 fn messages(numbers: std::ops::Range<u128>) -> Vec<Envelope> {
     numbers.map(message).collect()
 }
@@ -55,11 +61,11 @@ async fn it_conforms_on_one_thread_too() {
 
 #[tokio::test]
 async fn a_full_queue_takes_all_or_nothing_and_is_named() {
-    let bus = InProcess::new(InProcessConfig { queue_max: 5, ..InProcessConfig::default() }, clock::system());
+    let bus = small(Duration::ZERO);
     bus.publish(&Queue::Plans(2), messages(0..3)).await.expect("room");
     bus.publish_later(&Queue::Plans(2), message(3), i64::MAX).await.expect("room");
     let error = bus.publish(&Queue::Plans(2), messages(4..6)).await.expect_err("full");
-    assert_eq!(error.to_string(), "queue tidegate.plans.1.2 is full: it holds at most 5 messages");
+    assert_eq!(error.to_string(), "queue tidegate.plans.1.2 takes no messages: it holds 5, or can't store more");
     bus.publish(&Queue::Plans(2), messages(4..5)).await.expect("room for one");
     assert!(matches!(bus.publish_later(&Queue::Plans(2), message(5), 0).await, Err(BusError::Full { .. })));
     bus.publish(&Queue::Outcomes, messages(0..5)).await.expect("another queue has its own room");
@@ -68,6 +74,35 @@ async fn a_full_queue_takes_all_or_nothing_and_is_named() {
     bus.publish(&Queue::Plans(2), messages(5..9)).await.expect("room");
     drop(taken);
     assert_eq!(bus.depth(&Queue::Plans(2)).await.expect("open").ready, 8);
+}
+
+#[tokio::test]
+async fn who_publishes_to_a_full_queue_waits_until_there_is_room_for_all() {
+    let bus = small(Duration::from_mins(1));
+    bus.publish(&Queue::Outcomes, messages(0..4)).await.expect("room");
+    let mut waiting = bus.publish(&Queue::Outcomes, messages(4..6));
+    assert!(futures_util::poll!(&mut waiting).is_pending(), "there is room for one");
+    bus.publish_later(&Queue::Outcomes, message(9), 0).await.expect("room for one");
+    let mut consumer = bus.consume(&Queue::Outcomes, 9).await.expect("open");
+    let mut taken = consumer.next_batch(1).await;
+    assert!(futures_util::poll!(&mut waiting).is_pending(), "there is room for one");
+    taken.extend(consumer.next_batch(1).await);
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken").expect("room for both");
+    taken.extend(consumer.next_batch(9).await);
+    let mut taken: Vec<u128> = taken.iter().map(|delivery| number(delivery)).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [0, 1, 2, 3, 4, 5, 9]);
+}
+
+#[tokio::test]
+async fn a_closed_bus_lets_those_go_who_wait_for_room() {
+    let bus = small(Duration::from_mins(1));
+    bus.publish(&Queue::Outcomes, messages(0..5)).await.expect("room");
+    let mut waiting = bus.publish(&Queue::Outcomes, messages(5..6));
+    assert!(futures_util::poll!(&mut waiting).is_pending(), "there is no room");
+    bus.close().await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken");
+    assert!(matches!(ended, Err(BusError::Closed)), "{ended:?}");
 }
 
 #[tokio::test]

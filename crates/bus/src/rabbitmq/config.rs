@@ -21,7 +21,7 @@ pub struct RabbitConfig {
     pub queue_max: u32,
     /// Events that a slow watcher may fall behind before it misses the oldest; default 4,096.
     pub events_max: u32,
-    /// How long a publish may take, reconnecting included; default 10 s.
+    /// How long a publish may take, reconnecting and waiting for room included; default 10 s.
     pub publish_timeout: Duration,
     /// How long connecting, declaring or subscribing may take each; default 10 s.
     pub connect_timeout: Duration,

@@ -120,7 +120,7 @@ impl Core {
 
     /// Pushes a page to whoever bound a queue for it.
     pub(super) async fn push(&self, page: PushedPage) -> Result<(), BusError> {
-        let route = Route { key: page.routing_key(), mandatory: false, ..self.route(&Queue::Results) };
+        let route = Route { key: page.routing_key(), mandatory: false, patient: false, ..self.route(&Queue::Results) };
         let letter = wire::page(page, self.now_ms());
         let deadline = Instant::now() + self.config.publish_timeout.min(PUSH_WITHIN);
         match self.senders.pages.send(route, vec![letter], Stamp::default(), deadline).await {
@@ -192,7 +192,7 @@ impl Core {
         self.senders.aside.send(route, vec![letter], stamp, self.deadline()).await
     }
 
-    fn sender(&self, queue: &Queue) -> &Sender {
+    pub(super) fn sender(&self, queue: &Queue) -> &Sender {
         match queue {
             Queue::Outcomes => &self.senders.outcomes,
             Queue::Plans(partition) => &self.senders.plans[(partition % PLAN_PARTITIONS) as usize],
@@ -211,7 +211,7 @@ impl Core {
         let (exchange, key) = self.plan.way(queue);
         let queue_max = usize::try_from(self.config.queue_max).unwrap_or(usize::MAX);
         let (needs, batched) = (vec![Need::Queue(queue.clone())], batched(queue));
-        Route { exchange, key, queue: queue.clone(), queue_max, needs, batched, mandatory: true }
+        Route { exchange, key, queue: queue.clone(), queue_max, needs, batched, mandatory: true, patient: true }
     }
 
     fn stamp(&self, queue: &Queue, redelivered: u32) -> Stamp {

@@ -3,6 +3,9 @@
 //! It takes all that is there, sends it, awaits all confirms, and answers everybody; what comes meanwhile makes the
 //! next window. So many who publish one message each share the wait for the disk, and of a batched queue even the
 //! message, while nobody waits for a timer.
+//!
+//! What the broker refuses, since a queue is full or can't store it, is sent again until it is taken or late. It waits
+//! for that apart, so that it holds up nobody else's; and what was taken already does not go again with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 const BACKLOG: usize = 4_096;
 /// Before trying again what failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Before sending again what the broker refused.
+const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 /// How often a message may find no queue: the first time it may just have been deleted, and is declared anew.
 const UNROUTABLE_MAX: u32 = 2;
 
@@ -48,6 +53,8 @@ pub(super) struct Route {
     pub batched: bool,
     /// Whether somebody has to get it.
     pub mandatory: bool,
+    /// Whether what the broker refuses is sent again. Else it is told at once.
+    pub patient: bool,
 }
 
 /// A request to publish letters to one place.
@@ -58,6 +65,8 @@ struct Post {
     deadline: Instant,
     /// How often one of its window found no queue.
     unroutable: u32,
+    /// It was refused before.
+    refused: bool,
     done: oneshot::Sender<Result<(), BusError>>,
 }
 
@@ -70,7 +79,7 @@ impl Sender {
     /// Runs until it is dropped.
     pub(super) fn new(link: Arc<Link>) -> Self {
         let (posts, incoming) = mpsc::channel(BACKLOG);
-        tokio::spawn(Task { link, channel: None }.run(incoming));
+        tokio::spawn(Task { link, door: posts.downgrade(), channel: None }.run(incoming));
         Self { posts }
     }
 
@@ -83,7 +92,7 @@ impl Sender {
         deadline: Instant,
     ) -> Result<(), BusError> {
         let (done, answer) = oneshot::channel();
-        let post = Post { route, letters, stamp, deadline, unroutable: 0, done };
+        let post = Post { route, letters, stamp, deadline, unroutable: 0, refused: false, done };
         match tokio::time::timeout_at(deadline, self.posts.send(post)).await {
             Ok(Ok(())) => answer.await.unwrap_or(Err(BusError::Closed)),
             Ok(Err(_)) => Err(BusError::Closed),
@@ -104,12 +113,16 @@ enum Verdict {
     Done(Result<(), BusError>),
     /// It is not known whether it was taken; a message that is sent twice is better than one that is lost.
     Again(Error),
+    /// The broker refused some of it.
+    Refused,
     /// Something of this window found no queue. The client library may take it for another's, so all go again.
     Unroutable,
 }
 
 struct Task {
     link: Arc<Link>,
+    /// For what goes again.
+    door: mpsc::WeakSender<Post>,
     channel: Option<(Arc<Live>, Channel)>,
 }
 
@@ -127,7 +140,7 @@ impl Task {
         }
     }
 
-    /// Sends posts until each is confirmed, refused or late.
+    /// Sends posts until each is confirmed, late, or put off since it was refused.
     async fn send(&mut self, mut open: Vec<Post>) {
         let mut last: Option<Error> = None;
         loop {
@@ -142,7 +155,7 @@ impl Task {
                 tokio::time::sleep(RETRY_PAUSE).await;
                 continue;
             }
-            let verdicts = self.attempt(&live, &open, deadline).await;
+            let verdicts = self.attempt(&live, &mut open, deadline).await;
             let mut left = Vec::new();
             for (mut post, verdict) in open.into_iter().zip(verdicts) {
                 match verdict {
@@ -154,6 +167,7 @@ impl Task {
                         last = Some(error);
                         left.push(post);
                     }
+                    Verdict::Refused => self.refused(post),
                     Verdict::Unroutable => {
                         post.route.needs.iter().for_each(|need| live.forget(need));
                         post.unroutable += 1;
@@ -174,39 +188,67 @@ impl Task {
         }
     }
 
-    /// One try, with a verdict for each post.
-    async fn attempt(&mut self, live: &Arc<Live>, posts: &[Post], deadline: Instant) -> Vec<Verdict> {
+    /// Has a post come again for a later window, if there is time for one.
+    fn refused(&self, mut post: Post) {
+        if !post.route.patient || Instant::now() + REFUSED_PAUSE >= post.deadline {
+            post.done.send(Err(full(&post.route))).ok();
+            return;
+        }
+        if !std::mem::replace(&mut post.refused, true) {
+            let (queue, messages) = (&post.route.queue, post.letters.len());
+            tracing::warn!(%queue, messages, "the broker takes no messages for a queue; sending them until it does");
+        }
+        let door = self.door.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(REFUSED_PAUSE).await;
+            if let Some(door) = door.upgrade() {
+                // Dropping it tells whoever waits that the bus is closed.
+                door.send(post).await.ok();
+            }
+        });
+    }
+
+    /// One try, with a verdict for each post. Letters that were taken are no longer among its posts.
+    async fn attempt(&mut self, live: &Arc<Live>, posts: &mut [Post], deadline: Instant) -> Vec<Verdict> {
         let channel = match self.channel(live).await {
             Ok(channel) => channel,
             Err(error) => return posts.iter().map(|_| Verdict::Again(error.clone())).collect(),
         };
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(posts.len());
-        for post in posts {
+        for post in posts.iter() {
             verdicts.push(match live.ensure_all(&post.route.needs).await {
                 Ok(()) => Verdict::Done(Ok(())),
                 Err(error) if is_refusal(&error) => Verdict::Done(Err(failed("declare a queue", error))),
                 Err(error) => Verdict::Again(error),
             });
         }
-        let messages = pack(posts, |place| matches!(verdicts[place], Verdict::Done(Ok(()))));
+        let goes: Vec<bool> = verdicts.iter().map(|verdict| matches!(verdict, Verdict::Done(Ok(())))).collect();
+        let messages = pack(posts, |place| goes[place]);
         let confirms = confirms(&channel, &messages, deadline).await;
         let returned = confirms
             .iter()
             .any(|confirm| matches!(confirm, Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))));
-        for (message, confirm) in messages.iter().zip(confirms) {
+        let mut taken = Vec::new();
+        for (message, confirm) in messages.iter().zip(&confirms) {
+            let is_taken = !returned && matches!(confirm, Ok(Confirmation::Ack(_)));
+            taken.extend(std::iter::repeat_n(is_taken, message.letters));
             for place in message.posts.clone() {
-                let verdict = match &confirm {
+                let verdict = match confirm {
                     _ if returned => Verdict::Unroutable,
                     Ok(Confirmation::Ack(_)) => continue,
-                    Ok(Confirmation::Nack(_)) => Verdict::Done(Err(full(&posts[place].route))),
+                    Ok(Confirmation::Nack(_)) => Verdict::Refused,
                     Ok(Confirmation::NotRequested) => Verdict::Again(unconfirmed()),
                     Err(error) => Verdict::Again(error.clone()),
                 };
-                // One that is to go again outweighs another of the same post that the queue is too full for.
+                // One that may have been lost outweighs another of the same post that was refused.
                 if !matches!(verdicts[place], Verdict::Again(_)) {
                     verdicts[place] = verdict;
                 }
             }
+        }
+        let mut taken = taken.into_iter();
+        for (post, _) in posts.iter_mut().zip(goes).filter(|(_, goes)| *goes) {
+            post.letters.retain(|_| taken.next() == Some(false));
         }
         verdicts
     }
@@ -237,6 +279,8 @@ struct Packed<'a> {
     route: &'a Route,
     body: std::borrow::Cow<'a, [u8]>,
     properties: BasicProperties,
+    /// How many it carries.
+    letters: usize,
     /// Places of the posts it carries letters of.
     posts: std::ops::RangeInclusive<usize>,
 }
@@ -279,7 +323,7 @@ fn seal<'a>(posts: &'a [Post], together: Vec<(usize, &'a Letter)>) -> Option<Pac
         [single] => single.body.as_slice().into(),
         _ => Batch::encode(letters.iter().map(|letter| letter.body.as_slice())).into(),
     };
-    Some(Packed { route: &post.route, body, properties, posts: first..=last })
+    Some(Packed { route: &post.route, body, properties, letters: letters.len(), posts: first..=last })
 }
 
 /// Publishes all, then awaits what the broker says to each.
@@ -312,10 +356,10 @@ mod tests {
         let queue = Queue::Outcomes;
         let (needs, done) = (Vec::new(), oneshot::channel().0);
         let (exchange, key) = (String::new(), key.to_owned());
-        let route = Route { exchange, key, queue, queue_max: 1, needs, batched, mandatory: true };
+        let route = Route { exchange, key, queue, queue_max: 1, needs, batched, mandatory: true, patient: true };
         let letter = |size: &usize| Letter { body: vec![b'1'; *size], ..Letter::default() };
         let (letters, stamp, deadline) = (bodies.iter().map(letter).collect(), Stamp::default(), Instant::now());
-        Post { route, letters, stamp, deadline, unroutable: 0, done }
+        Post { route, letters, stamp, deadline, unroutable: 0, refused: false, done }
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use std::error::Error as _;
 
 use lapin::options::QueueDeleteOptions;
+use tidegate_contracts::Lane;
 
 use super::*;
 
 fn calls() -> Queue {
-    Queue::Calls { provider: "mastodon".into(), lane: tidegate_contracts::Lane::Normal }
+    Queue::Calls { provider: "mastodon".into(), lane: Lane::Normal }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_says_so_and_takes_more_when_there_is_room() {
-    on_broker(RabbitConfig { queue_max: 5, ..config() }, async |bus| {
+    let config = RabbitConfig { queue_max: 5, publish_timeout: Duration::from_millis(600), ..config() };
+    on_broker(config, async |bus| {
         // The broker hears of a full queue a little late, and takes some more.
         let mut sent = 0;
         let error = loop {
@@ -22,7 +24,10 @@ async fn a_full_queue_says_so_and_takes_more_when_there_is_room() {
             }
             assert!(sent < 50, "it takes everything");
         };
-        assert_eq!(error.to_string(), "queue tidegate.calls.1.mastodon.normal is full: it holds at most 5 messages");
+        assert_eq!(
+            error.to_string(),
+            "queue tidegate.calls.1.mastodon.normal takes no messages: it holds 5, or can't store more"
+        );
         let mut consumer = bus.consume(&calls(), 100).await.expect("consumes");
         for _ in 0..sent {
             next(&mut consumer).await.ack().await.expect("acknowledged");
@@ -30,6 +35,38 @@ async fn a_full_queue_says_so_and_takes_more_when_there_is_room() {
         let room = async { while bus.publish(&calls(), messages(99..100)).await.is_err() {} };
         within("room", room).await;
         assert_eq!(number(&*next(&mut consumer).await), 99);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_queue_refused_is_sent_when_there_is_room_once_and_holds_up_no_other_queue() {
+    on_broker(RabbitConfig { queue_max: 5, ..config() }, async |bus| {
+        let other = (0..).map(|n| Queue::Calls { provider: format!("other-{n}"), lane: Lane::Normal });
+        let mut same_sender = other.filter(|other| std::ptr::eq(bus.core.sender(other), bus.core.sender(&calls())));
+        let other = same_sender.next().expect("they are few");
+        let sending = {
+            let bus = Arc::clone(&bus);
+            // More than it holds, in one window and in several.
+            tokio::spawn(async move {
+                for n in 0..2 {
+                    bus.publish(&calls(), messages(n * 30..(n + 1) * 30)).await.expect("sent in the end");
+                }
+            })
+        };
+        within("the queue is full", async { while bus.depth(&calls()).await.expect("open").ready < 5 {} }).await;
+        within("another queue", bus.publish(&other, messages(0..1))).await.expect("sent");
+        assert!(!sending.is_finished(), "all was taken");
+        let mut consumer = bus.consume(&calls(), 1).await.expect("consumes");
+        let mut came = Vec::new();
+        while came.len() < 60 {
+            let delivery = next(&mut consumer).await;
+            came.push(number(&delivery));
+            delivery.ack().await.expect("acknowledged");
+        }
+        within("all is sent", sending).await.expect("no panic");
+        came.sort_unstable();
+        assert_eq!(came, (0..60).collect::<Vec<u128>>());
     })
     .await;
 }
@@ -76,7 +113,7 @@ async fn the_dead_letters_take_and_give_nothing_directly_and_no_message_is_too_l
         large.traceparent = Some("0".repeat(tidegate_contracts::topology::MESSAGE_MAX_BYTES));
         let error = bus.publish(&Queue::Outcomes, vec![large]).await.expect_err("too large");
         assert_eq!(error.to_string(), "queue tidegate.outcomes.1 takes no message of more than 1 MiB");
-        let long = Queue::Calls { provider: "x".repeat(200), lane: tidegate_contracts::Lane::Bulk };
+        let long = Queue::Calls { provider: "x".repeat(200), lane: Lane::Bulk };
         assert!(matches!(bus.publish(&long, messages(0..1)).await, Err(BusError::Refused { .. })));
     })
     .await;
