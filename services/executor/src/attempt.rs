@@ -156,7 +156,7 @@ pub(crate) async fn give_back(shared: &Shared, call: &Call, report: Report) {
     if let Err(error) = shared.deps.permits.report(report).await {
         tracing::warn!(call.id = %call.call, error = %error, "the permit is not given back yet; at the latest its lease ends");
     }
-    shared.permit_returned.notify_one();
+    shared.sleepers.wake(&call.provider);
 }
 
 /// Classifies and reads an answer, and what it says of limits; a large one elsewhere. Takes a sample of it, if no error rule

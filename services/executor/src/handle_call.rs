@@ -22,6 +22,7 @@ use crate::prepare::failure;
 use crate::push::push;
 use crate::retry::stops_job;
 use crate::service::Shared;
+use crate::sleepers::Kind;
 use crate::ways::{Choice, Way, granted, question, ways};
 
 /// A shorter wait is slept where it stands, in ms; a longer one is parked on the bus.
@@ -212,7 +213,7 @@ async fn make_with(
         if shared.stopped.is_paused(call.job) {
             return Ok(Made::Now(Now::End(Outcome::Returned { call: call.clone() })));
         }
-        let (wait, may_end_early) = match ask(shared, (&ways, &spec.tenant), call, &mut unasked).await {
+        let (wait, early) = match ask(shared, (&ways, &spec.tenant), call, &mut unasked).await {
             Asked::Granted(permit) => {
                 shared.metrics.permitted(call.lane, asked_at.elapsed());
                 let way = granted(&ways, &permit).context("a call has no way to be made")?;
@@ -230,19 +231,19 @@ async fn make_with(
                     }
                     After::Failed(failure) => return Ok(Made::Now(given_up(shared, (spec, step), call, failure))),
                     After::Unauthorized(failure) => return Ok(Made::Unauthorized(failure, way.lent)),
-                    After::Later { until_ms, reason } => (Wait { until_ms, reason }, false),
+                    After::Later { until_ms, reason } => (Wait { until_ms, reason }, Early::Never),
                     After::AskAgain => {
                         asked_at = Instant::now();
                         continue;
                     }
                 }
             }
-            Asked::Wait { wait, may_end_early } => {
+            Asked::Wait { wait, early } => {
                 if matches!(wait.reason, WaitReason::Down { .. }) {
                     // The time that the provider is down is not of the time that the call may fail for.
                     call.failing_since_ms = None;
                 }
-                (wait, may_end_early)
+                (wait, early)
             }
         };
         drop(slot);
@@ -250,17 +251,23 @@ async fn make_with(
         if wait.until_ms - (shared.deps.clock)() > SLEEP_MAX_MS {
             return Ok(Made::Now(Now::Wait(wait)));
         }
-        sleep(shared, &wait, may_end_early).await;
+        sleep(shared, call, &wait, early).await;
     }
 }
 
 enum Asked {
     Granted(tidegate_limits::Permit),
-    /// Not before the wait is over, or a permit of another call comes back, where that may make room.
-    Wait {
-        wait: Wait,
-        may_end_early: bool,
-    },
+    Wait { wait: Wait, early: Early },
+}
+
+/// What may make room before a wait is over.
+#[derive(Clone, Copy)]
+enum Early {
+    Never,
+    /// Another call's permit that comes back. The time to wait for is the call's own.
+    Permit,
+    /// The same, where nothing else does: at the time to wait for, one looks whether a slot of another executor's came free.
+    Slot,
 }
 
 /// Asks the arbiter. While it can't be asked the call waits: it never goes out unasked, and that costs no attempt.
@@ -280,7 +287,7 @@ async fn ask(shared: &Shared, (ways, tenant): (&[Way<'_>], &str), call: &mut Cal
             *unasked += 1;
             let until_ms = (shared.deps.clock)() + pause_ms(*unasked, rand::random());
             let wait = Wait { until_ms, reason: WaitReason::Limit(ARBITER.to_owned()) };
-            return Asked::Wait { wait, may_end_early: false };
+            return Asked::Wait { wait, early: Early::Never };
         }
     };
     shared.reach.answered();
@@ -291,7 +298,12 @@ async fn ask(shared: &Shared, (ways, tenant): (&[Way<'_>], &str), call: &mut Cal
             call.waited_for = why.is_none().then(|| limit.clone());
             let cause = || shared.troubles.of(tenant, &call.provider);
             let reason = reason(limit, why, cause);
-            Asked::Wait { wait: Wait { until_ms, reason }, may_end_early: until_ms < at_latest_ms }
+            let early = match until_ms < at_latest_ms {
+                false => Early::Never,
+                true if is_of_slots(ways, &reason) => Early::Slot,
+                true => Early::Permit,
+            };
+            Asked::Wait { wait: Wait { until_ms, reason }, early }
         }
     }
 }
@@ -304,15 +316,22 @@ fn reason(limit: String, why: Option<Why>, cause: impl FnOnce() -> Option<String
     }
 }
 
+fn is_of_slots(ways: &[Way<'_>], reason: &WaitReason) -> bool {
+    let WaitReason::Limit(limit) = reason else { return false };
+    let mut charges = ways.iter().flat_map(|way| &way.prepared.charges);
+    charges.any(|charge| charge.limit == *limit && charge.rate.lease().is_some())
+}
+
 /// Sleeps a short wait.
-async fn sleep(shared: &Shared, wait: &Wait, may_end_early: bool) {
+async fn sleep(shared: &Shared, call: &Call, wait: &Wait, early: Early) {
     let now_ms = (shared.deps.clock)();
     let pause = Duration::from_millis(u64::try_from(wait.until_ms - now_ms).unwrap_or(0).max(1));
     let _asleep = shared.gauges.sleep(wait.reason.to_string(), wait.until_ms);
-    if may_end_early {
-        // One permit that comes back wakes one sleeper: no herd.
-        let _ = tokio::time::timeout(pause, shared.permit_returned.notified()).await;
-    } else {
-        tokio::time::sleep(pause).await;
-    }
+    let longest = match early {
+        Early::Never => return tokio::time::sleep(pause).await,
+        Early::Permit => pause,
+        Early::Slot => Duration::from_millis(SLEEP_MAX_MS.unsigned_abs()),
+    };
+    let kind = Kind { provider: call.provider.clone(), reason: wait.reason.to_string(), job: call.job };
+    shared.sleepers.sleep(kind, pause, longest).await;
 }

@@ -30,6 +30,7 @@ mod refresh;
 mod retry;
 mod samples;
 mod service;
+mod sleepers;
 mod stopped;
 mod troubles;
 mod ways;

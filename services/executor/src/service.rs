@@ -24,6 +24,7 @@ use crate::permits::{Permits, Reach};
 use crate::push::Pushing;
 use crate::refresh::Refreshes;
 use crate::samples::Samples;
+use crate::sleepers::Sleepers;
 use crate::stopped::Stopped;
 use crate::troubles::Troubles;
 use crate::ways::WayOut;
@@ -93,8 +94,8 @@ pub(crate) struct Shared {
     pub(crate) in_hand: InHand,
     /// Some job goes on.
     pub(crate) progress: Notify,
-    /// Somebody gave a permit back.
-    pub(crate) permit_returned: Notify,
+    /// Calls that sleep until somebody gives a permit back.
+    pub(crate) sleepers: Sleepers,
     pub(crate) reach: Reach,
     pub(crate) refreshes: Refreshes,
     pub(crate) buckets: KnownBuckets,
@@ -121,7 +122,7 @@ pub fn start(deps: Deps, config: Config, gauges: Arc<Gauges>, shutdown: &Shutdow
         stopped: Stopped::default(),
         in_hand: InHand::default(),
         progress: Notify::new(),
-        permit_returned: Notify::new(),
+        sleepers: Sleepers::default(),
         reach: Reach::default(),
         refreshes: Refreshes::default(),
         buckets: KnownBuckets::default(),

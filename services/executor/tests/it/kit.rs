@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_bus::{Bus, InProcess, InProcessConfig};
 use tidegate_contracts::topology::Queue;
-use tidegate_contracts::{Call, CallId, Envelope, FetchId, JobId, Lane, Message, Outcome, PagePointer, Params};
+use tidegate_contracts::{Call, Envelope, JobId, Lane, Message, Outcome, PagePointer, Params};
 use tidegate_daemon::{Handle, Shutdown, clock};
 use tidegate_egress::{AllowPrivate, Egress, EgressConfig};
 use tidegate_executor::{Config, Deps, FixedCredentials, Gauges, Lanes, Permits, WayOut, start};
@@ -52,7 +52,7 @@ impl World {
         };
         let config = Config {
             lanes: Lanes::Fixed(vec![("acme".to_owned(), Lane::Normal)]),
-            max_in_flight: 4,
+            max_in_flight: 64,
             max_choices: 32,
             push_max_bytes: 0,
         };
@@ -68,6 +68,22 @@ impl World {
         let envelope = Envelope::new(Message::Call(self.call.clone()), clock::now_ms(), None);
         let queue = Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal };
         self.bus.publish(&queue, vec![envelope]).await.unwrap();
+    }
+
+    /// Sends more calls of the same job.
+    pub(crate) async fn release_others(&self, count: u32) {
+        let other = |n: u32| {
+            let root = Call::root(
+                self.call.job,
+                &self.call.step,
+                [("n", i64::from(n))].into_iter().collect(),
+                PagePointer::First,
+            );
+            let other = Call { provider: self.call.provider.clone(), ..root };
+            Envelope::new(Message::Call(other), clock::now_ms(), None)
+        };
+        let queue = Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal };
+        self.bus.publish(&queue, (0..count).map(other).collect()).await.unwrap();
     }
 
     /// What comes of the call next.

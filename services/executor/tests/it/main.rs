@@ -4,5 +4,6 @@
 
 mod down;
 mod kit;
+mod slots;
 mod soon_back;
 mod unasked;
