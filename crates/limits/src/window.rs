@@ -67,6 +67,9 @@ struct Span {
     /// The latest end: the next window may be granted from here on.
     over_ms: i64,
     known: Known,
+    /// The same as our own calls have it, of a window that began with one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_ms: Option<(i64, i64)>,
 }
 
 /// What is known of the provider's window.
@@ -136,12 +139,12 @@ impl Window {
     fn span_from(&self, anchor_ms: i64, now_ms: i64) -> Span {
         if let Some(calendar) = &self.calendar {
             let (start_ms, end_ms) = calendar.span_ms(now_ms);
-            return Span { start_ms, end_ms, over_ms: end_ms, known: Known::Granted };
+            return Span { start_ms, end_ms, over_ms: end_ms, known: Known::Granted, own_ms: None };
         }
         let per_ms = self.per_ms.max(1);
         let start_ms = now_ms - (now_ms - anchor_ms).rem_euclid(per_ms);
         let end_ms = start_ms + per_ms;
-        Span { start_ms, end_ms, over_ms: end_ms, known: Known::Granted }
+        Span { start_ms, end_ms, over_ms: end_ms, known: Known::Granted, own_ms: None }
     }
 
     /// What follows, once `ended` has ended: calls that may land after the edge are counted on both sides of it.
@@ -262,7 +265,8 @@ impl Meter for Window {
             known if answered => (over_ms.max(open.over_ms), known),
             _ => (over_ms.max(open.over_ms), Known::Suspected),
         };
-        self.open = Some(Span { over_ms, known, ..open });
+        let is_sure = known == Known::Begun && self.calls.is_some();
+        self.open = Some(Span { over_ms, known, own_ms: is_sure.then_some((open.end_ms, over_ms)), ..open });
     }
 
     fn untold(&mut self, held: Held, now_ms: i64) {

@@ -51,6 +51,12 @@ impl Reset {
         Some(Self { earliest_ms: told_ms - late_ms, latest_ms: told_ms + guard_ms })
     }
 
+    /// Whole seconds may be rounded up as well as down: where our own calls say when the window ends, they decide within a second.
+    fn within(self, own_ms: (i64, i64), step_ms: i64) -> Self {
+        let (earliest_ms, latest_ms) = ((self.earliest_ms - step_ms).max(own_ms.0), self.latest_ms.min(own_ms.1));
+        if step_ms > 0 && earliest_ms <= latest_ms { Self { earliest_ms, latest_ms } } else { self }
+    }
+
     /// What both allow; if they contradict each other, the latest end.
     fn and(self, other: Self) -> Self {
         let latest_ms = self.latest_ms.min(other.latest_ms);
@@ -64,7 +70,9 @@ impl Window {
     pub(super) fn believe(&mut self, in_flight: &InFlight, heard: &Heard<'_>) {
         let reading = heard.reading;
         let most_guard_ms = if self.per_ms == 0 { i64::MAX } else { self.per_ms / 4 };
+        let own_ms = self.open.and_then(|open| open.own_ms);
         let reset = Reset::told(heard, most_guard_ms);
+        let reset = reset.map(|reset| own_ms.map_or(reset, |own_ms| reset.within(own_ms, reading.reset_step_ms)));
         let age = self.age(reset, heard.now_ms);
         if age == Age::Older {
             return;
@@ -130,7 +138,8 @@ impl Window {
             _ => (now_ms, reset),
         };
         let Reset { earliest_ms: end_ms, latest_ms: over_ms } = reset;
-        self.open = Some(Span { start_ms, end_ms, over_ms, known: Known::Told });
+        let own_ms = self.open.filter(|_| age == Age::Same).and_then(|open| open.own_ms);
+        self.open = Some(Span { start_ms, end_ms, over_ms, known: Known::Told, own_ms });
         self.gap_end_ms = self.gap_end_ms.min(now_ms);
         self.told_edge_ms = Some(end_ms);
         if self.calls.is_none() {

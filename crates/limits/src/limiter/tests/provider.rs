@@ -13,6 +13,8 @@ const START_MS: i64 = 1_700_000_000_000;
 enum Style {
     Silent,
     EpochS,
+    /// Rounded up.
+    NextS,
     DeltaS,
     Iso,
 }
@@ -57,6 +59,7 @@ impl Provider {
         let reset = match self.style {
             Style::Silent => None,
             Style::EpochS => Some(((self.end_ms + self.skew_ms) / 1_000).to_string()),
+            Style::NextS => Some((self.end_ms + self.skew_ms + 999).div_euclid(1_000).to_string()),
             Style::DeltaS => Some(((self.end_ms - now_ms) / 1_000).to_string()),
             Style::Iso => {
                 jiff::Timestamp::from_millisecond(self.end_ms + self.skew_ms).ok().map(|end| format!("{end:.3}"))
@@ -179,7 +182,7 @@ proptest! {
         calls in 1..12_u32,
         per_s in 4..120_i64,
         aligned in prop_oneof![Just(Aligned::FirstCall), Just(Aligned::Epoch)],
-        style in prop_oneof![Just(Style::Silent), Just(Style::EpochS), Just(Style::DeltaS), Just(Style::Iso)],
+        style in prop_oneof![Just(Style::Silent), Just(Style::EpochS), Just(Style::NextS), Just(Style::DeltaS), Just(Style::Iso)],
     ) {
         let mut provider = Provider::new(calls, per_s * 1_000, aligned, style);
         let rate = provider.rate();
@@ -199,7 +202,7 @@ proptest! {
         per_s in 4..120_i64,
         // More than a call may take.
         skew_ms in prop_oneof![-1_800_000..-70_000_i64, 70_000..1_800_000_i64],
-        style in prop_oneof![Just(Style::EpochS), Just(Style::DeltaS), Just(Style::Iso)],
+        style in prop_oneof![Just(Style::EpochS), Just(Style::NextS), Just(Style::DeltaS), Just(Style::Iso)],
     ) {
         let mut provider = Provider { skew_ms, ..Provider::new(calls, per_s * 1_000, Aligned::FirstCall, style) };
         let rate = provider.rate();
@@ -230,13 +233,30 @@ fn a_window_is_used_up_under_load() {
     let journey = |there, back| Journey { after_ms: 0, there, back, fate: Fate::Answered };
     let journeys: Vec<Journey> = (0..5_000).map(|n| journey(3 + n % 60, 3 + n * 7 % 67)).collect();
     for aligned in [Aligned::FirstCall, Aligned::Epoch] {
-        for style in [Style::Silent, Style::EpochS, Style::DeltaS, Style::Iso] {
+        for style in [Style::Silent, Style::EpochS, Style::NextS, Style::DeltaS, Style::Iso] {
             let mut provider = Provider::new(100, 60_000, aligned, style);
             let rate = provider.rate();
             run(&mut provider, &rate, &journeys, START_MS + 20 * 60_000);
             let used = f64::from(provider.accepted) / (20.0 * 100.0);
             assert_eq!(provider.refused, 0, "{aligned:?} {style:?}");
             assert!(used > 0.9, "{aligned:?} {style:?}: {used}");
+        }
+    }
+}
+
+/// Whose resets in whole seconds are up to a whole window late.
+#[test]
+fn a_window_of_seconds_is_used_up_however_its_end_is_rounded() {
+    let journey = |there, back| Journey { after_ms: 0, there, back, fate: Fate::Answered };
+    let journeys: Vec<Journey> = (0..1_200).map(|n| journey(3 + n % 20, 3 + n * 7 % 23)).collect();
+    for (per_ms, least) in [(1_000, 0.9), (2_000, 0.93), (10_000, 0.93)] {
+        for style in [Style::Silent, Style::EpochS, Style::NextS, Style::DeltaS, Style::Iso] {
+            let mut provider = Provider::new(100, per_ms, Aligned::FirstCall, style);
+            let rate = provider.rate();
+            run(&mut provider, &rate, &journeys, START_MS + 10 * per_ms);
+            let used = f64::from(provider.accepted) / (10.0 * 100.0);
+            assert_eq!(provider.refused, 0, "{per_ms} {style:?}");
+            assert!(used > least, "{per_ms} {style:?}: {used}");
         }
     }
 }

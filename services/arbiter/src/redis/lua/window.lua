@@ -190,6 +190,9 @@ function window.landed(self, _, held, answered, now_ms)
   local over_ms = now_ms + self.per_ms
   if answered and held.granted_ms >= open.start_ms then
     open.over_ms, open.known = over_ms, BEGUN
+    if self.calls then
+      open.own_ms = { open.end_ms, over_ms }
+    end
     return
   end
   open.over_ms = math.max(over_ms, open.over_ms)
@@ -211,8 +214,14 @@ local function reset_told(self, heard)
   local told_ms = heard.reading.reset_at_ms - (is_ours and 0 or ahead_ms)
   told_ms = math.min(told_ms, heard.now_ms + LONGEST_TOLD_MS)
   local late_ms = is_ours and (is_relative and heard.took_ms or 0) or heard.took_ms + DATE_STEP_MS
-  local guard_ms = math.min(heard.reading.reset_step_ms, most_guard_ms)
-  return { earliest_ms = told_ms - late_ms, latest_ms = told_ms + guard_ms }
+  local step_ms, own_ms = heard.reading.reset_step_ms, self.open and self.open.own_ms
+  local reset = { earliest_ms = told_ms - late_ms, latest_ms = told_ms + math.min(step_ms, most_guard_ms) }
+  if own_ms and step_ms > 0 then
+    -- Whole seconds may be rounded up as well as down: where our own calls say when the window ends, they decide within a second.
+    local earliest_ms, latest_ms = math.max(reset.earliest_ms - step_ms, own_ms[1]), math.min(reset.latest_ms, own_ms[2])
+    return earliest_ms <= latest_ms and { earliest_ms = earliest_ms, latest_ms = latest_ms } or reset
+  end
+  return reset
 end
 
 -- Which window a reading speaks of, beside the one that is open: 'older', 'same' or 'newer'.
@@ -248,7 +257,8 @@ local function end_at(self, reset, age, now_ms)
       over_ms = math.max(math.min(over_ms, open.over_ms), end_ms)
     end
   end
-  self.open = { start_ms = start_ms, end_ms = end_ms, over_ms = over_ms, known = TOLD }
+  local own_ms = age == 'same' and open and open.own_ms or nil
+  self.open = { start_ms = start_ms, end_ms = end_ms, over_ms = over_ms, known = TOLD, own_ms = own_ms }
   self.gap_end_ms = math.min(self.gap_end_ms, now_ms)
   self.told_edge_ms = end_ms
   if not self.calls then
