@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aside::{Aside, counting, turn};
 use crate::block::Block;
 use crate::charge::{Charge, Health, Report, Told};
 use crate::in_flight::{Held, InFlight};
@@ -18,6 +19,9 @@ pub(crate) struct Budget {
     limit: String,
     rate: Rate,
     state: State,
+    /// Meters of other kinds that the limit had before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    aside: Vec<Aside>,
     block: Block,
     /// Not saved: after a restart nobody reports these calls; what they cost stays charged.
     #[serde(skip)]
@@ -48,6 +52,7 @@ impl Budget {
             limit: charge.limit.clone(),
             rate: charge.rate.clone(),
             state: State::new(&charge.rate),
+            aside: Vec::new(),
             block: Block::default(),
             in_flight: InFlight::default(),
             quiet_from: 0,
@@ -59,16 +64,25 @@ impl Budget {
 
     /// Lets time pass.
     pub(crate) fn advance(&mut self, now_ms: i64) {
-        let meter = self.state.meter_mut();
-        self.in_flight.forget_until(now_ms - meter.held_ms());
-        meter.advance(&self.in_flight, now_ms);
+        self.in_flight.forget_until(now_ms - self.state.meter().held_ms());
+        counting(&mut self.state, &mut self.aside).for_each(|meter| meter.advance(&self.in_flight, now_ms));
+    }
+
+    /// Takes on another rate.
+    fn turn_to(&mut self, rate: &Rate, now_ms: i64) {
+        let old = std::mem::replace(&mut self.rate, rate.clone());
+        if self.state.is_of_kind(&State::new(rate)) {
+            self.state = self.state.under(rate);
+        } else {
+            let used = self.state.meter().gauge(&self.in_flight, now_ms).used;
+            turn(&mut self.state, &mut self.aside, (old, rate), used, now_ms);
+        }
     }
 
     /// When the charge has room, by the meter and by what was refused.
     pub(crate) fn ready(&mut self, charge: &Charge, by: Option<Asker<'_>>, now_ms: i64) -> Ready {
         if self.rate != charge.rate {
-            self.rate = charge.rate.clone();
-            self.state = self.state.under(&self.rate);
+            self.turn_to(&charge.rate, now_ms);
         }
         let cost = self.affordable(charge.cost);
         let ready = self.state.meter().ready(&self.in_flight, cost, now_ms);
@@ -163,7 +177,8 @@ impl Budget {
             return;
         }
         let cost = self.affordable(cost);
-        self.state.meter_mut().spend(&self.in_flight, cost * u64::from(calls), now_ms);
+        let units = cost * u64::from(calls);
+        counting(&mut self.state, &mut self.aside).for_each(|meter| meter.spend(&self.in_flight, units, now_ms));
         (0..u64::from(calls)).for_each(|number| {
             self.in_flight.add(Held { id: id + number, granted_ms: now_ms, cost });
         });
@@ -187,32 +202,38 @@ impl Budget {
             return;
         }
         self.touched_ms = now_ms;
-        let meter = self.state.meter_mut();
-        let held = held.map(|held| match cost_told(key, report) {
-            Some(cost) if !self.is_overridden => {
-                meter.settle(held, cost);
-                Held { cost, ..held }
-            }
-            _ => held,
-        });
-        match held {
-            Some(held) if report.sent => meter.landed(&self.in_flight, held, report.answer.is_some(), now_ms),
-            Some(held) => meter.refund(held, now_ms),
-            None => {}
-        }
-        if let Some(held) = held.filter(|_| report.sent) {
-            if !tells(key, report) {
-                meter.untold(held, now_ms);
-            }
-            meter.learn(held, outcome(key, report), now_ms);
-        }
+        let held = held.map(|held| self.land(key, report, held, now_ms));
         if let Some(held) = held {
+            let meter = self.state.meter_mut();
+            if report.sent {
+                meter.learn(held, outcome(key, report), now_ms);
+            }
             meter.went(&self.in_flight, held, went(report), now_ms);
         }
         if let (true, Some(told)) = (report.sent, &report.answer) {
             self.hear(key, told, held, report.permit.id, now_ms);
         }
         self.quiet_from = next_id;
+    }
+
+    /// A call is over: it counts for what it cost, from when it landed, or not at all.
+    fn land(&mut self, key: &str, report: &Report, held: Held, now_ms: i64) -> Held {
+        let told = cost_told(key, report).filter(|_| !self.is_overridden);
+        let landed = Held { cost: told.unwrap_or(held.cost), ..held };
+        for meter in counting(&mut self.state, &mut self.aside) {
+            if let Some(cost) = told {
+                meter.settle(held, cost);
+            }
+            if report.sent {
+                meter.landed(&self.in_flight, landed, report.answer.is_some(), now_ms);
+            } else {
+                meter.refund(landed, now_ms);
+            }
+            if report.sent && !tells(key, report) {
+                meter.untold(landed, now_ms);
+            }
+        }
+        landed
     }
 
     fn hear(&mut self, key: &str, told: &Told, held: Option<Held>, id: u64, now_ms: i64) {
@@ -312,14 +333,16 @@ impl Budget {
     /// Whether forgetting it changes no decision but by what it was told long ago.
     pub(crate) fn is_idle(&mut self, now_ms: i64) -> bool {
         self.advance(now_ms);
-        let gauge = self.state.meter().gauge(&self.in_flight, now_ms);
-        let rests = gauge.used == 0 && self.block.until_ms() <= now_ms;
-        rests && now_ms - self.touched_ms >= self.state.meter().kept_ms()
+        let states = || std::iter::once(&self.state).chain(self.aside.iter().map(|aside| &aside.state));
+        let rests = states().all(|state| state.meter().gauge(&self.in_flight, now_ms).used == 0);
+        let kept_ms = states().map(|state| state.meter().kept_ms()).max().unwrap_or(0);
+        rests && self.block.until_ms() <= now_ms && now_ms - self.touched_ms >= kept_ms
     }
 
     /// As after a restart.
     pub(crate) fn at_rest(self) -> Self {
-        Self { in_flight: InFlight::default(), state: self.state.at_rest(), ..self }
+        let aside = self.aside.into_iter().map(|aside| Aside { state: aside.state.at_rest(), ..aside }).collect();
+        Self { in_flight: InFlight::default(), state: self.state.at_rest(), aside, ..self }
     }
 }
 

@@ -11,6 +11,7 @@
 //! *To add a kind of limit*: a variant in [`Rate`] with its checks, a file with an `impl Meter`, a line in
 //! `meter.rs`, and an arm in the oracle of `limiter/tests/exactness.rs`.
 
+mod aside;
 mod block;
 mod breaker;
 mod bucket;

@@ -200,7 +200,26 @@ impl State {
         }
     }
 
-    /// The same count under another rate: a provider file was edited.
+    /// The meter of a rate, of which so much is used.
+    pub(crate) fn charged(rate: &Rate, used: u64, now_ms: i64) -> Self {
+        let mut state = Self::new(rate);
+        let size = state.meter().size().filter(|_| state.counts()).unwrap_or(0);
+        if used.min(size) > 0 {
+            state.meter_mut().spend(&InFlight::default(), used.min(size), now_ms);
+        }
+        state
+    }
+
+    /// Whether it counts what is granted: others learn, or what is in flight is all that counts.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self, Self::Window(_) | Self::Sliding(_) | Self::Bucket(_))
+    }
+
+    pub(crate) fn is_of_kind(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// The same count under another rate of its kind.
     pub(crate) fn under(&self, rate: &Rate) -> Self {
         match (self, Self::new(rate)) {
             (Self::Window(old), Self::Window(new)) => Self::Window(new.counting_on(old)),

@@ -10,6 +10,7 @@ mod choices;
 mod exactness;
 mod faults;
 mod keeping;
+mod kinds;
 mod landing;
 mod learning;
 mod leases;

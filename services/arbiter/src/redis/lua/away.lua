@@ -20,13 +20,14 @@ local function count_in_window(meter, b, units, first_ms, now_ms)
 end
 
 local function count(b, spent, before_id, now_ms)
-  local meter = b.state.meter
-  if meter.kind == 'w' then
-    count_in_window(meter, b, spent.units, spent.first_ms, now_ms)
-  elseif meter.kind == 'b' then
-    bucket.spend(meter, b, spent.units, now_ms)
-  elseif meter.kind == 's' and spent.units > 0 then
-    sliding.spend(meter, b, spent.units, now_ms)
+  for _, meter in ipairs(budget.meters(b.state)) do
+    if meter.kind == 'w' then
+      count_in_window(meter, b, spent.units, spent.first_ms, now_ms)
+    elseif meter.kind == 'b' then
+      bucket.spend(meter, b, spent.units, now_ms)
+    elseif meter.kind == 's' and spent.units > 0 then
+      sliding.spend(meter, b, spent.units, now_ms)
+    end
   end
   if spent.calls > 0 then
     in_flight.add_unnamed(b, spent.calls, spent.cost, spent.granted_ms, before_id)

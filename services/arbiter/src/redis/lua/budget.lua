@@ -1,11 +1,16 @@
 -- One budget: the meter of one limit for one set of factors, with its refusals and its calls in flight.
 
+local budget = {}
+
+-- A chunk has at most 200 local names: those of this file end with it.
+do
+
 -- The least and the most that a key lives after a write.
 local LEAST_TTL_MS, MOST_TTL_MS = 60000, 400 * 86400000
 
 local METERS = { w = window, s = sliding, b = bucket, c = concurrency, g = slots, l = learn, k = circuit }
-
-local budget = {}
+-- Kinds that count what is granted: others learn, or what is in flight is all that counts.
+local COUNTS = { w = true, s = true, b = true }
 
 -- A meter by what a limit allows, as in `w:300:60000:f`, `q:10000:86400000:day@UTC`, `s:600:60000`, `b:40:500000`, `c:5:300000`,
 -- `g:4:1:100:300000`, `l:1:0.01:1000:0.005`,
@@ -50,6 +55,67 @@ local function know_edges(meter, charge)
   end
 end
 
+-- Its meter and those of other kinds that the limit had before, which are in `aside` by their kind, each with its rate.
+function budget.meters(state)
+  local meters = { state.meter }
+  for _, aside in pairs(state.aside or {}) do
+    meters[#meters + 1] = aside.meter
+  end
+  return meters
+end
+
+-- Its meter, and of those that were set aside the ones that count what is granted.
+local function counting(state)
+  if not state.aside then
+    return { state.meter }
+  end
+  local meters = { state.meter }
+  for kind, aside in pairs(state.aside) do
+    if COUNTS[kind] then
+      meters[#meters + 1] = aside.meter
+    end
+  end
+  return meters
+end
+
+-- Nothing in flight.
+local AT_REST = { state = { flight = in_flight.none() } }
+
+-- A meter of which so much is used.
+local function charged(meter, used, now_ms)
+  local kind = METERS[meter.kind]
+  used = COUNTS[meter.kind] and math.min(used, kind.size(meter) or 0) or 0
+  if used > 0 then
+    kind.spend(meter, AT_REST, used, now_ms)
+  end
+  return meter
+end
+
+local function under(old, new)
+  local counting_on = METERS[new.kind].counting_on
+  return counting_on and counting_on(new, old) or new
+end
+
+-- Takes on the rate of a charge. A meter of another kind is the one that was set aside before, or begins with what is in use.
+local function turn_to(b, charge, now_ms)
+  local state, new, old_rate = b.state, meter_of(charge.rate), b.state.rate
+  state.rate = charge.rate
+  if new.kind == state.meter.kind then
+    state.meter = under(state.meter, new)
+    return
+  end
+  local old, aside = state.meter, state.aside or {}
+  local kept = aside[new.kind]
+  if not kept then
+    know_edges(new, charge)
+    state.meter = charged(new, (METERS[old.kind].gauge(old, b, now_ms)), now_ms)
+  else
+    state.meter = kept.rate == charge.rate and kept.meter or under(kept.meter, new)
+  end
+  aside[new.kind], aside[old.kind] = nil, { rate = old_rate, meter = old }
+  state.aside = aside
+end
+
 -- The budget as it is kept; its state is nil when nobody has used it.
 function budget.load(keys)
   local packed = redis.call('GET', keys.state)
@@ -68,9 +134,13 @@ end
 
 -- Unix ms at which nothing of the budget is left but what it was told.
 local function rests_ms(state)
-  local meter = state.meter
-  local used_ms = math.max(METERS[meter.kind].KEPT_MS or IDLE_MS, state.flight.calls > 0 and METERS[meter.kind].held_ms(meter) or 0)
-  return math.max(state.touched_ms + used_ms, state.block.until_ms, METERS[meter.kind].rests_ms(meter))
+  local at_ms = state.block.until_ms
+  for _, meter in ipairs(budget.meters(state)) do
+    local kind = METERS[meter.kind]
+    local used_ms = math.max(kind.KEPT_MS or IDLE_MS, state.flight.calls > 0 and kind.held_ms(meter) or 0)
+    at_ms = math.max(at_ms, state.touched_ms + used_ms, kind.rests_ms(meter))
+  end
+  return at_ms
 end
 
 -- Keeps what has changed, until it would be forgotten; returns it, without those who wait for it, and how long it is kept.
@@ -102,10 +172,10 @@ end
 
 -- Lets time pass.
 function budget.advance(b, now_ms)
-  local meter = b.state.meter
-  local kind = METERS[meter.kind]
-  in_flight.forget_until(b, now_ms - kind.held_ms(meter))
-  kind.advance(meter, b, now_ms)
+  in_flight.forget_until(b, now_ms - METERS[b.state.meter.kind].held_ms(b.state.meter))
+  for _, meter in ipairs(counting(b.state)) do
+    METERS[meter.kind].advance(meter, b, now_ms)
+  end
 end
 
 local function affordable(meter, cost)
@@ -152,9 +222,7 @@ end
 function budget.ready(b, charge, by, now_ms)
   local state = b.state
   if state.rate ~= charge.rate then
-    local meter = meter_of(charge.rate)
-    local counting_on = meter.kind == state.meter.kind and METERS[meter.kind].counting_on
-    state.rate, state.meter = charge.rate, counting_on and counting_on(meter, state.meter) or meter
+    turn_to(b, charge, now_ms)
   end
   local meter = state.meter
   know_edges(meter, charge)
@@ -252,7 +320,9 @@ function budget.spend(b, id, cost, calls, now_ms)
     return
   end
   cost = affordable(meter, cost)
-  METERS[meter.kind].spend(meter, b, cost * calls, now_ms)
+  for _, one in ipairs(counting(b.state)) do
+    METERS[one.kind].spend(one, b, cost * calls, now_ms)
+  end
   in_flight.add(b, id, calls, now_ms, cost)
   b.state.touched_ms = now_ms
 end
@@ -294,6 +364,32 @@ local function outcome(b, report)
   return report.refused_budgets[b] and 'refused' or 'other'
 end
 
+-- A call is over: it counts for what it cost, from when it landed, or not at all.
+local function land(b, report, reading, held, now_ms)
+  local cost = report.sent and report.answered and reading and reading.cost
+  cost = cost and not b.state.overridden and cost * report.calls
+  local tells = report.answered and reading and reading.remaining
+  local granted = held.cost
+  for _, meter in ipairs(counting(b.state)) do
+    local kind = METERS[meter.kind]
+    held.cost = granted
+    if cost then
+      if kind.settle then
+        kind.settle(meter, held, cost)
+      end
+      held.cost = cost
+    end
+    if report.sent then
+      kind.landed(meter, b, held, report.answered, now_ms)
+    else
+      kind.refund(meter, held, now_ms)
+    end
+    if report.sent and not tells and meter.kind == 'w' then
+      window.tells_nothing(meter, held, now_ms)
+    end
+  end
+end
+
 -- Gives back what is not needed, and believes what was told.
 function budget.settle(b, report, reading, now_ms)
   budget.advance(b, now_ms)
@@ -309,22 +405,8 @@ function budget.settle(b, report, reading, now_ms)
     return
   end
   state.touched_ms = now_ms
-  local settle, cost = METERS[meter.kind].settle, report.sent and report.answered and reading and reading.cost
-  if held and cost and not state.overridden then
-    cost = cost * report.calls
-    if settle then
-      settle(meter, held, cost)
-    end
-    held.cost = cost
-  end
-  if held and report.sent then
-    METERS[meter.kind].landed(meter, b, held, report.answered, now_ms)
-  elseif held then
-    METERS[meter.kind].refund(meter, held, now_ms)
-  end
-  local tells = report.answered and reading and reading.remaining
-  if held and report.sent and not tells and meter.kind == 'w' then
-    window.tells_nothing(meter, held, now_ms)
+  if held then
+    land(b, report, reading, held, now_ms)
   end
   if held and report.sent and meter.kind == 'l' then
     learn.report(meter, outcome(b, report), held.cost, held.granted_ms, report.refused_until_ms, now_ms)
@@ -404,7 +486,14 @@ end
 -- Whether forgetting it changes no decision but by what it was told long ago.
 function budget.is_idle(b, now_ms)
   budget.advance(b, now_ms)
-  local used = METERS[b.state.meter.kind].gauge(b.state.meter, b, now_ms)
-  local kept_ms = METERS[b.state.meter.kind].KEPT_MS or IDLE_MS
-  return used == 0 and b.state.block.until_ms <= now_ms and now_ms - b.state.touched_ms >= kept_ms
+  for _, meter in ipairs(budget.meters(b.state)) do
+    local kind = METERS[meter.kind]
+    local used = kind.gauge(meter, b, now_ms)
+    if used > 0 or now_ms - b.state.touched_ms < (kind.KEPT_MS or IDLE_MS) then
+      return false
+    end
+  end
+  return b.state.block.until_ms <= now_ms
+end
+
 end

@@ -50,26 +50,24 @@ function life.pause(key, began, recovered_ms, heard_ms, now_ms)
 end
 
 local function at_rest(state, before_id)
-  local flight, meter = state.flight, state.meter
-  if meter.kind == 'l' then
-    learn.at_rest(meter)
-  elseif meter.kind == 'g' then
-    slots.at_rest(meter)
-  elseif meter.kind == 'k' then
-    meter.probed_ms = 0
+  for _, meter in ipairs(budget.meters(state)) do
+    if meter.kind == 'l' then
+      learn.at_rest(meter)
+    elseif meter.kind == 'g' then
+      slots.at_rest(meter)
+    elseif meter.kind == 'k' then
+      meter.probed_ms = 0
+    end
   end
+  local flight = state.flight
   -- A call from before may still be in flight, so no answer of one is the whole truth.
   state.flight, state.quiet_from = in_flight.none(), before_id
   return flight
 end
 
--- Adds what was used in another life: by an arbiter that tells late, or where the first to come knew nothing.
-local function add(state, told, now_ms)
-  local meter, other = state.meter, told.meter
-  state.block.until_ms = math.max(state.block.until_ms, told.block.until_ms)
-  if meter.kind ~= other.kind then
-    return
-  elseif meter.kind == 'b' then
+-- The meter with what another of its kind used in another life.
+local function with(meter, other, now_ms)
+  if meter.kind == 'b' then
     meter.full_at_us = math.max(meter.full_at_us, now_ms * 1000) + math.max(other.full_at_us - now_ms * 1000, 0)
   elseif meter.kind == 'w' and other.open and other.open.over_ms > now_ms then
     if not meter.open or meter.open.over_ms < other.open.over_ms then
@@ -79,7 +77,22 @@ local function add(state, told, now_ms)
   elseif meter.kind == 's' then
     sliding.counting_on(meter, other)
   elseif meter.kind == 'l' and meter.mode == 'ramp' or meter.kind == 'g' and meter.base_us == 0 then
-    state.meter = other
+    return other
+  end
+  return meter
+end
+
+-- Adds what was used in another life: by an arbiter that tells late, or where the first to come knew nothing.
+local function add(state, told, now_ms)
+  state.block.until_ms = math.max(state.block.until_ms, told.block.until_ms)
+  local others = {}
+  for _, other in ipairs(budget.meters(told)) do
+    others[other.kind] = other
+  end
+  local own = others[state.meter.kind]
+  state.meter = own and with(state.meter, own, now_ms) or state.meter
+  for kind, aside in pairs(state.aside or {}) do
+    aside.meter = others[kind] and with(aside.meter, others[kind], now_ms) or aside.meter
   end
 end
 

@@ -44,7 +44,9 @@ local function span_from(self, from_ms, now_ms, known)
   local edges = self.edges
   if edges then
     local last = #edges
-    local start_ms, end_ms = edges[last], edges[last] + self.per_ms
+    -- Who asks for another kind meanwhile tells no edges.
+    local start_ms = edges[last] + math.max(math.floor((now_ms - edges[last]) / self.per_ms), 0) * self.per_ms
+    local end_ms = start_ms + self.per_ms
     for i = last, 1, -1 do
       if now_ms < edges[i] then
         start_ms, end_ms = edges[i - 1] or edges[i] - self.per_ms, edges[i]
