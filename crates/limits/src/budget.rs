@@ -86,7 +86,7 @@ impl Budget {
         }
         let cost = self.affordable(charge.cost);
         let ready = self.state.meter().ready(&self.in_flight, cost, now_ms);
-        let ready = ready.and(Ready::at(self.block.until_ms()));
+        let ready = ready.and(self.block.ready(now_ms));
         let Some(by) = by.map(|by| by.of(charge)) else { return ready };
         let ready = self.in_turn(charge, by, ready, now_ms);
         let paced_ms = self.step_us(by).and_then(|_| self.line.paced_ms(now_ms));
@@ -119,6 +119,9 @@ impl Budget {
     pub(crate) fn fits(&self, charge: &Charge, calls: u32, by: Option<Asker<'_>>, now_ms: i64) -> bool {
         if let State::Breaker(circuit) = &self.state {
             return circuit.is_closed();
+        }
+        if self.block.is_blind() {
+            return false;
         }
         let (meter, cost) = (self.state.meter(), self.affordable(charge.cost));
         let (size, together) = (meter.size().unwrap_or(u64::MAX), cost * u64::from(calls));
@@ -176,6 +179,7 @@ impl Budget {
             self.touched_ms = if self.touched_ms == 0 { now_ms } else { self.touched_ms };
             return;
         }
+        self.block.go(id, now_ms);
         let cost = self.affordable(cost);
         let units = cost * u64::from(calls);
         counting(&mut self.state, &mut self.aside).for_each(|meter| meter.spend(&self.in_flight, units, now_ms));
@@ -202,6 +206,7 @@ impl Budget {
             return;
         }
         self.touched_ms = now_ms;
+        self.block.end(report.permit.id, report.permit.calls);
         let held = held.map(|held| self.land(key, report, held, now_ms));
         if let Some(held) = held {
             let meter = self.state.meter_mut();
@@ -260,7 +265,8 @@ impl Budget {
             return; // A refusal is an answer.
         }
         if !self.learns() {
-            self.block.refuse(id, next_id, until_ms, now_ms);
+            let ends_ms = self.state.meter().ends_ms();
+            self.block.refuse((id, next_id), until_ms, ends_ms, now_ms);
         } else if let Some(until_ms) = until_ms {
             self.block.pause_until(until_ms, now_ms);
         }
@@ -336,7 +342,8 @@ impl Budget {
         let states = || std::iter::once(&self.state).chain(self.aside.iter().map(|aside| &aside.state));
         let rests = states().all(|state| state.meter().gauge(&self.in_flight, now_ms).used == 0);
         let kept_ms = states().map(|state| state.meter().kept_ms()).max().unwrap_or(0);
-        rests && self.block.until_ms() <= now_ms && now_ms - self.touched_ms >= kept_ms
+        // How often it was refused counts for those who come back when a pause is over.
+        rests && now_ms - self.touched_ms.max(self.block.until_ms()) >= kept_ms
     }
 
     /// As after a restart.

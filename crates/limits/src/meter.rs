@@ -45,6 +45,11 @@ pub(crate) trait Meter {
         None
     }
 
+    /// When the window ends that is open, or the period of a quota; none of what has no such edges.
+    fn ends_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// Whether calls may be granted together: not where each one's answer decides over the next.
     fn leases(&self) -> bool {
         false

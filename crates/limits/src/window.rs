@@ -216,6 +216,10 @@ impl Meter for Window {
         Some(self.open.map_or(now_ms + self.per_ms, |open| open.over_ms))
     }
 
+    fn ends_ms(&self) -> Option<i64> {
+        self.open.map(|open| open.over_ms)
+    }
+
     fn leases(&self) -> bool {
         true
     }

@@ -18,7 +18,8 @@ fn a_refusal_blocks_until_the_time_it_names() {
 fn refusals_without_a_time_back_off_longer_and_longer_until_a_call_succeeds() {
     let (mut limiter, rate) = (Limiter::default(), bucket(100, 100.0));
     let mut now_ms = 0;
-    for back_off_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+    for back_off_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000, 900_000, 900_000]
+    {
         let permit = grant(&mut limiter, now_ms, &rate);
         refuse(&mut limiter, now_ms, &permit, None);
         assert_eq!(wait(&mut limiter, now_ms, &rate), now_ms + back_off_ms);
@@ -29,6 +30,65 @@ fn refusals_without_a_time_back_off_longer_and_longer_until_a_call_succeeds() {
     let permit = grant(&mut limiter, now_ms, &rate);
     refuse(&mut limiter, now_ms, &permit, None);
     assert_eq!(wait(&mut limiter, now_ms, &rate), now_ms + 1_000);
+}
+
+/// A limit whose only call was refused at 0, and no time was named.
+fn refused(rate: &Rate) -> Limiter {
+    let mut limiter = Limiter::default();
+    let permit = grant(&mut limiter, 0, rate);
+    refuse(&mut limiter, 0, &permit, None);
+    assert_eq!(wait(&mut limiter, 0, rate), 1_000);
+    limiter
+}
+
+#[test]
+fn after_a_refusal_without_a_time_one_call_goes_and_the_others_wait_for_its_answer() {
+    for rate in [bucket(100, 100.0), window(100, 60_000, Aligned::Epoch), sliding(100, 60_000), Rate::Told {}] {
+        let mut limiter = refused(&rate);
+        let lease = Question { want: 64, ..Question::new(vec![charge("limit", &rate, 1)]) };
+        let Decision::Granted(canary) = limiter.decide(1_000, &lease) else { panic!("{rate:?}: it may try") };
+        assert_eq!(canary.calls, 1, "{rate:?}");
+        // Who waits comes back less and less often.
+        for (now_ms, until_ms) in [(1_000, 1_250), (1_250, 1_500), (3_000, 5_000), (50_000, 61_000)] {
+            assert_eq!(wait(&mut limiter, now_ms, &rate), until_ms, "{rate:?}");
+        }
+        answer(&mut limiter, 50_000, &canary, &Reading::default());
+        assert!(room(&limiter, 50_000, &rate) > 90, "{rate:?}: all may go");
+    }
+}
+
+#[test]
+fn a_canary_that_is_refused_doubles_the_pause_and_one_that_says_nothing_is_followed_by_the_next() {
+    let rate = bucket(100, 100.0);
+    let mut limiter = refused(&rate);
+    let canary = grant(&mut limiter, 1_000, &rate);
+    refuse(&mut limiter, 1_100, &canary, None);
+    assert_eq!(wait(&mut limiter, 1_100, &rate), 3_100);
+    for (now_ms, sent) in [(3_100, false), (3_200, true)] {
+        let canary = grant(&mut limiter, now_ms, &rate);
+        wait(&mut limiter, now_ms + 10, &rate);
+        report(&mut limiter, now_ms + 10, &canary, sent, None);
+    }
+    let lost = grant(&mut limiter, 3_300, &rate);
+    assert_eq!(wait(&mut limiter, 63_299, &rate), 63_300);
+    let next = grant(&mut limiter, 63_300, &rate);
+    report(&mut limiter, 63_400, &lost, false, None);
+    wait(&mut limiter, 63_500, &rate);
+    answer(&mut limiter, 63_600, &next, &Reading::default());
+    assert!(room(&limiter, 63_600, &rate) > 90);
+}
+
+#[test]
+fn a_pause_that_ends_is_not_forgotten_before_who_waited_has_come_back() {
+    let (mut limiter, rate, mut now_ms) = (Limiter::default(), bucket(100, 100.0), 0);
+    for _ in 0..12 {
+        let canary = grant(&mut limiter, now_ms, &rate);
+        refuse(&mut limiter, now_ms, &canary, None);
+        now_ms = wait(&mut limiter, now_ms, &rate);
+        limiter.forget_idle(now_ms);
+    }
+    grant(&mut limiter, now_ms, &rate);
+    wait(&mut limiter, now_ms, &rate);
 }
 
 #[test]

@@ -134,11 +134,11 @@ end
 
 -- Unix ms at which nothing of the budget is left but what it was told.
 local function rests_ms(state)
-  local at_ms = state.block.until_ms
+  local at_ms, since_ms = 0, math.max(state.touched_ms, state.block.until_ms)
   for _, meter in ipairs(budget.meters(state)) do
     local kind = METERS[meter.kind]
     local used_ms = math.max(kind.KEPT_MS or IDLE_MS, state.flight.calls > 0 and kind.held_ms(meter) or 0)
-    at_ms = math.max(at_ms, state.touched_ms + used_ms, kind.rests_ms(meter))
+    at_ms = math.max(at_ms, since_ms + used_ms, kind.rests_ms(meter))
   end
   return at_ms
 end
@@ -227,7 +227,8 @@ function budget.ready(b, charge, by, now_ms)
   local meter = state.meter
   know_edges(meter, charge)
   local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, charge.cost), now_ms)
-  until_ms, at_latest_ms = math.max(until_ms, state.block.until_ms), math.max(at_latest_ms, state.block.until_ms)
+  local go_ms, go_at_latest_ms = block.ready(state.block, now_ms)
+  until_ms, at_latest_ms = math.max(until_ms, go_ms), math.max(at_latest_ms, go_at_latest_ms)
   if not by or not METERS[meter.kind].behind then
     return until_ms, at_latest_ms
   end
@@ -246,7 +247,7 @@ function budget.fits(b, charge, calls, by, now_ms)
   end
   local size, cost = kind.size(meter), affordable(meter, charge.cost)
   local together = cost * calls
-  if not kind.use_within_ms or size and together > size then
+  if b.state.block.blind or not kind.use_within_ms or size and together > size then
     return false
   end
   local _, at_latest_ms = kind.ready(meter, b, together, now_ms)
@@ -319,6 +320,7 @@ function budget.spend(b, id, cost, calls, now_ms)
     b.state.touched_ms = b.state.touched_ms == 0 and now_ms or b.state.touched_ms
     return
   end
+  block.go(b.state.block, id, now_ms)
   cost = affordable(meter, cost)
   for _, one in ipairs(counting(b.state)) do
     METERS[one.kind].spend(one, b, cost * calls, now_ms)
@@ -405,6 +407,7 @@ function budget.settle(b, report, reading, now_ms)
     return
   end
   state.touched_ms = now_ms
+  block.finish(state.block, report.id, report.calls)
   if held then
     land(b, report, reading, held, now_ms)
   end
@@ -442,7 +445,9 @@ function budget.refuse(b, report, now_ms)
     return -- A refusal is an answer.
   end
   if b.state.meter.kind ~= 'l' then
-    block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, now_ms)
+    local ends_ms = METERS[b.state.meter.kind].ends_ms
+    ends_ms = ends_ms and ends_ms(b.state.meter)
+    block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, ends_ms, now_ms)
   elseif report.refused_until_ms then
     block.pause_until(b.state.block, report.refused_until_ms, now_ms)
   end
@@ -486,14 +491,16 @@ end
 -- Whether forgetting it changes no decision but by what it was told long ago.
 function budget.is_idle(b, now_ms)
   budget.advance(b, now_ms)
+  -- How often it was refused counts for those who come back when a pause is over.
+  local since_ms = math.max(b.state.touched_ms, b.state.block.until_ms)
   for _, meter in ipairs(budget.meters(b.state)) do
     local kind = METERS[meter.kind]
     local used = kind.gauge(meter, b, now_ms)
-    if used > 0 or now_ms - b.state.touched_ms < (kind.KEPT_MS or IDLE_MS) then
+    if used > 0 or now_ms - since_ms < (kind.KEPT_MS or IDLE_MS) then
       return false
     end
   end
-  return b.state.block.until_ms <= now_ms
+  return true
 end
 
 end

@@ -1,7 +1,5 @@
 -- So many calls at the same time: the calls in flight are the count.
 
-local ASK_AGAIN_MS = 250
-
 local concurrency = {}
 
 function concurrency.new(slots, lease_ms)

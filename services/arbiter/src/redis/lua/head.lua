@@ -8,6 +8,8 @@ local LANDS_WITHIN_MS = 30000
 local HELD_MS = 300000
 -- After this time without a call, a budget that is full again is forgotten, with what it was told.
 local IDLE_MS = 600000
+-- Whoever waits for a report asks again after this time.
+local ASK_AGAIN_MS = 250
 -- Before all times; a double holds it exactly.
 local NEVER_MS = -9e15
 

@@ -133,6 +133,11 @@ function window.behind(self, _, ahead, cost, now_ms)
   return self.open and self.open.over_ms or now_ms + self.per_ms
 end
 
+-- When the window ends that is open.
+function window.ends_ms(self)
+  return self.open and self.open.over_ms
+end
+
 function window.use_within_ms(self)
   return math.floor(landing_ms(self) / 2)
 end
