@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concurrency::whole_ms;
+use crate::concurrency::{ASK_AGAIN_MS, whole_ms};
 use crate::in_flight::{Held, InFlight};
 use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
 
@@ -35,6 +35,10 @@ pub(crate) struct Sliding {
     slices: VecDeque<Slice>,
     /// Unix time in ms: calls granted until then are part of what an answer told, or never landed.
     landed_ms: i64,
+    /// What others may have used beyond that, and when that was told: as much as what was in flight then, all of which we have
+    /// counted, may have landed after the answer. The next answer says more.
+    #[serde(default)]
+    perhaps: (u64, i64),
 }
 
 /// What landed in one slice of time.
@@ -50,13 +54,13 @@ struct Slice {
 impl Sliding {
     pub(crate) fn new(calls: u32, per: Duration) -> Self {
         let (calls, per_ms) = (u64::from(calls).max(1), whole_ms(per));
-        Self { calls, per_ms, told_size: None, slices: VecDeque::new(), landed_ms: i64::MIN }
+        Self { calls, per_ms, told_size: None, slices: VecDeque::new(), landed_ms: i64::MIN, perhaps: (0, 0) }
     }
 
     /// This window, with what `old` has counted.
     pub(crate) fn counting_on(mut self, old: &Self) -> Self {
         old.slices.iter().for_each(|slice| self.add(slice.at_ms, slice.cost));
-        Self { landed_ms: old.landed_ms, ..self }
+        Self { landed_ms: old.landed_ms, perhaps: old.perhaps, ..self }
     }
 
     /// A call granted no longer ago may yet land.
@@ -72,8 +76,14 @@ impl Sliding {
         at_ms.div_euclid(self.slice_ms())
     }
 
+    /// What is used for sure.
     fn used(&self) -> u64 {
         self.slices.iter().map(|slice| slice.cost).sum()
+    }
+
+    /// What is missing of a cost.
+    fn missing(&self, cost: u64) -> u64 {
+        self.used().saturating_add(cost).saturating_sub(self.told_size.unwrap_or(self.calls))
     }
 
     fn add(&mut self, at_ms: i64, cost: u64) {
@@ -140,22 +150,36 @@ impl Meter for Sliding {
 
     fn advance(&mut self, _in_flight: &InFlight, now_ms: i64) {
         while self.slices.pop_front_if(|slice| slice.at_ms + self.per_ms <= now_ms).is_some() {}
-    }
-
-    fn ready(&self, _in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
-        let missing = (self.used() + cost).saturating_sub(self.told_size.unwrap_or(self.calls));
-        match self.frees(missing) {
-            Some(slice) if missing > 0 => {
-                let until_ms = self.soon_ms(slice, now_ms);
-                Ready { until_ms, at_latest_ms: self.at_latest_ms(slice, now_ms) }
-            }
-            _ => Ready::at(now_ms),
+        if self.perhaps.1 + self.per_ms <= now_ms {
+            self.perhaps.0 = 0;
         }
     }
 
+    fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
+        let (perhaps, told_ms) = self.perhaps;
+        let missing = self.missing(cost.saturating_add(perhaps));
+        let freed = |missing: u64| match self.frees(missing) {
+            Some(slice) if missing > 0 => {
+                let until_ms = self.soon_ms(slice, now_ms);
+                Some(Ready { until_ms, at_latest_ms: self.at_latest_ms(slice, now_ms) })
+            }
+            _ if missing == 0 => Some(Ready::at(now_ms)),
+            _ => None,
+        };
+        if perhaps == 0 || missing == 0 {
+            return freed(missing).unwrap_or(Ready::at(now_ms));
+        }
+        let surely = freed(self.missing(cost)).unwrap_or(Ready::at(now_ms));
+        let gone = surely.and(Ready::at(told_ms + self.per_ms));
+        let ready = freed(missing).map_or(gone, |ready| ready.or(gone));
+        // With the next answer there may be less of what is not sure.
+        let look_ms = surely.until_ms.max(now_ms + ASK_AGAIN_MS);
+        let may_shrink = in_flight.cost_since(self.landed_ms) > 0;
+        Ready { until_ms: if may_shrink { ready.until_ms.min(look_ms) } else { ready.until_ms }, ..ready }
+    }
+
     fn behind(&self, _in_flight: &InFlight, ahead: u64, cost: u64, now_ms: i64) -> Option<i64> {
-        let wanted = self.used().saturating_add(ahead).saturating_add(cost);
-        let missing = wanted.saturating_sub(self.told_size.unwrap_or(self.calls));
+        let missing = self.missing(self.perhaps.0.saturating_add(ahead).saturating_add(cost));
         if missing == 0 {
             return Some(now_ms);
         }
@@ -195,8 +219,9 @@ impl Meter for Sliding {
     }
 
     /// What others use is what was told beyond all that we have counted, in flight or not; it stays for a whole window,
-    /// or until a call that was alone tells less. The reset says nothing: each call leaves at its own time.
-    fn hear(&mut self, _in_flight: &InFlight, heard: &Heard<'_>) {
+    /// or until a call that was alone tells less. What is in flight may not be in what was told: so much more may be others'.
+    /// The reset says nothing: each call leaves at its own time.
+    fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>) {
         let size = self.told_size.unwrap_or(self.calls);
         self.told_size = match (heard.reading.limit, heard.remaining()) {
             (Some(limit), _) => Some(limit.max(1)),
@@ -212,6 +237,13 @@ impl Meter for Sliding {
         } else if heard.alone {
             self.forget(used - told);
         }
+        let flying = in_flight.cost_since(heard.granted_ms() - self.landing_ms());
+        let perhaps = told.saturating_add(flying).saturating_sub(self.used());
+        // This call is in what was told most, by its own answer or another, and so no more in doubt.
+        self.perhaps.0 = self.perhaps.0.saturating_sub(heard.cost);
+        if perhaps > self.perhaps.0 {
+            self.perhaps = (perhaps, heard.now_ms);
+        }
     }
 
     fn leases(&self) -> bool {
@@ -223,7 +255,8 @@ impl Meter for Sliding {
     }
 
     fn gauge(&self, _in_flight: &InFlight, _now_ms: i64) -> Gauge {
-        let resets_at_ms = self.slices.back().map(|slice| slice.at_ms + self.per_ms);
-        Gauge { used: self.used(), resets_at_ms }
+        let perhaps_ms = Some(self.perhaps.1).filter(|_| self.perhaps.0 > 0);
+        let last_ms = self.slices.back().map(|slice| slice.at_ms).max(perhaps_ms);
+        Gauge { used: self.used() + self.perhaps.0, resets_at_ms: last_ms.map(|last_ms| last_ms + self.per_ms) }
     }
 }

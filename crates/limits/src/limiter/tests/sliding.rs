@@ -147,13 +147,49 @@ fn what_others_use_of_a_sliding_window_is_noticed_and_forgotten_after_a_window()
     let left = |remaining| Reading { remaining: Some(remaining), ..Reading::default() };
     let [first, second] = [0, 0].map(|now_ms| grant(&mut limiter, now_ms, &rate));
     answer(&mut limiter, 100, &first, &left(3.0));
-    assert_eq!(room(&limiter, 100, &rate), 3, "seven are used, one of ours perhaps not yet");
+    assert_eq!(room(&limiter, 100, &rate), 2, "seven are used, and one of ours may not be among them");
     answer(&mut limiter, 200, &second, &left(2.0));
     assert_eq!(room(&limiter, 200, &rate), 2);
     assert_eq!(room(&limiter, 60_200, &rate), 10);
     let late = grant(&mut limiter, 30_000, &rate);
     answer(&mut limiter, 30_100, &late, &left(9.0));
     assert_eq!(room(&limiter, 30_100, &rate), 9, "it was alone, so the others have left");
+}
+
+#[test]
+fn what_is_in_flight_beside_others_is_counted_until_an_answer_tells_it() {
+    let (mut limiter, rate) = (Limiter::default(), sliding(200, 10_000));
+    let left = |remaining| Reading { remaining: Some(remaining), ..Reading::default() };
+    let landed: Vec<Permit> = (0..50).map(|_| grant(&mut limiter, 0, &rate)).collect();
+    let flying: Vec<Permit> = (0..30).map(|_| grant(&mut limiter, 100, &rate)).collect();
+    landed[1..].iter().for_each(|permit| answer(&mut limiter, 200, permit, &Reading::default()));
+    // Others have used 40, and none of those in flight has landed.
+    answer(&mut limiter, 200, &landed[0], &left(110.0));
+    assert_eq!(room(&limiter, 200, &rate), 80);
+    for (number, permit) in flying.iter().enumerate() {
+        answer(&mut limiter, 300, permit, &left(109.0 - number as f64));
+        assert_eq!(room(&limiter, 300, &rate), 80, "after {number}");
+    }
+    let Usage { used, resets_at_ms, .. } = limiter.usage(300).remove(0);
+    assert_eq!((used, resets_at_ms), (120, Some(10_300)));
+    assert_eq!(room(&limiter, 10_300, &rate), 200, "all have left");
+}
+
+#[test]
+fn who_waits_for_what_may_be_others_looks_again_and_has_room_when_nothing_was() {
+    let (mut limiter, rate) = (Limiter::default(), sliding(10, 10_000));
+    let left = |remaining| Reading { remaining: Some(remaining), ..Reading::default() };
+    let permits: Vec<Permit> = (0..6).map(|n| grant(&mut limiter, n, &rate)).collect();
+    // All six have landed, and it is told by the one that is answered first.
+    answer(&mut limiter, 100, &permits[0], &left(4.0));
+    assert_eq!(room(&limiter, 100, &rate), 0);
+    let Decision::Wait { until_ms, at_latest_ms, .. } = ask(&mut limiter, 100, &rate) else { panic!("it may be full") };
+    assert_eq!(until_ms, 350);
+    assert!(matches!(ask(&mut limiter.clone(), at_latest_ms, &rate), Decision::Granted(_)));
+    answer(&mut limiter, 110, &permits[5], &left(4.0));
+    assert_eq!(room(&limiter, 110, &rate), 0, "four may have landed after it");
+    permits[1..5].iter().for_each(|permit| answer(&mut limiter, 120, permit, &left(4.0)));
+    assert_eq!(room(&limiter, 120, &rate), 4);
 }
 
 #[test]

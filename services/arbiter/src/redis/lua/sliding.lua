@@ -106,6 +106,7 @@ function sliding.counting_on(self, old)
     add(self, slice[2], slice[3])
   end
   self.landed_ms = old.landed_ms
+  self.perhaps, self.perhaps_ms = old.perhaps, old.perhaps_ms
   return self
 end
 
@@ -118,24 +119,52 @@ function sliding.even_us(self)
   return math.floor(self.per_ms * 1000 / math.max(sliding.size(self), 1))
 end
 
+-- What is missing of a cost.
+local function missing_of(self, cost)
+  return math.max(used_of(self) + cost - sliding.size(self), 0)
+end
+
 function sliding.advance(self, _, now_ms)
+  if self.perhaps and self.perhaps_ms + self.per_ms <= now_ms then
+    self.perhaps, self.perhaps_ms = nil, nil
+  end
   while self.slices[1] and self.slices[1][2] + self.per_ms <= now_ms do
     table.remove(self.slices, 1)
   end
 end
 
-function sliding.ready(self, _, cost, now_ms)
-  local missing = math.max(used_of(self) + cost - sliding.size(self), 0)
+-- When so much has left; nil where that is more than is used for sure.
+local function freed(self, missing, now_ms)
   local slice = missing > 0 and frees(self, missing)
-  if not slice then
+  if slice then
+    return soon_ms(self, slice, now_ms), slice_at_latest_ms(self, slice, now_ms)
+  elseif missing == 0 then
     return now_ms, now_ms
   end
-  return soon_ms(self, slice, now_ms), slice_at_latest_ms(self, slice, now_ms)
+end
+
+function sliding.ready(self, b, cost, now_ms)
+  local perhaps = self.perhaps or 0
+  local missing = missing_of(self, cost + perhaps)
+  local until_ms, at_latest_ms = freed(self, missing, now_ms)
+  if perhaps == 0 or missing == 0 then
+    return until_ms or now_ms, at_latest_ms or now_ms
+  end
+  local surely_ms, surely_at_latest_ms = freed(self, missing_of(self, cost), now_ms)
+  surely_ms, surely_at_latest_ms = surely_ms or now_ms, surely_at_latest_ms or now_ms
+  local gone_ms = self.perhaps_ms + self.per_ms
+  until_ms = math.min(until_ms or math.huge, math.max(surely_ms, gone_ms))
+  at_latest_ms = math.min(at_latest_ms or math.huge, math.max(surely_at_latest_ms, gone_ms))
+  -- With the next answer there may be less of what is not sure.
+  if in_flight.cost_since(b, self.landed_ms) > 0 then
+    until_ms = math.min(until_ms, math.max(surely_ms, now_ms + ASK_AGAIN_MS))
+  end
+  return until_ms, at_latest_ms
 end
 
 -- When `cost` has room behind so much that goes before it.
 function sliding.behind(self, _, ahead, cost, now_ms)
-  local missing = math.max(used_of(self) + ahead + cost - sliding.size(self), 0)
+  local missing = missing_of(self, (self.perhaps or 0) + ahead + cost)
   if missing == 0 then
     return now_ms
   end
@@ -174,7 +203,7 @@ function sliding.landed(self, _, held, _, now_ms)
   end
 end
 
-function sliding.hear(self, _, heard)
+function sliding.hear(self, b, heard)
   local limit, left = heard.reading.limit, heard.remaining
   if limit then
     self.told_size = math.max(limit, 1)
@@ -191,6 +220,15 @@ function sliding.hear(self, _, heard)
   elseif heard.alone then
     forget(self, used - told)
   end
+  -- What is in flight may not be in what was told: so much more may be others'.
+  local flying = in_flight.cost_since(b, heard.granted_ms - landing_ms(self))
+  local perhaps = math.max(told + flying - used_of(self), 0)
+  -- This call is in what was told most, by its own answer or another, and so no more in doubt.
+  local before = math.max((self.perhaps or 0) - heard.cost, 0)
+  self.perhaps, self.perhaps_ms = math.max(before, perhaps), perhaps > before and heard.now_ms or self.perhaps_ms
+  if self.perhaps == 0 then
+    self.perhaps, self.perhaps_ms = nil, nil
+  end
 end
 
 function sliding.use_within_ms(self)
@@ -198,8 +236,9 @@ function sliding.use_within_ms(self)
 end
 
 function sliding.gauge(self)
-  local last = self.slices[#self.slices]
-  return used_of(self), last and last[2] + self.per_ms
+  local last, perhaps = self.slices[#self.slices], self.perhaps
+  local last_ms = math.max(last and last[2] or NEVER_MS, perhaps and self.perhaps_ms or NEVER_MS)
+  return used_of(self) + (perhaps or 0), last_ms > NEVER_MS and last_ms + self.per_ms or nil
 end
 
 function sliding.held_ms()
@@ -207,8 +246,8 @@ function sliding.held_ms()
 end
 
 function sliding.rests_ms(self)
-  local last = self.slices[#self.slices]
-  return last and last[2] + self.per_ms or 0
+  local _, resets_ms = sliding.gauge(self)
+  return resets_ms or 0
 end
 
 end
