@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::in_flight::{Held, InFlight};
-use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
+use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready, never};
 
 /// A bucket of `size` units that regains one every `every_us`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub(crate) struct Bucket {
     /// Unix time in ms: calls granted until then have landed.
     #[serde(default = "never")]
     landed_ms: i64,
+    /// Unix time in ms: the last call was granted then of those whose answers told the size or what remains.
+    #[serde(default = "never")]
+    read_ms: i64,
 }
 
 /// How long a unit takes to be restored: rounded up, so never too quick; less a whisker, since 1e6 / (1e6 / 3) is not
@@ -36,14 +39,11 @@ pub(crate) fn every_us(restore_per_s: f64) -> i64 {
     (1e6 / restore_per_s - 1e-3).ceil().max(1.0) as i64
 }
 
-fn never() -> i64 {
-    i64::MIN
-}
-
 impl Bucket {
     pub(crate) fn new(calls: u32, restore_per_s: f64) -> Self {
         let every_us = every_us(restore_per_s);
-        Self { size: u64::from(calls).max(1), every_us, full_at_us: 0, refunds_from_ms: 0, landed_ms: never() }
+        let (landed_ms, read_ms) = (never(), never());
+        Self { size: u64::from(calls).max(1), every_us, full_at_us: 0, refunds_from_ms: 0, landed_ms, read_ms }
     }
 
     /// This bucket, as full as `old` is.
@@ -165,8 +165,10 @@ impl Meter for Bucket {
     }
 
     fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>) {
-        self.size = heard.reading.limit.map_or(self.size, |limit| limit.max(1));
-        let Some(used) = heard.used(Some(self.size)) else { return };
+        let told = heard.reading.limit.unwrap_or(self.size);
+        self.size = heard.size(told, Some(self.size), self.read_ms);
+        self.read_ms = heard.read_ms(self.read_ms);
+        let Some(used) = heard.used(Some(told)) else { return };
         let landed_ms = heard.granted_ms() - LANDS_WITHIN_MS;
         self.refunds_from_ms = self.refunds_from_ms.max(landed_ms + 1);
         let backlog_us = self.to_restore_us(used.saturating_add(in_flight.cost_since(landed_ms)));

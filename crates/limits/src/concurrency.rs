@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::in_flight::InFlight;
-use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
+use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready, never};
 
 /// A slot may come free with any report, so whoever waits for a report asks again after this time.
 pub(crate) const ASK_AGAIN_MS: i64 = 250;
@@ -15,11 +15,14 @@ pub(crate) const ASK_AGAIN_MS: i64 = 250;
 pub(crate) struct Concurrency {
     slots: u64,
     lease_ms: i64,
+    /// Unix time in ms: the last call was granted then of those whose answers told the number of slots.
+    #[serde(default = "never")]
+    read_ms: i64,
 }
 
 impl Concurrency {
     pub(crate) fn new(calls: u32, lease: Duration) -> Self {
-        Self { slots: u64::from(calls).max(1), lease_ms: whole_ms(lease) }
+        Self { slots: u64::from(calls).max(1), lease_ms: whole_ms(lease), read_ms: never() }
     }
 }
 
@@ -58,7 +61,10 @@ impl Meter for Concurrency {
 
     /// What remains is gone by the time it is read; the number of slots is not.
     fn hear(&mut self, _in_flight: &InFlight, heard: &Heard<'_>) {
-        self.slots = heard.reading.limit.map_or(self.slots, |limit| limit.max(1));
+        if let Some(limit) = heard.reading.limit {
+            self.slots = heard.size(limit, Some(self.slots), self.read_ms);
+            self.read_ms = heard.read_ms(self.read_ms);
+        }
     }
 
     fn gauge(&self, in_flight: &InFlight, _now_ms: i64) -> Gauge {

@@ -23,6 +23,11 @@ pub(crate) const HELD_MS: i64 = 300_000;
 /// After this time without a call, a budget that is full again is forgotten, with what it was told.
 pub(crate) const IDLE_MS: i64 = 600_000;
 
+/// Before all times, Unix ms.
+pub(crate) fn never() -> i64 {
+    i64::MIN
+}
+
 /// Counts what one limit has granted. All times are Unix ms; `cost` never exceeds [`Meter::size`].
 pub(crate) trait Meter {
     /// How much fits; none when nobody ever said.
@@ -155,6 +160,19 @@ impl Heard<'_> {
     /// When the call was granted. What was granted long enough before had landed by the time of the answer.
     pub(crate) fn granted_ms(&self) -> i64 {
         self.now_ms - self.took_ms
+    }
+
+    /// The size that was told, where it was `known` before. `read_ms` is when the last call was granted of those whose answers told
+    /// sizes or what remains: one that was not granted after it comes late, and so raises nothing.
+    pub(crate) fn size(&self, told: u64, known: Option<u64>, read_ms: i64) -> u64 {
+        let is_late = self.granted_ms() <= read_ms;
+        known.filter(|&known| is_late && known < told).unwrap_or(told).max(1)
+    }
+
+    /// When the last call was granted of those whose answers told sizes or what remains, this one's with them.
+    pub(crate) fn read_ms(&self, before_ms: i64) -> i64 {
+        let tells = self.reading.limit.is_some() || self.reading.remaining.is_some();
+        if tells { self.granted_ms().max(before_ms) } else { before_ms }
     }
 
     /// What remained when the provider answered.

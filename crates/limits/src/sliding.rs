@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::concurrency::{ASK_AGAIN_MS, whole_ms};
 use crate::in_flight::{Held, InFlight};
-use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
+use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready, never};
 
 /// Slices of a window.
 const SLICES: i64 = 64;
@@ -39,6 +39,9 @@ pub(crate) struct Sliding {
     /// counted, may have landed after the answer. The next answer says more.
     #[serde(default)]
     perhaps: (u64, i64),
+    /// Unix time in ms: the last call was granted then of those whose answers told the size or what remains.
+    #[serde(default = "never")]
+    read_ms: i64,
 }
 
 /// What landed in one slice of time.
@@ -54,13 +57,21 @@ struct Slice {
 impl Sliding {
     pub(crate) fn new(calls: u32, per: Duration) -> Self {
         let (calls, per_ms) = (u64::from(calls).max(1), whole_ms(per));
-        Self { calls, per_ms, told_size: None, slices: VecDeque::new(), landed_ms: i64::MIN, perhaps: (0, 0) }
+        Self {
+            calls,
+            per_ms,
+            told_size: None,
+            slices: VecDeque::new(),
+            landed_ms: never(),
+            perhaps: (0, 0),
+            read_ms: never(),
+        }
     }
 
     /// This window, with what `old` has counted.
     pub(crate) fn counting_on(mut self, old: &Self) -> Self {
         old.slices.iter().for_each(|slice| self.add(slice.at_ms, slice.cost));
-        Self { landed_ms: old.landed_ms, perhaps: old.perhaps, ..self }
+        Self { landed_ms: old.landed_ms, perhaps: old.perhaps, read_ms: old.read_ms, ..self }
     }
 
     /// A call granted no longer ago may yet land.
@@ -224,13 +235,14 @@ impl Meter for Sliding {
     fn hear(&mut self, in_flight: &InFlight, heard: &Heard<'_>) {
         let size = self.told_size.unwrap_or(self.calls);
         self.told_size = match (heard.reading.limit, heard.remaining()) {
-            (Some(limit), _) => Some(limit.max(1)),
+            (Some(limit), _) => Some(heard.size(limit, Some(size), self.read_ms)),
             // No size is known that could be right; it is at least this.
-            (None, Some(left)) if left > size => Some(left),
+            (None, Some(left)) if left > size => Some(heard.size(left, Some(size), self.read_ms)),
             _ => self.told_size,
         };
+        self.read_ms = heard.read_ms(self.read_ms);
         self.landed_ms = self.landed_ms.max(heard.granted_ms() - self.landing_ms());
-        let Some(told) = heard.used(self.size()) else { return };
+        let Some(told) = heard.used(heard.reading.limit.or(self.size())) else { return };
         let used = self.used();
         if told > used {
             self.add(heard.now_ms, told - used);

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::Calendar;
 use crate::concurrency::{ASK_AGAIN_MS, whole_ms};
 use crate::in_flight::{Held, InFlight};
-use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready};
+use crate::meter::{Gauge, Heard, LANDS_WITHIN_MS, Meter, Ready, never};
 use crate::rate::Aligned;
 
 mod told;
@@ -54,6 +54,9 @@ pub(crate) struct Window {
     open: Option<Span>,
     /// Unix time in ms: calls granted until then are part of what an answer told, or never landed.
     landed_ms: i64,
+    /// Unix time in ms: the last call was granted then of those whose answers told the size or what remains.
+    #[serde(default = "never")]
+    read_ms: i64,
     /// Unix time in ms at which the window before is over at the provider, too.
     gap_end_ms: i64,
 }
@@ -109,7 +112,8 @@ impl Window {
             told_used: 0,
             untold: (0, 0),
             open: None,
-            landed_ms: i64::MIN,
+            landed_ms: never(),
+            read_ms: never(),
             gap_end_ms: 0,
         }
     }

@@ -97,14 +97,16 @@ impl Window {
             (Age::Same, None) => {}
             (_, used) => self.count(used.unwrap_or(heard.cost).saturating_add(others), used.unwrap_or(0)),
         }
+        let known = self.told_size.or(self.calls);
         self.told_size = match (reading.limit, heard.remaining()) {
-            (Some(limit), _) => Some(limit.max(1)),
+            (Some(limit), _) => Some(heard.size(limit, known, self.read_ms)),
             // No size is known that could be right: what remains, for those who ask from now on.
             (None, Some(left)) if size.is_none_or(|size| left > size) => {
-                Some(self.used.saturating_add(left).saturating_sub(others).max(1))
+                Some(heard.size(self.used.saturating_add(left).saturating_sub(others), known, self.read_ms))
             }
             _ => self.told_size,
         };
+        self.read_ms = heard.read_ms(self.read_ms);
     }
 
     /// Which window a reading speaks of.

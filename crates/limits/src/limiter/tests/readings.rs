@@ -336,3 +336,31 @@ proptest! {
         prop_assert!(room(&limiter, 2_000, &rate) as u64 <= known_to_the_last, "the last call was report {last}");
     }
 }
+
+#[test]
+fn an_answer_that_comes_late_raises_no_size() {
+    let reading = |limit, remaining| Reading { limit: Some(limit), remaining: Some(remaining), ..Reading::default() };
+    for rate in [
+        window(100, 60_000, Aligned::Epoch),
+        window(100, 60_000, Aligned::FirstCall),
+        sliding(100, 60_000),
+        bucket(100, 0.001),
+    ] {
+        let mut limiter = Limiter::default();
+        let [older, newer, newest] = [0, 10, 20].map(|now_ms| grant(&mut limiter, now_ms, &rate));
+        answer(&mut limiter, 100, &newer, &reading(50, 6.0));
+        let left = room(&limiter, 100, &rate);
+        assert!((4..=6).contains(&left), "{left} of {rate:?}");
+        answer(&mut limiter, 200, &older, &reading(100, 60.0));
+        assert!(room(&limiter, 200, &rate) <= 6, "{rate:?}");
+        answer(&mut limiter, 200, &newer, &Reading { remaining: Some(80.0), ..Reading::default() });
+        assert!(room(&limiter, 200, &rate) <= 6, "{rate:?}");
+        answer(&mut limiter, 300, &newest, &reading(200, 150.0));
+        assert!(room(&limiter, 300, &rate) >= 149, "{rate:?}: a later one does");
+    }
+    let (mut limiter, slots) = (Limiter::default(), concurrency(9, 60_000));
+    let [older, newer] = [0, 10].map(|now_ms| grant(&mut limiter, now_ms, &slots));
+    answer(&mut limiter, 100, &newer, &reading(5, 0.0));
+    answer(&mut limiter, 200, &older, &reading(9, 0.0));
+    assert_eq!(room(&limiter, 200, &slots), 5);
+}

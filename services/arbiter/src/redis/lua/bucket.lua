@@ -102,13 +102,13 @@ function bucket.landed(self, b, held, _, now_ms)
 end
 
 function bucket.hear(self, b, heard)
-  if heard.reading.limit then
-    self.size = math.max(heard.reading.limit, 1)
-  end
+  local told = heard.reading.limit or self.size
+  self.size = size_told(self, heard, told, self.size)
+  note_read(self, heard)
   if not heard.remaining then
     return
   end
-  local used = math.max(self.size - heard.remaining, 0)
+  local used = math.max(told - heard.remaining, 0)
   local landed_ms = heard.granted_ms - LANDS_WITHIN_MS
   self.refunds_from_ms = math.max(self.refunds_from_ms, landed_ms + 1)
   local told_us = heard.now_ms * 1000 + to_restore_us(self, used + in_flight.cost_since(b, landed_ms))

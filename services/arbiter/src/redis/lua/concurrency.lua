@@ -40,7 +40,8 @@ function concurrency.landed() end
 -- What remains is gone by the time it is read; the number of slots is not.
 function concurrency.hear(self, _, heard)
   if heard.reading.limit then
-    self.slots = math.max(heard.reading.limit, 1)
+    self.slots = size_told(self, heard, heard.reading.limit, self.slots)
+    note_read(self, heard)
   end
 end
 

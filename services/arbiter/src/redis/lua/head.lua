@@ -13,3 +13,18 @@ local ASK_AGAIN_MS = 250
 -- Before all times; a double holds it exactly.
 local NEVER_MS = -9e15
 
+-- The size that was told, where it was `known` before. `self.read_ms` is when the last call was granted of those whose answers told
+-- sizes or what remains: one that was not granted after it comes late, and so raises nothing.
+local function size_told(self, heard, told, known)
+  if known and known < told and heard.granted_ms <= (self.read_ms or NEVER_MS) then
+    told = known
+  end
+  return math.max(told, 1)
+end
+
+local function note_read(self, heard)
+  if heard.reading.limit or heard.remaining then
+    self.read_ms = math.max(self.read_ms or NEVER_MS, heard.granted_ms)
+  end
+end
+

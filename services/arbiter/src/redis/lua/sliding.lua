@@ -106,7 +106,7 @@ function sliding.counting_on(self, old)
     add(self, slice[2], slice[3])
   end
   self.landed_ms = old.landed_ms
-  self.perhaps, self.perhaps_ms = old.perhaps, old.perhaps_ms
+  self.perhaps, self.perhaps_ms, self.read_ms = old.perhaps, old.perhaps_ms, old.read_ms
   return self
 end
 
@@ -205,16 +205,15 @@ end
 
 function sliding.hear(self, b, heard)
   local limit, left = heard.reading.limit, heard.remaining
-  if limit then
-    self.told_size = math.max(limit, 1)
-  elseif left and left > sliding.size(self) then
-    self.told_size = left
+  if limit or left and left > sliding.size(self) then
+    self.told_size = size_told(self, heard, limit or left, sliding.size(self))
   end
+  note_read(self, heard)
   self.landed_ms = math.max(self.landed_ms, heard.granted_ms - landing_ms(self))
   if not left then
     return
   end
-  local told, used = math.max(sliding.size(self) - left, 0), used_of(self)
+  local told, used = math.max((limit or sliding.size(self)) - left, 0), used_of(self)
   if told > used then
     add(self, heard.now_ms, told - used)
   elseif heard.alone then

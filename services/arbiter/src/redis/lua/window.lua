@@ -298,12 +298,14 @@ function window.hear(self, b, heard)
     end
     self.used = math.max(self.own or self.used, self.told_used + others + self.untold)
   end
+  local known = self.told_size or self.calls
   if limit then
-    self.told_size = math.max(limit, 1)
+    self.told_size = size_told(self, heard, limit, known)
   elseif left and (not size or left > size) then
     -- No size is known that could be right: what remains, for those who ask from now on.
-    self.told_size = math.max(math.max(self.used + left - others, 0), 1)
+    self.told_size = size_told(self, heard, math.max(self.used + left - others, 0), known)
   end
+  note_read(self, heard)
 end
 
 function window.gauge(self)
