@@ -134,8 +134,13 @@ impl Override {
                 "a budget's key or a limit's, such as {acme}/token/, where a rate is set".to_owned(),
             ));
         }
-        if let Rate::Quota { .. } = rate {
-            let expected = "a window, a sliding window, a bucket or concurrency; a quota by the calendar is set in the provider file";
+        let is_amount = match rate {
+            Rate::Window { .. } | Rate::Sliding { .. } | Rate::Bucket { .. } => true,
+            Rate::Concurrency { learn, .. } => learn.is_none(),
+            Rate::Quota { .. } | Rate::Learn(_) | Rate::Breaker(_) | Rate::Told {} => false,
+        };
+        if !is_amount {
+            let expected = "a window, a sliding window, a bucket or concurrency, with a number of calls; other kinds are set in the provider file";
             return Err(error("does.rate", expected.to_owned()));
         }
         rate.check().map_err(|wrong| error(&format!("does.rate.{}", wrong.field), wrong.expected))
@@ -298,8 +303,12 @@ mod tests {
         let none = Does::Rate(Rate::Bucket { calls: 0, restore_per_s: 1.0 });
         assert_eq!(field(Override { does: none.clone(), ..pause("{acme}/", None) }).as_deref(), Some("key"));
         let quota = Does::Rate(serde_json::from_str(r#"{"quota":{"calls":1,"per":"day"}}"#).unwrap());
-        let wrong_kind = field(Override { does: quota, ..pause("{acme}/token/", None) });
-        assert_eq!(wrong_kind.as_deref(), Some("does.rate"));
+        let others = [r#"{"told":{}}"#, r#"{"learn":{}}"#, r#"{"breaker":{}}"#, r#"{"concurrency":{"learn":{}}}"#];
+        let others = others.map(|rate| Does::Rate(serde_json::from_str(rate).unwrap()));
+        for does in [quota].into_iter().chain(others) {
+            let wrong_kind = field(Override { does: does.clone(), ..pause("{acme}/token/", None) });
+            assert_eq!(wrong_kind.as_deref(), Some("does.rate"), "{does:?}");
+        }
         let wrong = field(Override { does: none, ..pause("{acme}/token/", None) });
         assert_eq!(wrong.as_deref(), Some("does.rate.bucket.calls"));
     }

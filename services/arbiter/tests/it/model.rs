@@ -188,10 +188,15 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (any::<usize>(), rates()).prop_map(|(limit, rate)| Step::Edit { limit, rate }),
         1 => Just(Step::Forget),
         1 => (option::of(any::<usize>()), option::of(rates()), option::of(-100..100_000_i64))
-            .prop_filter("a quota can't be wanted", |(_, rate, _)| !matches!(rate, Some(Rate::Quota { .. })))
+            .prop_filter("it can't be wanted", |(_, rate, _)| rate.as_ref().is_none_or(|rate| wanted(&key(0), Some(rate), None).check().is_ok()))
             .prop_map(|(limit, rate, for_ms)| Step::Override { limit, rate, for_ms }),
         1 => option::of(any::<usize>()).prop_map(|limit| Step::Clear { limit }),
     ]
+}
+
+fn wanted(key: &str, rate: Option<&Rate>, until_ms: Option<i64>) -> Override {
+    let does = rate.cloned().map_or(Does::Pause, Does::Rate);
+    Override { key: key.to_owned(), does, reason: "so it is wanted".to_owned(), until_ms }
 }
 
 /// Calls that go out together, and what comes of them.
@@ -252,12 +257,7 @@ impl Pair {
                 self.redis.forget_idle(self.now_ms).await.unwrap();
             }
             Step::Override { limit, rate, for_ms } => {
-                let wanted = Override {
-                    key: self.target(limit),
-                    does: rate.map_or(Does::Pause, Does::Rate),
-                    reason: "so it is wanted".to_owned(),
-                    until_ms: for_ms.map(|ms| self.now_ms + ms),
-                };
+                let wanted = wanted(&self.target(limit), rate.as_ref(), for_ms.map(|ms| self.now_ms + ms));
                 self.model.put_override(wanted.clone(), self.now_ms);
                 self.redis.put_override(self.now_ms, wanted).await.unwrap();
                 let shown = |all: Vec<Override>| -> Vec<_> {
