@@ -85,12 +85,19 @@ impl Budget {
             self.turn_to(&charge.rate, now_ms);
         }
         let cost = self.affordable(charge.cost);
-        let ready = self.state.meter().ready(&self.in_flight, cost, now_ms);
+        let by = by.map(|by| by.of(charge));
+        let ready = self.state.meter().ready(&self.in_flight, cost + self.kept(by, cost, now_ms), now_ms);
         let ready = ready.and(self.block.ready(now_ms));
-        let Some(by) = by.map(|by| by.of(charge)) else { return ready };
+        let Some(by) = by else { return ready };
         let ready = self.in_turn(charge, by, ready, now_ms);
         let paced_ms = self.step_us(by).and_then(|_| self.line.paced_ms(now_ms));
         paced_ms.map_or(ready, |paced_ms| ready.and(Ready::at(paced_ms)))
+    }
+
+    /// Slots that are kept for others.
+    fn kept(&self, by: Option<Asker<'_>>, cost: u64, now_ms: i64) -> u64 {
+        let slots = by.zip(self.state.meter().at_a_time());
+        slots.map_or(0, |(by, slots)| self.line.kept(by, (slots, cost), now_ms))
     }
 
     /// How long each unit takes, where who asks has a pace.
@@ -125,10 +132,12 @@ impl Budget {
         }
         let (meter, cost) = (self.state.meter(), self.affordable(charge.cost));
         let (size, together) = (meter.size().unwrap_or(u64::MAX), cost * u64::from(calls));
-        if !meter.leases() || together > size || meter.ready(&self.in_flight, together, now_ms).at_latest_ms > now_ms {
+        let by = by.map(|by| by.of(charge));
+        let with_kept = together + self.kept(by, cost, now_ms);
+        if !meter.leases() || together > size || meter.ready(&self.in_flight, with_kept, now_ms).at_latest_ms > now_ms {
             return false;
         }
-        let Some(by) = by.map(|by| by.of(charge)) else { return true };
+        let Some(by) = by else { return true };
         if self.step_us(by).is_some_and(|step_us| !self.line.are_due(together, step_us, now_ms)) {
             return false;
         }
@@ -150,6 +159,9 @@ impl Budget {
             return;
         }
         let meter = self.state.meter();
+        if meter.at_a_time().is_some() {
+            self.line.see(by, now_ms);
+        }
         let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
         if let Some(place_ms) = meter.behind(&self.in_flight, ahead.place, cost, now_ms) {
             self.line.join(by, until_ms, Some(ahead).filter(|_| place_ms <= until_ms), now_ms);
@@ -163,7 +175,9 @@ impl Budget {
 
     /// Who asks was granted its charge, so many times.
     pub(crate) fn serve(&mut self, by: Asker<'_>, (cost, calls): (u32, u32), now_ms: i64) {
-        if self.state.meter().behind(&self.in_flight, 0, 1, now_ms).is_some() {
+        if self.state.meter().at_a_time().is_some() {
+            self.line.see(by, now_ms);
+        } else if self.state.meter().behind(&self.in_flight, 0, 1, now_ms).is_some() {
             let units = self.affordable(cost) * u64::from(calls);
             self.line.serve(by, units, now_ms);
             if let Some(step_us) = self.step_us(by) {

@@ -51,6 +51,10 @@ impl Meter for Concurrency {
         slot_ready((self.slots, self.lease_ms), in_flight, cost, now_ms)
     }
 
+    fn at_a_time(&self) -> Option<u64> {
+        Some(self.slots)
+    }
+
     fn leases(&self) -> bool {
         true
     }

@@ -201,6 +201,16 @@ impl Line {
         (0..by.rank).filter(is_kept).map(|higher| u64::from(by.headroom_percent[higher])).sum()
     }
 
+    /// Slots that are kept for higher lanes: at least one of those for whom any part is kept, and never all.
+    pub(crate) fn kept(&self, by: Asker<'_>, (slots, cost): (u64, u64), now_ms: i64) -> u64 {
+        (self.headroom(by, now_ms) * slots).div_ceil(100).min(slots.saturating_sub(cost))
+    }
+
+    /// It is there: slots have no line, but something is kept of them for its lane.
+    pub(crate) fn see(&mut self, by: Asker<'_>, now_ms: i64) {
+        self.seen_ms[by.rank] = now_ms;
+    }
+
     /// It was told to come back at `until_ms`, which is its place in the line if `ahead` says so.
     pub(crate) fn join(&mut self, by: Asker<'_>, until_ms: i64, ahead: Option<Ahead>, now_ms: i64) {
         self.forget(now_ms);

@@ -55,6 +55,11 @@ pub(crate) trait Meter {
         None
     }
 
+    /// How many calls there may be at a time now; none of what counts otherwise.
+    fn at_a_time(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether calls may be granted together: not where each one's answer decides over the next.
     fn leases(&self) -> bool {
         false

@@ -12,6 +12,10 @@ impl Meter for Slots {
         Some(self.whole_size() as u64)
     }
 
+    fn at_a_time(&self) -> Option<u64> {
+        Some(self.slots() as u64)
+    }
+
     /// While it is measured there are fewer slots than a call may cost, which then has them all.
     fn ready(&self, in_flight: &InFlight, cost: u64, now_ms: i64) -> Ready {
         let slots = self.slots() as u64;

@@ -163,6 +163,45 @@ fn slots_have_no_line_for_it_would_keep_them_from_being_used() {
     assert!(asks(&mut limiter, 10, &rate, &by(3, "c"), false).is_ok());
 }
 
+#[test]
+fn some_slots_are_kept_for_higher_lanes_that_were_seen_lately() {
+    let takes = |limiter: &mut Limiter, rate: &Rate, now_ms, lane, want| {
+        let question = Question { want, ..Question::new(vec![charge("limit", rate, 1)]).by(by(lane, "job")) };
+        let granted = |decision| if let Decision::Granted(permit) = decision { Some(permit) } else { None };
+        std::iter::from_fn(|| granted(limiter.decide(now_ms, &question))).map(|permit| permit.calls).sum::<u32>()
+    };
+    for want in [1, 64] {
+        for (slots, bulk, trickle) in [(1, 1, 1), (2, 1, 1), (5, 4, 3), (20, 16, 15), (100, 80, 75)] {
+            let rate = concurrency(slots, 600_000);
+            for (lane, expected) in [(0, slots), (2, bulk), (3, trickle)] {
+                let mut limiter = Limiter::default();
+                for higher in 0..=2 {
+                    let permit = asks(&mut limiter, 0, &rate, &by(higher, "higher"), false).unwrap();
+                    assert_eq!(permit.calls, 1);
+                }
+                let granted = takes(&mut limiter, &rate, 1_000, lane, want);
+                assert_eq!(granted, expected, "{slots} slots, lane {lane}");
+                assert_eq!(takes(&mut limiter, &rate, 2_000, 0, want), slots - expected, "a person gets the rest");
+                assert_eq!(takes(&mut limiter, &rate, 90_000, lane, want), 0);
+            }
+            let mut limiter = Limiter::default();
+            asks(&mut limiter, 0, &rate, &by(0, "person"), false).unwrap();
+            let granted = takes(&mut limiter, &rate, 60_000, 2, want);
+            assert_eq!(granted, slots, "nobody else was seen for a minute");
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_a_slot_is_seen_and_so_gets_one() {
+    let (mut limiter, rate) = (Limiter::default(), concurrency(3, 600_000));
+    let bulk: Vec<Permit> = (0..3).map(|_| grant(&mut limiter, 0, &rate)).collect();
+    asks(&mut limiter, 10, &rate, &by(0, "person"), false).unwrap_err();
+    report(&mut limiter, 20, &bulk[0], true, None);
+    assert_eq!(asks(&mut limiter, 20, &rate, &by(2, "bulk"), true), Err(270));
+    asks(&mut limiter, 30, &rate, &by(0, "person"), true).unwrap();
+}
+
 /// A limit's own headroom, instead of the setting.
 #[test]
 fn a_limit_may_keep_what_it_says_for_higher_lanes() {

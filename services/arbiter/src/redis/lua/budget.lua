@@ -194,6 +194,12 @@ local function asker_of(by, charge)
   return own
 end
 
+-- Slots that are kept for others.
+local function kept(b, by, cost, now_ms)
+  local at_a_time = by and METERS[b.state.meter.kind].at_a_time
+  return at_a_time and line.kept(b.state.line, by, at_a_time(b.state.meter), cost, now_ms) or 0
+end
+
 -- How long each unit takes, where who asks has a pace.
 local function step_us(meter, by)
   local even_us = METERS[meter.kind].even_us
@@ -226,13 +232,14 @@ function budget.ready(b, charge, by, now_ms)
   end
   local meter = state.meter
   know_edges(meter, charge)
-  local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, affordable(meter, charge.cost), now_ms)
+  by = asker_of(by, charge)
+  local cost = affordable(meter, charge.cost)
+  local until_ms, at_latest_ms = METERS[meter.kind].ready(meter, b, cost + kept(b, by, cost, now_ms), now_ms)
   local go_ms, go_at_latest_ms = block.ready(state.block, now_ms)
   until_ms, at_latest_ms = math.max(until_ms, go_ms), math.max(at_latest_ms, go_at_latest_ms)
   if not by or not METERS[meter.kind].behind then
     return until_ms, at_latest_ms
   end
-  by = asker_of(by, charge)
   until_ms, at_latest_ms = in_turn(b, charge, by, until_ms, at_latest_ms, now_ms)
   local paced_ms = step_us(meter, by) and line.paced_ms(state.line, now_ms) or now_ms
   return math.max(until_ms, paced_ms), math.max(at_latest_ms, paced_ms)
@@ -250,14 +257,14 @@ function budget.fits(b, charge, calls, by, now_ms)
   if b.state.block.blind or not kind.use_within_ms or size and together > size then
     return false
   end
-  local _, at_latest_ms = kind.ready(meter, b, together, now_ms)
+  by = asker_of(by, charge)
+  local _, at_latest_ms = kind.ready(meter, b, together + kept(b, by, cost, now_ms), now_ms)
   if at_latest_ms > now_ms then
     return false
   end
   if not by then
     return true
   end
-  by = asker_of(by, charge)
   local step = step_us(meter, by)
   if step and not line.are_due(b.state.line, together, step, now_ms) then
     return false
@@ -283,6 +290,9 @@ end
 function budget.join(b, by, charge, until_ms, now_ms)
   local meter = b.state.meter
   local kind = METERS[meter.kind]
+  if kind.at_a_time then
+    line.see(line.of(b.state), by, now_ms)
+  end
   if not kind.behind then
     return
   end
@@ -303,7 +313,9 @@ end
 function budget.serve(b, by, cost, calls, now_ms)
   local meter = b.state.meter
   local kind = METERS[meter.kind]
-  if kind.behind and kind.behind(meter, b, 0, 1, now_ms) then
+  if kind.at_a_time then
+    line.see(line.of(b.state), by, now_ms)
+  elseif kind.behind and kind.behind(meter, b, 0, 1, now_ms) then
     local units, step = affordable(meter, cost) * calls, step_us(meter, by)
     line.serve(line.of(b.state), by, units, now_ms)
     if step then

@@ -27,6 +27,10 @@ function concurrency.ready(self, b, cost, now_ms)
   return concurrency.room(self.slots, self.lease_ms, b, cost, now_ms)
 end
 
+function concurrency.at_a_time(self)
+  return self.slots
+end
+
 function concurrency.use_within_ms(self)
   return math.floor(math.min(LANDS_WITHIN_MS, self.lease_ms) / 2)
 end

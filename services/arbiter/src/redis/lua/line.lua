@@ -99,6 +99,17 @@ local function headroom(self, by, now_ms)
   return kept
 end
 
+-- Slots that are kept for higher lanes: at least one of those for whom any part is kept, and never all.
+function line.kept(self, by, slots_now, cost, now_ms)
+  local kept = self and math.ceil(headroom(self, by, now_ms) * slots_now / 100) or 0
+  return math.min(kept, math.max(slots_now - cost, 0))
+end
+
+-- It is there: slots have no line, but something is kept of them for its lane.
+function line.see(self, by, now_ms)
+  self.seen[by.rank] = now_ms
+end
+
 -- What goes before a question: now, at its place, the tag up to which its job has places then, and whether it goes before the
 -- others of its job.
 function line.ahead(self, by, size, cost, now_ms)

@@ -40,7 +40,7 @@ function slots.size(self)
 end
 
 -- Calls at a time now.
-local function now_slots(self)
+function slots.at_a_time(self)
   if self.is_measuring then
     return math.max(math.floor(self.size / 2), self.floor, 1)
   end
@@ -51,7 +51,7 @@ function slots.advance() end
 
 -- While it is measured there are fewer slots than a call may cost, which then has them all.
 function slots.ready(self, b, cost, now_ms)
-  local room = now_slots(self)
+  local room = slots.at_a_time(self)
   return concurrency.room(room, self.lease_ms, b, math.min(cost, room), now_ms)
 end
 
@@ -86,7 +86,7 @@ local function judge(self, now_ms)
   local round = self.round
   local mean_us = round.took_us / round.answers
   if self.is_measuring then
-    local took_ms = (round.answers / now_slots(self) + 1) * mean_us / 1000
+    local took_ms = (round.answers / slots.at_a_time(self) + 1) * mean_us / 1000
     self.base_us, self.measured_ms = mean_us, now_ms
     self.rest_ms = math.max(REST_SHARE * took_ms, REST_MS)
     self.is_measuring, self.was_cut = false, false
@@ -109,7 +109,7 @@ local function judge(self, now_ms)
     self.was_cut = false
     if waiting > math.max(RAISE_BELOW_SHARE * size, RAISE_BELOW) then
       self.queued_ms = now_ms
-    elseif not round.was_refused and round.peak >= IN_USE * now_slots(self) then
+    elseif not round.was_refused and round.peak >= IN_USE * slots.at_a_time(self) then
       local raise = self.queued_ms > 0 and RAISE or FIRST_RAISE
       self.size = math.min(math.max(size * raise, size + RAISE_LEAST), self.cap)
     end
@@ -122,7 +122,7 @@ function slots.went(self, b, held, report, now_ms)
   local in_flight = b.state.flight.cost
   if report.health == 'ill' or report.health == 'silent' then
     -- One burst counts once.
-    if held.granted_ms > self.cut_ms and self.round.peak >= IN_USE_DROPPED * now_slots(self) then
+    if held.granted_ms > self.cut_ms and self.round.peak >= IN_USE_DROPPED * slots.at_a_time(self) then
       self.queued_ms = now_ms
       cut(self, DROP, now_ms)
       begin(self, in_flight, now_ms)
@@ -134,7 +134,7 @@ function slots.went(self, b, held, report, now_ms)
   elseif report.sent and report.took_us then
     self.round.answers = self.round.answers + 1
     self.round.took_us = self.round.took_us + math.max(report.took_us, 1)
-    if self.round.answers >= math.max(now_slots(self), ROUND_ANSWERS) then
+    if self.round.answers >= math.max(slots.at_a_time(self), ROUND_ANSWERS) then
       judge(self, now_ms)
       begin(self, in_flight, now_ms)
     end
