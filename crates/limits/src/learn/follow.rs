@@ -6,7 +6,10 @@
 //!
 //! * It comes about then: what was measured joins what is known.
 //! * It is late: the pace rises with the cube of the time, for the limit may have been raised.
-//! * It is early, and the next ones too: the limit was lowered. The more of them, the less does counts what was known.
+//! * It is early, and the next ones too: the limit was lowered. The more of them, the less counts what was known. For a
+//!   while after that it may come back, so cycles are shorter and a late refusal makes the pace rise sooner.
+//!
+//! From the first to the last refusal of a burst it was full twice as well, so that is a measurement, too.
 //!
 //! A limiter to which that does not apply shows by pace after pace that does not hold, and is not followed any more.
 
@@ -19,23 +22,25 @@ use super::Learn;
 const SWING: (f64, f64) = (5.0, 2.0);
 /// A refusal is early before the first of these shares of a cycle, and late after the second. (One call more or less makes
 /// a fifth of a cycle.)
-const DUE: (f64, f64) = (0.3, 1.2);
-/// The least time, and the least calls, in which a late refusal doubles the pace; at least so many answers, and such a share of a
-/// cycle. With 0.9 s a limit that is trebled is reached in 1.2 s.
-const RISE: (f64, f64) = (900.0, 45.0);
-const RISE_ANSWERS: f64 = 10.0;
-const RISE_SHARE: f64 = 0.45;
+const DUE: (f64, f64) = (0.4, 1.2);
+/// From the end of a cycle on the pace rises: the least time, and the least calls, in which it doubles, and at least so many answers.
+/// With 0.8 s a limit that is trebled is reached in 1.0 s.
+const RISE: (f64, f64, f64) = (800.0, 45.0, 25.0);
 /// The shortest cycle, in ms, calls and answers. Half as long ones find a raised limit a second sooner, for twice the refusals.
-const CYCLE: (f64, f64, f64) = (2_000.0, 100.0, 20.0);
+const CYCLE: (f64, f64, f64) = (2_200.0, 110.0, 20.0);
+/// Below what was allowed before, cycles are shorter and rises quicker by this.
+const SOONER: f64 = 0.6;
 /// A refusal is earned by so many times the calls that the options say, since some cycles end early.
 const EARNED: f64 = 1.3;
 /// For so long after a change another one is looked for by the shortest cycles.
 const WARY_MS: f64 = 60_000.0;
 /// So many refusals may be spent on that before they are earned.
 const SPARE: f64 = 20.0;
-/// From so many times the pace on, what a rise came to is believed rather than what the cycle measured, which
-/// was begun too slowly; such a share of it, so that the next refusal comes soon and measures it.
-const RISEN: (f64, f64) = (2.0, 0.85);
+/// From so many times the pace on, what a rise came to is believed rather than what the cycle measured, which was begun too
+/// slowly: as much as is between where it ended and its mean, since it went on until what a full bucket holds was used as well.
+const RISEN: f64 = 2.0;
+/// Such a share of what a ramp came to, so that the next refusal comes soon and measures it.
+const RAMPED: f64 = 0.85;
 /// Less than that, n times in a row, moves the pace by this share of the way, times n squared: a bucket of one or two calls
 /// lets through what is sent now, not what would have made up for slower calls before.
 const LATE_STEP: f64 = 0.1;
@@ -43,7 +48,7 @@ const LATE_STEP: f64 = 0.1;
 /// the last of these over n squared, and twice the calls that are on their way.
 const KNOWN: (f64, f64, f64) = (4.0, 200.0, 30.0);
 /// Below such a share of the pace it is a change; below the second it is none of a bucket's.
-const FALLEN: (f64, f64) = (0.8, 0.3);
+const FALLEN: (f64, f64) = (0.8, 0.15);
 /// So many falls, less half a one for each cycle that went well, and it is no bucket. A limit that is changed and changed back has two.
 const MISSES: f64 = 3.0;
 
@@ -56,19 +61,27 @@ pub(super) struct Follow {
     /// The same of the burst of refusals that is under way.
     met_ms: f64,
     met_accepted: f64,
+    /// And of the latest refusal of that burst. (Arbiters before 23 November 2026 kept neither it nor what was allowed before.)
+    #[serde(default)]
+    last_ms: f64,
+    #[serde(default)]
+    last_accepted: f64,
     cycle_ms: f64,
     /// By this share calls go slower, and then quicker.
     swing: f64,
     rise_ms: f64,
     /// The pace so far is worth so many calls.
     known: f64,
-    /// Refusals in a row that were early, the pace before them (0 after a ramp), and those that were late.
+    /// Refusals in a row that were early, the pace before them (0 after a ramp or a rise), and those that were late.
     early: f64,
     steady_per_s: f64,
     late: f64,
     misses: f64,
     changed_ms: f64,
     spare: f64,
+    /// The pace that held before the limit was lowered, for as long as it may come back.
+    #[serde(default)]
+    former_per_s: f64,
 }
 
 /// A burst of refusals that is over.
@@ -82,19 +95,19 @@ pub(super) struct Burst {
 
 impl Default for Follow {
     fn default() -> Self {
-        Self::new(1.0, 0.0).0
+        Self::new(0.0)
     }
 }
 
 impl Follow {
-    /// The provider was full for a moment; `reached_per_s` is more than it allows.
-    pub(super) fn new(reached_per_s: f64, now_ms: f64) -> (Self, f64) {
-        let pace_per_s = RISEN.1 * reached_per_s;
-        let follow = Self {
+    pub(super) fn new(now_ms: f64) -> Self {
+        Self {
             since_ms: now_ms,
             accepted: 0.0,
             met_ms: now_ms,
             met_accepted: 0.0,
+            last_ms: now_ms,
+            last_accepted: 0.0,
             cycle_ms: CYCLE.0,
             swing: 0.05,
             rise_ms: RISE.0,
@@ -105,8 +118,20 @@ impl Follow {
             misses: 0.0,
             changed_ms: now_ms,
             spare: SPARE,
-        };
-        (follow, pace_per_s)
+            former_per_s: 0.0,
+        }
+    }
+
+    /// The provider was just full for a moment; `reached_per_s` is more than it allows. The pace to begin with.
+    pub(super) fn start(&mut self, reached_per_s: f64, now_ms: f64) -> f64 {
+        let (since_ms, before) = self.last_full();
+        *self = Self { since_ms, accepted: self.accepted - before, ..Self::new(now_ms) };
+        RAMPED * reached_per_s
+    }
+
+    /// When the provider was last full, and how many calls had been accepted by then.
+    fn last_full(&self) -> (f64, f64) {
+        if self.last_ms > self.met_ms { (self.last_ms, self.last_accepted) } else { (self.met_ms, self.met_accepted) }
     }
 
     /// A cycle begins anew.
@@ -126,10 +151,14 @@ impl Follow {
 
     /// Calls go at this multiple of the pace.
     pub(super) fn quicker(&self, now_ms: f64) -> f64 {
-        let took_ms = now_ms - self.since_ms;
-        let part = (took_ms / self.cycle_ms).clamp(0.0, DUE.1);
-        let risen = (took_ms - DUE.1 * self.cycle_ms).max(0.0) / self.rise_ms;
+        let part = ((now_ms - self.since_ms) / self.cycle_ms).clamp(0.0, 1.0);
+        let risen = self.risen(now_ms);
         (1.0 + self.swing * (2.0 * part - 1.0)) * (1.0 + risen * risen * risen)
+    }
+
+    /// How far a late refusal has made the pace rise; 1 for doubled.
+    fn risen(&self, now_ms: f64) -> f64 {
+        (now_ms - self.since_ms - self.cycle_ms).max(0.0) / self.rise_ms
     }
 
     /// And at this one while it is not known what a refusal means.
@@ -142,6 +171,11 @@ impl Follow {
         (self.met_ms, self.met_accepted) = (now_ms, self.accepted);
     }
 
+    /// Another one of that burst.
+    pub(super) fn meet_again(&mut self, now_ms: f64) {
+        (self.last_ms, self.last_accepted) = (now_ms, self.accepted);
+    }
+
     /// Whether this is no provider to be followed.
     pub(super) fn is_lost(&self) -> bool {
         self.misses >= MISSES
@@ -151,21 +185,33 @@ impl Follow {
     pub(super) fn next(&mut self, pace_per_s: f64, burst: Burst, learn: &Learn) -> f64 {
         let took_ms = (self.met_ms - self.since_ms).max(1.0);
         let reached_per_s = (pace_per_s * self.quicker(self.met_ms)).min(learn.cap_per_s);
-        let next_per_s = if reached_per_s > RISEN.0 * pace_per_s {
-            let measured_per_s = self.met_accepted * 1_000.0 / took_ms;
-            (self.known, self.early, self.late, self.changed_ms) = (KNOWN.0, 0.0, 0.0, burst.now_ms);
-            self.steady_per_s = measured_per_s.max(RISEN.1 * reached_per_s);
-            self.steady_per_s
+        let mut next_per_s = if reached_per_s > RISEN * pace_per_s {
+            let risen = self.risen(self.met_ms);
+            let mean_per_s = pace_per_s * (1.0 + risen * risen * risen / 4.0);
+            (self.known, self.early, self.late, self.steady_per_s) = (KNOWN.0, 0.0, 0.0, 0.0);
+            self.changed_ms = burst.now_ms;
+            (self.met_accepted * 1_000.0 / took_ms).max((mean_per_s * reached_per_s).sqrt())
         } else {
-            let part = took_ms / self.cycle_ms;
-            self.count(part, pace_per_s, burst);
-            let found_per_s = self.found(part, pace_per_s, reached_per_s, took_ms);
-            self.judge(pace_per_s, found_per_s, burst.now_ms);
-            found_per_s
+            self.measure(pace_per_s, reached_per_s, (self.met_accepted, took_ms), burst)
         };
-        (self.since_ms, self.accepted) = (self.met_ms, self.accepted - self.met_accepted);
+        let (full_ms, accepted) = self.last_full();
+        if full_ms > self.met_ms {
+            let within = (accepted - self.met_accepted, full_ms - self.met_ms);
+            // A sliding window that is full lets nothing through: it counts as one more early refusal at most.
+            next_per_s = self.measure(next_per_s, next_per_s, within, Burst { refused: 1.0, ..burst });
+        }
+        (self.since_ms, self.accepted) = (full_ms, self.accepted - accepted);
         self.plan(next_per_s, burst, learn.refused_share);
         next_per_s
+    }
+
+    /// The provider was full twice, and let through so many calls in so many ms between.
+    fn measure(&mut self, pace_per_s: f64, reached_per_s: f64, measured: (f64, f64), burst: Burst) -> f64 {
+        let part = measured.1 / self.cycle_ms;
+        self.count(part, pace_per_s, burst);
+        let found_per_s = self.found(part, pace_per_s, reached_per_s, measured);
+        self.judge(pace_per_s, found_per_s, burst.now_ms);
+        found_per_s
     }
 
     /// Early and late ones in a row.
@@ -174,6 +220,9 @@ impl Follow {
         if part >= DUE.0 {
             (self.early, self.steady_per_s) = (0.0, pace_per_s);
             self.misses = (self.misses - 0.5).max(0.0);
+            if pace_per_s >= FALLEN.0 * self.former_per_s || burst.now_ms - self.changed_ms >= WARY_MS {
+                self.former_per_s = pace_per_s;
+            }
             return;
         }
         if self.early == 0.0 && self.known > KNOWN.0 {
@@ -186,13 +235,17 @@ impl Follow {
         }
     }
 
-    /// The pace by what was known and by this cycle.
-    fn found(&mut self, part: f64, pace_per_s: f64, reached_per_s: f64, took_ms: f64) -> f64 {
-        let found_per_s = (self.met_accepted + self.known) / (took_ms / 1_000.0 + self.known / pace_per_s);
-        self.known = (self.known + self.met_accepted).min(KNOWN.1);
+    /// The pace by what was known and by what was measured; if that was late, by no less than was measured.
+    fn found(&mut self, part: f64, pace_per_s: f64, reached_per_s: f64, (calls, took_ms): (f64, f64)) -> f64 {
+        let found_per_s = (calls + self.known) / (took_ms / 1_000.0 + self.known / pace_per_s);
+        self.known = (self.known + calls).min(KNOWN.1);
         if part < DUE.0 {
             return found_per_s.min(pace_per_s);
         }
+        if self.late == 0.0 {
+            return found_per_s;
+        }
+        let found_per_s = found_per_s.max(calls * 1_000.0 / took_ms);
         let toward = (LATE_STEP * self.late * self.late).min(1.0);
         found_per_s + ((reached_per_s - found_per_s) * toward).max(0.0)
     }
@@ -212,14 +265,14 @@ impl Follow {
 
     /// The next cycle: short while changes are likely, else as long as it takes to earn the last refusals.
     fn plan(&mut self, pace_per_s: f64, burst: Burst, refused_share: f64) {
-        let shortest = CYCLE.1.max(pace_per_s * CYCLE.0.max(CYCLE.2 * burst.answer_ms) / 1_000.0);
+        let sooner = if pace_per_s < FALLEN.0 * self.former_per_s { SOONER } else { 1.0 };
+        let shortest = sooner * CYCLE.1.max(pace_per_s * CYCLE.0.max(CYCLE.2 * burst.answer_ms) / 1_000.0);
         self.spare -= burst.refused;
         let is_wary = self.spare > 0.0 && burst.now_ms - self.changed_ms < WARY_MS;
         let calls = if is_wary { shortest } else { shortest.max(EARNED * burst.refused / refused_share) };
         self.cycle_ms = calls * 1_000.0 / pace_per_s;
         let on_their_way = pace_per_s * burst.answer_ms / 1_000.0;
         self.swing = ((SWING.0 + SWING.1 * on_their_way.sqrt()) / calls).min(0.2);
-        let least_ms = RISE.0.max(RISE.1 * 1_000.0 / pace_per_s).max(RISE_ANSWERS * burst.answer_ms);
-        self.rise_ms = least_ms.max(RISE_SHARE * self.cycle_ms);
+        self.rise_ms = sooner * RISE.0.max(RISE.1 * 1_000.0 / pace_per_s).max(RISE.2 * burst.answer_ms);
     }
 }

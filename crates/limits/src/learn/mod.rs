@@ -57,6 +57,10 @@ const LONE_IN_RAMP: f64 = 1.5;
 /// From such a pace to begin with on, a bucket is followed. After a ramp from far below, sliding windows look like buckets: 166 of 200
 /// limiters were learnt well then, not 171.
 const FOLLOWED_PER_S: f64 = 4.0;
+/// The first canary goes out after this time, or after half of what a call takes at the pace. A small bucket that is followed would
+/// be full again by then, so there after so many calls.
+const CANARY_MS: f64 = 100.0;
+const CANARY_CALLS: f64 = 6.0;
 /// Refusals that last for no longer than so many calls, or until the first canary, are a bucket's.
 const SHORT_CALLS: f64 = 4.0;
 /// After so many accepted calls the row of bursts is over.
@@ -157,7 +161,7 @@ impl Learner {
             window_ms: 0.0,
             tally: Tally::default(),
             trouble: None,
-            follow: Follow::new(learn.start_per_s, 0.0).0,
+            follow: Follow::default(),
             full: Full { since_ms: 0.0, bursts: 0.0, ease: 1.0, eased_ms: 0.0 },
             resumed_ms: 0.0,
             due_ms: 0.0,
@@ -395,12 +399,20 @@ impl Learner {
         self.credit = (self.credit - 1.0).max(-self.debt());
         self.refused_at_ms = now_ms;
         if sent_ms >= self.resumed_ms {
-            if self.trouble.is_none() {
-                self.follow.meet(now_ms);
+            match &self.trouble {
+                None => self.follow.meet(now_ms),
+                Some(_) => self.follow.meet_again(now_ms),
             }
-            let trouble = self.trouble.get_or_insert(Trouble::new(sent_ms, now_ms, self.pace_per_s));
+            let first_wait_ms = self.first_wait_ms();
+            let trouble = self.trouble.get_or_insert(Trouble::new(sent_ms, now_ms, first_wait_ms));
             trouble.refused(until_ms, sent_ms, now_ms);
         }
+    }
+
+    /// The first canary goes out so long after everything was stopped.
+    fn first_wait_ms(&self) -> f64 {
+        let most_ms = if self.mode == Mode::Follow { CANARY_MS.min(self.time_for(CANARY_CALLS)) } else { CANARY_MS };
+        most_ms.max(self.time_for(0.5))
     }
 
     /// One call was refused, and those after it were not: a bucket that is nearly empty, or chance.
@@ -473,8 +485,8 @@ impl Learner {
     }
 
     fn start_following(&mut self, reached_per_s: f64, full_ms: f64) {
-        let (follow, pace_per_s) = Follow::new(reached_per_s, full_ms);
-        (self.follow, self.is_settled, self.lone) = (follow, true, 0.0);
+        let pace_per_s = self.follow.start(reached_per_s, full_ms);
+        (self.is_settled, self.lone) = (true, 0.0);
         self.slow_to(pace_per_s);
         self.enter(Mode::Follow, full_ms);
     }

@@ -8,8 +8,6 @@ const STOPS_AT: u32 = 2;
 const ENDS_AFTER: u32 = 3;
 /// A canary that nobody reports is given up after this time.
 const LOST_MS: f64 = 60_000.0;
-/// The first canary goes out after this time, or after half of what a call takes at the pace.
-const CANARY_MS: f64 = 100.0;
 
 /// One burst of refusals. Times are Unix ms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,14 +40,14 @@ pub(super) enum Sign {
 }
 
 impl Trouble {
-    pub(super) fn new(sent_ms: f64, now_ms: f64, pace_per_s: f64) -> Self {
+    pub(super) fn new(sent_ms: f64, now_ms: f64, first_wait_ms: f64) -> Self {
         Self {
             since_ms: now_ms,
             refused: 0,
             last_sent_ms: sent_ms,
             accepted_since: 0,
             stopped_ms: 0.0,
-            first_wait_ms: CANARY_MS.max(500.0 / pace_per_s),
+            first_wait_ms,
             canaries: 0,
             canary_at_ms: 0.0,
             is_canary_out: false,

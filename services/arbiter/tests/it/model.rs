@@ -295,6 +295,31 @@ impl Pair {
         Ok(())
     }
 
+    /// Calls that go whenever they may meet a bucket, whose answers take `answer_ms` and up to as long again.
+    async fn follow(&mut self, mut bucket: Bucket, for_ms: i64, answer_ms: i64) -> Result<(), TestCaseError> {
+        let end_ms = self.now_ms + for_ms;
+        let mut out: Vec<(i64, bool, Permit, Permit)> = Vec::new();
+        while self.now_ms < end_ms {
+            let (back, still) = std::mem::take(&mut out).into_iter().partition(|call| call.0 <= self.now_ms);
+            out = still;
+            for (_, accepted, ours, theirs) in back {
+                let refused = (!accepted).then(|| Refused { keys: Vec::new(), until_ms: None, lasts: Lasts::FromNow });
+                let answer = Some(Told { readings: BTreeMap::new(), refused });
+                let report =
+                    |permit| Report { permit, sent: true, answer: answer.clone(), health: None, took_us: None };
+                self.model.report(self.now_ms, &report(ours));
+                self.redis.report(self.now_ms, vec![report(theirs)]).await.unwrap();
+            }
+            self.ask(&[vec![vec![(0, 1)]]], &[(None, 1)]).await?;
+            for (ours, theirs) in std::mem::take(&mut self.permits) {
+                let took_ms = answer_ms + ours.id as i64 * 7 % (answer_ms + 1);
+                out.push((self.now_ms + took_ms, bucket.accepts(self.now_ms), ours, theirs));
+            }
+            self.now_ms += 8;
+        }
+        Ok(())
+    }
+
     fn target(&self, limit: Option<usize>) -> String {
         limit.map_or("{acme}/".to_owned(), |limit| key(limit % self.rates.len()))
     }
@@ -378,6 +403,53 @@ proptest! {
             let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
             sweep(&prefix).await;
             prop_assert_eq!(pair.model.usage(pair.now_ms), usage);
+            Ok(())
+        })?;
+    }
+}
+
+/// A provider's, which says nothing of itself.
+#[derive(Debug, Clone)]
+struct Bucket {
+    per_s: f64,
+    burst: f64,
+    left: f64,
+    at_ms: i64,
+}
+
+impl Bucket {
+    fn accepts(&mut self, now_ms: i64) -> bool {
+        self.left = (self.left + (now_ms - self.at_ms) as f64 * self.per_s / 1_000.0).min(self.burst);
+        self.at_ms = now_ms;
+        let accepts = self.left >= 1.0;
+        self.left -= f64::from(u8::from(accepts));
+        accepts
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    /// A bucket that changes, so that it is followed up and down: that takes more refusals than random steps bring.
+    #[test]
+    fn redis_follows_a_bucket_as_the_model_does(
+        per_s in vec(10.0..90.0_f64, 3),
+        burst in 3.0..30.0_f64,
+        answer_ms in 1..40_i64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let prefix = fresh_prefix();
+            let rates = vec![Rate::Learn(Learn { start_per_s: per_s[0] / 2.0, ..Learn::default() })];
+            let redis = RedisStore::new(&config(&redis_url(), &prefix)).unwrap().by_caller_s_time();
+            let mut pair = Pair { model: Limiter::default(), redis, rates, headroom: None, now_ms: START_MS, permits: Vec::new() };
+            for per_s in per_s {
+                let bucket = Bucket { per_s, burst, left: 1.0, at_ms: pair.now_ms };
+                pair.follow(bucket, 4_000, answer_ms).await?;
+                let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
+                prop_assert_eq!(pair.model.usage(pair.now_ms), usage);
+            }
+            sweep(&prefix).await;
             Ok(())
         })?;
     }

@@ -17,15 +17,15 @@ local LONE_MAX, LONE_IN_RAMP, SHORT_CALLS, FOLLOWED_PER_S = 2.5, 1.5, 4, 4
 local ROW_CALLS, ROW_MAX = 200, 9
 local SPANS_MAX, SPANS_TO_A_MEMORY = 64, 16
 local STOPS_AT, ENDS_AFTER = 2, 3
-local LOST_MS, CANARY_MS = 60000, 100
+local LOST_MS, CANARY_MS, CANARY_CALLS = 60000, 100, 6
 local SWING_CALLS, SWING_ON_THEIR_WAY = 5, 2
-local EARLY, LATE = 0.3, 1.2
-local RISE_MS, RISE_CALLS, RISE_ANSWERS, RISE_SHARE = 900, 45, 10, 0.45
-local CYCLE_MS, CYCLE_CALLS, CYCLE_ANSWERS = 2000, 100, 20
+local EARLY, LATE = 0.4, 1.2
+local RISE_MS, RISE_CALLS, RISE_ANSWERS = 800, 45, 25
+local CYCLE_MS, CYCLE_CALLS, CYCLE_ANSWERS, SOONER = 2200, 110, 20, 0.6
 local EARNED, WARY_MS, SPARE = 1.3, 60000, 20
-local RISEN, AFTER_RISE, LATE_STEP = 2, 0.85, 0.1
+local RISEN, RAMPED, LATE_STEP = 2, 0.85, 0.1
 local LEAST_KNOWN, MOST_KNOWN, EARLY_KNOWN = 4, 200, 30
-local CHANGED, NO_BUCKET, MISSES = 0.8, 0.3, 3
+local CHANGED, NO_BUCKET, MISSES = 0.8, 0.15, 3
 
 local function clamp(n, least, most)
   return math.min(math.max(n, least), most)
@@ -91,10 +91,10 @@ end
 -- Refusals that belong together.
 local trouble = {}
 
-function trouble.new(sent_ms, now_ms, pace_per_s)
+function trouble.new(sent_ms, now_ms, first_wait_ms)
   return {
     since_ms = now_ms, refused = 0, last_sent_ms = sent_ms, accepted_since = 0, stopped_ms = 0,
-    first_wait_ms = math.max(CANARY_MS, 500 / pace_per_s), canaries = 0, canary_at_ms = 0, is_canary_out = false,
+    first_wait_ms = first_wait_ms, canaries = 0, canary_at_ms = 0, is_canary_out = false,
     refused_ms = now_ms,
   }
 end
@@ -142,18 +142,39 @@ end
 -- A provider that is full for a moment only, followed from refusal to refusal.
 local follow = {}
 
-function follow.new(reached_per_s, now_ms)
+function follow.new(now_ms)
   return {
-    since_ms = now_ms, accepted = 0, met_ms = now_ms, met_accepted = 0, cycle_ms = CYCLE_MS, swing = 0.05, rise_ms = RISE_MS,
-    known = LEAST_KNOWN, early = 0, steady_per_s = 0, late = 0, misses = 0, changed_ms = now_ms, spare = SPARE,
-  }, AFTER_RISE * reached_per_s
+    since_ms = now_ms, accepted = 0, met_ms = now_ms, met_accepted = 0, last_ms = now_ms, last_accepted = 0,
+    cycle_ms = CYCLE_MS, swing = 0.05, rise_ms = RISE_MS, known = LEAST_KNOWN, early = 0, steady_per_s = 0, late = 0,
+    misses = 0, changed_ms = now_ms, spare = SPARE, former_per_s = 0,
+  }
+end
+
+-- When the provider was last full, and how many calls had been accepted by then. (Old arbiters kept the first refusal of a burst only.)
+local function last_full(self)
+  if (self.last_ms or 0) > self.met_ms then
+    return self.last_ms, self.last_accepted
+  end
+  return self.met_ms, self.met_accepted
+end
+
+-- The provider was just full for a moment: what is known then, and the pace to begin with.
+function follow.start(self, reached_per_s, now_ms)
+  local since_ms, before = last_full(self)
+  local started = follow.new(now_ms)
+  started.since_ms, started.accepted = since_ms, self.accepted - before
+  return started, RAMPED * reached_per_s
+end
+
+-- How far a late refusal has made the pace rise; 1 for doubled.
+local function risen_by(self, now_ms)
+  return math.max(now_ms - self.since_ms - self.cycle_ms, 0) / self.rise_ms
 end
 
 -- Calls go at this multiple of the pace.
 function follow.quicker(self, now_ms)
-  local took_ms = now_ms - self.since_ms
-  local part = clamp(took_ms / self.cycle_ms, 0, LATE)
-  local risen = math.max(took_ms - LATE * self.cycle_ms, 0) / self.rise_ms
+  local part = clamp((now_ms - self.since_ms) / self.cycle_ms, 0, 1)
+  local risen = risen_by(self, now_ms)
   return (1 + self.swing * (2 * part - 1)) * (1 + risen * risen * risen)
 end
 
@@ -163,6 +184,9 @@ local function count(self, part, pace_per_s, burst)
   if part >= EARLY then
     self.early, self.steady_per_s = 0, pace_per_s
     self.misses = math.max(self.misses - 0.5, 0)
+    if pace_per_s >= CHANGED * (self.former_per_s or 0) or burst.now_ms - self.changed_ms >= WARY_MS then
+      self.former_per_s = pace_per_s
+    end
     return
   end
   if self.early == 0 and self.known > LEAST_KNOWN then
@@ -175,13 +199,16 @@ local function count(self, part, pace_per_s, burst)
   end
 end
 
--- The pace by what was known and by this cycle.
-local function find(self, part, pace_per_s, reached_per_s, took_ms)
-  local found_per_s = (self.met_accepted + self.known) / (took_ms / 1000 + self.known / pace_per_s)
-  self.known = math.min(self.known + self.met_accepted, MOST_KNOWN)
+-- The pace by what was known and by what was measured; if that was late, by no less than was measured.
+local function find(self, part, pace_per_s, reached_per_s, calls, took_ms)
+  local found_per_s = (calls + self.known) / (took_ms / 1000 + self.known / pace_per_s)
+  self.known = math.min(self.known + calls, MOST_KNOWN)
   if part < EARLY then
     return math.min(found_per_s, pace_per_s)
+  elseif self.late == 0 then
+    return found_per_s
   end
+  found_per_s = math.max(found_per_s, calls * 1000 / took_ms)
   local toward = math.min(LATE_STEP * self.late * self.late, 1)
   return found_per_s + math.max((reached_per_s - found_per_s) * toward, 0)
 end
@@ -203,15 +230,24 @@ end
 
 -- The next cycle: short while changes are likely, else as long as it takes to earn the last refusals.
 local function plan(self, pace_per_s, burst, refused_share)
-  local shortest = math.max(CYCLE_CALLS, pace_per_s * math.max(CYCLE_MS, CYCLE_ANSWERS * burst.answer_ms) / 1000)
+  local sooner = pace_per_s < CHANGED * (self.former_per_s or 0) and SOONER or 1
+  local shortest = sooner * math.max(CYCLE_CALLS, pace_per_s * math.max(CYCLE_MS, CYCLE_ANSWERS * burst.answer_ms) / 1000)
   self.spare = self.spare - burst.refused
   local is_wary = self.spare > 0 and burst.now_ms - self.changed_ms < WARY_MS
   local calls = is_wary and shortest or math.max(shortest, EARNED * burst.refused / refused_share)
   self.cycle_ms = calls * 1000 / pace_per_s
   local on_their_way = pace_per_s * burst.answer_ms / 1000
   self.swing = math.min((SWING_CALLS + SWING_ON_THEIR_WAY * math.sqrt(on_their_way)) / calls, 0.2)
-  local least_ms = math.max(math.max(RISE_MS, RISE_CALLS * 1000 / pace_per_s), RISE_ANSWERS * burst.answer_ms)
-  self.rise_ms = math.max(least_ms, RISE_SHARE * self.cycle_ms)
+  self.rise_ms = sooner * math.max(RISE_MS, RISE_CALLS * 1000 / pace_per_s, RISE_ANSWERS * burst.answer_ms)
+end
+
+-- The provider was full twice, and let through so many calls in so many ms between.
+local function measure(self, pace_per_s, reached_per_s, calls, took_ms, burst)
+  local part = took_ms / self.cycle_ms
+  count(self, part, pace_per_s, burst)
+  local found_per_s = find(self, part, pace_per_s, reached_per_s, calls, took_ms)
+  judge(self, pace_per_s, found_per_s, burst.now_ms)
+  return found_per_s
 end
 
 -- A cycle is over, and the next one begins: the pace that it goes at.
@@ -220,17 +256,20 @@ function follow.next(self, pace_per_s, burst, options)
   local reached_per_s = math.min(pace_per_s * follow.quicker(self, self.met_ms), options.cap_per_s)
   local next_per_s
   if reached_per_s > RISEN * pace_per_s then
-    local measured_per_s = self.met_accepted * 1000 / took_ms
-    self.known, self.early, self.late, self.changed_ms = LEAST_KNOWN, 0, 0, burst.now_ms
-    next_per_s = math.max(measured_per_s, AFTER_RISE * reached_per_s)
-    self.steady_per_s = next_per_s
+    local risen = risen_by(self, self.met_ms)
+    local mean_per_s = pace_per_s * (1 + risen * risen * risen / 4)
+    self.known, self.early, self.late, self.steady_per_s = LEAST_KNOWN, 0, 0, 0
+    self.changed_ms = burst.now_ms
+    next_per_s = math.max(self.met_accepted * 1000 / took_ms, math.sqrt(mean_per_s * reached_per_s))
   else
-    local part = took_ms / self.cycle_ms
-    count(self, part, pace_per_s, burst)
-    next_per_s = find(self, part, pace_per_s, reached_per_s, took_ms)
-    judge(self, pace_per_s, next_per_s, burst.now_ms)
+    next_per_s = measure(self, pace_per_s, reached_per_s, self.met_accepted, took_ms, burst)
   end
-  self.since_ms, self.accepted = self.met_ms, self.accepted - self.met_accepted
+  local full_ms, accepted = last_full(self)
+  if full_ms > self.met_ms then
+    local again = { refused = 1, answer_ms = burst.answer_ms, now_ms = burst.now_ms }
+    next_per_s = measure(self, next_per_s, next_per_s, accepted - self.met_accepted, full_ms - self.met_ms, again)
+  end
+  self.since_ms, self.accepted = full_ms, self.accepted - accepted
   plan(self, next_per_s, burst, options.refused_share)
   return next_per_s
 end
@@ -240,7 +279,7 @@ function learn.new(start_per_s, floor_per_s, cap_per_s, refused_share)
     kind = 'l', start_per_s = start_per_s, floor_per_s = floor_per_s, cap_per_s = cap_per_s,
     refused_share = refused_share, mode = 'ramp', since_ms = 0, pace_per_s = start_per_s, target_per_s = 0,
     probe_per_s = 0, is_settled = false, memory_ms = LEAST_MEMORY_MS, window_ms = 0, tally = {},
-    follow = (follow.new(start_per_s, 0)), full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
+    follow = follow.new(0), full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
     lone = 0, row = 0, clean = 0, refused_at_ms = 0,
   }
 end
@@ -438,7 +477,7 @@ end
 
 local function start_following(self, reached_per_s, full_ms)
   local pace_per_s
-  self.follow, pace_per_s = follow.new(reached_per_s, full_ms)
+  self.follow, pace_per_s = follow.start(self.follow, reached_per_s, full_ms)
   self.is_settled, self.lone = true, 0
   slow_to(self, pace_per_s)
   enter(self, 'follow', full_ms)
@@ -560,21 +599,29 @@ local function accepted(self, cost, sent_ms, now_ms)
   end
 end
 
+-- The first canary goes out so long after everything was stopped.
+local function first_wait_ms(self)
+  local most_ms = self.mode == 'follow' and math.min(CANARY_MS, time_for(self, CANARY_CALLS)) or CANARY_MS
+  return math.max(most_ms, time_for(self, 0.5))
+end
+
 local function refused(self, until_ms, sent_ms, now_ms)
   self.credit = math.max(self.credit - 1, -debt(self))
   self.refused_at_ms = now_ms
   if sent_ms >= self.resumed_ms then
-    if not self.trouble then
+    if self.trouble then
+      self.follow.last_ms, self.follow.last_accepted = now_ms, self.follow.accepted
+    else
       self.follow.met_ms, self.follow.met_accepted = now_ms, self.follow.accepted
     end
-    self.trouble = self.trouble or trouble.new(sent_ms, now_ms, self.pace_per_s)
+    self.trouble = self.trouble or trouble.new(sent_ms, now_ms, first_wait_ms(self))
     trouble.refused(self.trouble, until_ms, sent_ms, now_ms)
   end
 end
 
 -- What came of a call: 'accepted', 'refused' or 'other'.
 function learn.report(self, outcome, cost, sent_ms, until_ms, now_ms)
-  self.follow = self.follow or (follow.new(1, 0))
+  self.follow = self.follow or follow.new(0)
   if outcome == 'other' then
     if self.trouble then
       trouble.lost(self.trouble, sent_ms, now_ms)
@@ -617,7 +664,7 @@ end
 
 function learn.spend(self, _, cost, now_ms)
   -- Arbiters before it was known have none.
-  self.follow = self.follow or (follow.new(1, 0))
+  self.follow = self.follow or follow.new(0)
   if is_stopped(self.trouble) then
     self.trouble.canary_at_ms, self.trouble.is_canary_out = now_ms, true
     return
