@@ -396,7 +396,7 @@ fn outcome(key: &str, report: &Report) -> Outcome {
     match &told.refused {
         None => Outcome::Accepted,
         Some(refused) if refused.keys.iter().any(|refused| refused == key) => {
-            Outcome::Refused { until_ms: refused.until_ms.map(|ms| ms as f64) }
+            Outcome::Refused { until_ms: report.refused_until_ms(key).map(|ms| ms as f64) }
         }
         Some(_) => Outcome::Other,
     }

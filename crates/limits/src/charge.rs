@@ -177,6 +177,16 @@ pub enum Health {
 }
 
 impl Report {
+    /// Until when a budget is refused, Unix ms. A time at which a limit resets, as its headers tell it, says nothing of another
+    /// that may have refused: that would wait for what it has no part in. A time to come back at is of the refusal itself.
+    pub(crate) fn refused_until_ms(&self, key: &str) -> Option<i64> {
+        let told = self.answer.as_ref()?;
+        let until_ms = told.refused.as_ref()?.until_ms?;
+        let of_another = told.readings.values().any(|reading| reading.resets_at(until_ms));
+        let of_this = told.readings.get(key).is_some_and(|reading| reading.resets_at(until_ms));
+        Some(until_ms).filter(|_| of_this || !of_another)
+    }
+
     /// The same, told to a clock that is `ahead_ms` ahead of the one that read the answer. Times that the provider's own
     /// clock told stay as they are.
     #[must_use]

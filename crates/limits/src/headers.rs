@@ -96,6 +96,14 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Whether a time that was told is its reset: by the provider's clock, or moved to ours by the answer's `Date`.
+    pub(crate) fn resets_at(&self, ms: i64) -> bool {
+        let told_ms = self.reset_at_ms.filter(|_| !self.reset_is_relative);
+        told_ms.is_some_and(|told_ms| {
+            told_ms == ms || self.clock_ahead_ms.is_some_and(|ahead_ms| told_ms - ahead_ms == ms)
+        })
+    }
+
     /// This, and what it lacks from another.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

@@ -212,14 +212,15 @@ impl Limiter {
                 budget.settle(&Settled { key, report, next_id, now_ms });
             }
         }
-        let Some(refused) = report.answer.as_ref().and_then(|told| told.refused.as_ref()) else { return };
         let blamed = self.blamed(report, &costs, now_ms);
         let is_learnt = |key: &&str| self.budgets.get(*key).is_some_and(Budget::learns);
-        let teaches = refused.until_ms.is_none() && blamed.iter().any(is_learnt);
+        let teaches = blamed.iter().any(|key| is_learnt(key) && report.refused_until_ms(key).is_none());
         for key in blamed {
             // Where a limit is learnt, a refusal that names no time is its business alone.
-            if let Some(budget) = self.budgets.get_mut(key).filter(|budget| budget.learns() || !teaches) {
-                budget.refuse(id, next_id, refused.until_ms, now_ms);
+            let until_ms = report.refused_until_ms(key);
+            let blocks = |budget: &&mut Budget| budget.learns() || until_ms.is_some() || !teaches;
+            if let Some(budget) = self.budgets.get_mut(key).filter(blocks) {
+                budget.refuse(id, next_id, until_ms, now_ms);
             }
         }
     }

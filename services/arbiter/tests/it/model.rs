@@ -60,6 +60,8 @@ struct Answer {
     readings: Vec<(usize, Reading)>,
     /// Which limits, and how long from now.
     refused: Option<(Vec<usize>, Option<i64>)>,
+    /// The refusal lasts until a reset that a reading tells.
+    until_reset: bool,
 }
 
 fn rates() -> impl Strategy<Value = Rate> {
@@ -167,8 +169,8 @@ fn sharings() -> impl Strategy<Value = Sharing> {
 
 fn answers() -> impl Strategy<Value = Answer> {
     let refused = (vec(any::<usize>(), 1..3), option::of(-1_000..60_000_i64));
-    (vec((any::<usize>(), readings()), 0..3), option::weighted(0.25, refused))
-        .prop_map(|(readings, refused)| Answer { readings, refused })
+    (vec((any::<usize>(), readings()), 0..3), option::weighted(0.25, refused), any::<bool>())
+        .prop_map(|(readings, refused, until_reset)| Answer { readings, refused, until_reset })
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -373,7 +375,10 @@ impl Pair {
             };
             (permit.keys[place % permit.keys.len()].clone(), reading)
         };
-        let refused = answer.refused.map(|(limits, ms)| Refused {
+        let reset_ms = answer.readings.iter().filter(|_| answer.until_reset).find_map(|(_, reading)| {
+            Some(reading.reset_at_ms? - reading.clock_ahead_ms.filter(|ms| ms % 2 == 0).unwrap_or(0))
+        });
+        let refused = answer.refused.map(|(limits, ms)| (limits, reset_ms.or(ms))).map(|(limits, ms)| Refused {
             keys: limits.iter().map(|limit| key(limit % self.rates.len())).collect(),
             until_ms: ms.map(from_now),
             lasts: Lasts::FromNow,

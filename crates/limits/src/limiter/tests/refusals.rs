@@ -228,6 +228,33 @@ fn refuse_with(limiter: &mut Limiter, now_ms: i64, permit: &Permit, remaining: O
 }
 
 #[test]
+fn the_reset_of_one_limit_blocks_no_other_that_is_to_blame() {
+    let reset_ms = 840_000;
+    // What of the token is left, and by how much the provider's clock is ahead; whether it is told as a time to come back at.
+    for (remaining, clock_ahead_ms, comes_back) in
+        [(Some(7.0), None, false), (None, None, false), (Some(7.0), Some(120_000), false), (Some(7.0), None, true)]
+    {
+        let mut limiter = Limiter::default();
+        let Decision::Granted(permit) = by_token_and_address(&mut limiter, 0, "alice", &Rate::Told {}) else {
+            panic!()
+        };
+        let reset_at_ms = Some(reset_ms + clock_ahead_ms.unwrap_or(0));
+        let reset_is_relative = comes_back;
+        let reading = Reading { remaining, reset_at_ms, clock_ahead_ms, reset_is_relative, ..Reading::default() };
+        let readings = BTreeMap::from([("alice".to_owned(), reading)]);
+        let refused = Refused { keys: permit.keys.clone(), until_ms: Some(reset_ms), lasts: Lasts::FromNow };
+        report(&mut limiter, 10, &permit, true, Some(Told { readings, refused: Some(refused) }));
+        let until_ms = |name: &str| {
+            let usage = limiter.usage(20).into_iter().find(|usage| usage.key == name);
+            usage.and_then(|usage| usage.blocked_until_ms)
+        };
+        let expected = if comes_back { reset_ms } else { 1_010 };
+        assert_eq!(until_ms("address"), Some(expected), "{remaining:?} left, {clock_ahead_ms:?} ahead");
+        assert_ne!(until_ms("alice"), Some(1_010));
+    }
+}
+
+#[test]
 fn a_refusal_while_the_token_has_room_is_of_the_address_and_one_of_a_token_that_is_used_up_is_not() {
     let unknown = [Rate::Told {}, Rate::Learn(crate::learn::Learn { start_per_s: 100.0, ..Default::default() })];
     let known = [window(100, 60_000, Aligned::FirstCall), bucket(100, 100.0)];

@@ -368,6 +368,25 @@ local function hear(b, report, reading, held, now_ms)
   end
 end
 
+-- Whether a time that was told is a limit's reset: by the provider's clock, or moved to ours by the answer's `Date`.
+local function resets_at(reading, ms)
+  local told_ms = not reading.reset_is_relative and reading.reset_at_ms
+  return told_ms and (told_ms == ms or reading.clock_ahead_ms and told_ms - reading.clock_ahead_ms == ms)
+end
+
+-- Until when a budget is refused. A time at which a limit resets, as its headers tell it, says nothing of another.
+function budget.refused_until_ms(b, report)
+  local until_ms, own = report.refused_until_ms, report.readings[b]
+  if until_ms and not (own and resets_at(own, until_ms)) then
+    for _, reading in pairs(report.readings) do
+      if resets_at(reading, until_ms) then
+        return nil
+      end
+    end
+  end
+  return until_ms
+end
+
 -- What became of a call, as far as one limit is concerned.
 local function outcome(b, report)
   if not report.answered then
@@ -424,7 +443,7 @@ function budget.settle(b, report, reading, now_ms)
     land(b, report, reading, held, now_ms)
   end
   if held and report.sent and meter.kind == 'l' then
-    learn.report(meter, outcome(b, report), held.cost, held.granted_ms, report.refused_until_ms, now_ms)
+    learn.report(meter, outcome(b, report), held.cost, held.granted_ms, budget.refused_until_ms(b, report), now_ms)
   end
   if held and meter.kind == 'g' then
     slots.went(meter, b, held, report, now_ms)
@@ -453,15 +472,16 @@ function budget.has_room(b, cost, now_ms)
 end
 
 function budget.refuse(b, report, now_ms)
+  local until_ms = budget.refused_until_ms(b, report)
   if b.state.meter.kind == 'k' then
     return -- A refusal is an answer.
   end
   if b.state.meter.kind ~= 'l' then
     local ends_ms = METERS[b.state.meter.kind].ends_ms
     ends_ms = ends_ms and ends_ms(b.state.meter)
-    block.refuse(b.state.block, report.id, report.next_id, report.refused_until_ms, ends_ms, now_ms)
-  elseif report.refused_until_ms then
-    block.pause_until(b.state.block, report.refused_until_ms, now_ms)
+    block.refuse(b.state.block, report.id, report.next_id, until_ms, ends_ms, now_ms)
+  elseif until_ms then
+    block.pause_until(b.state.block, until_ms, now_ms)
   end
   b.state.touched_ms = now_ms
 end

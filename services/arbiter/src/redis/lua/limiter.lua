@@ -287,11 +287,11 @@ local function report(keys, args)
     end
     local blamed, teaches = blame.blamed(refused, told, now_ms), false
     for _, b in ipairs(blamed) do
-      teaches = teaches or not told.refused_until_ms and b.state.meter.kind == 'l'
+      teaches = teaches or b.state.meter.kind == 'l' and not budget.refused_until_ms(b, told)
     end
     for _, b in ipairs(blamed) do
       -- Where a limit is learnt, a refusal that names no time is its business alone.
-      if b.state.meter.kind == 'l' or not teaches then
+      if b.state.meter.kind == 'l' or budget.refused_until_ms(b, told) or not teaches then
         budget.refuse(b, told, now_ms)
       end
     end
