@@ -37,9 +37,7 @@ impl Reset {
     /// against that is cut for short windows.
     fn told(heard: &Heard<'_>, most_guard_ms: i64) -> Option<Self> {
         let reading = heard.reading;
-        let ahead_ms = reading.clock_ahead_ms.filter(|_| !reading.reset_is_relative).unwrap_or(0);
-        // Within these bounds the clocks may agree.
-        let is_ours = (-heard.took_ms - DATE_STEP_MS..=0).contains(&ahead_ms);
+        let (ahead_ms, is_ours) = clock(heard);
         let told_ms = reading.reset_at_ms? - if is_ours { 0 } else { ahead_ms };
         let told_ms = told_ms.min(heard.now_ms.saturating_add(LONGEST_TOLD_MS));
         let late_ms = match (is_ours, reading.reset_is_relative) {
@@ -51,10 +49,18 @@ impl Reset {
         Some(Self { earliest_ms: told_ms - late_ms, latest_ms: told_ms + guard_ms })
     }
 
-    /// Whole seconds may be rounded up as well as down: where our own calls say when the window ends, they decide within a second.
-    fn within(self, own_ms: (i64, i64), step_ms: i64) -> Self {
-        let (earliest_ms, latest_ms) = ((self.earliest_ms - step_ms).max(own_ms.0), self.latest_ms.min(own_ms.1));
-        if step_ms > 0 && earliest_ms <= latest_ms { Self { earliest_ms, latest_ms } } else { self }
+    /// Whole seconds may be rounded up as well as down, and clocks that may agree may also differ by as much as `Date` leaves open:
+    /// where our own calls say when the window ends, they decide within that.
+    fn within(self, own_ms: (i64, i64), heard: &Heard<'_>) -> Self {
+        let (early_ms, late_ms) = match clock(heard) {
+            (ahead_ms, true) if heard.reading.clock_ahead_ms.is_some() && !heard.reading.reset_is_relative => {
+                (ahead_ms + heard.took_ms + DATE_STEP_MS, -ahead_ms)
+            }
+            _ => (0, 0),
+        };
+        let earliest_ms = (self.earliest_ms - heard.reading.reset_step_ms - early_ms).max(own_ms.0);
+        let latest_ms = (self.latest_ms + late_ms).min(own_ms.1);
+        if earliest_ms <= latest_ms { Self { earliest_ms, latest_ms } } else { self }
     }
 
     /// What both allow; if they contradict each other, the latest end.
@@ -65,6 +71,12 @@ impl Reset {
     }
 }
 
+/// By how much the clock is ahead that told the reset, and whether it may agree with ours.
+fn clock(heard: &Heard<'_>) -> (i64, bool) {
+    let ahead_ms = heard.reading.clock_ahead_ms.filter(|_| !heard.reading.reset_is_relative).unwrap_or(0);
+    (ahead_ms, (-heard.took_ms - DATE_STEP_MS..=0).contains(&ahead_ms))
+}
+
 impl Window {
     /// Believes a reading; `in_flight` is without its call.
     pub(super) fn believe(&mut self, in_flight: &InFlight, heard: &Heard<'_>) {
@@ -72,7 +84,7 @@ impl Window {
         let most_guard_ms = if self.per_ms == 0 { i64::MAX } else { self.per_ms / 4 };
         let own_ms = self.open.and_then(|open| open.own_ms);
         let reset = Reset::told(heard, most_guard_ms);
-        let reset = reset.map(|reset| own_ms.map_or(reset, |own_ms| reset.within(own_ms, reading.reset_step_ms)));
+        let reset = reset.map(|reset| own_ms.map_or(reset, |own_ms| reset.within(own_ms, heard)));
         let age = self.age(reset, heard.now_ms);
         if age == Age::Older {
             return;

@@ -211,6 +211,23 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn a_provider_whose_clock_is_a_little_wrong_never_refuses(
+        journeys in journeys(),
+        calls in 1..12_u32,
+        per_s in 4..120_i64,
+        skew_ms in -2_000..2_000_i64,
+        style in prop_oneof![Just(Style::Silent), Just(Style::EpochS), Just(Style::NextS), Just(Style::DeltaS), Just(Style::Iso)],
+    ) {
+        let mut provider = Provider { skew_ms, ..Provider::new(calls, per_s * 1_000, Aligned::FirstCall, style) };
+        let rate = provider.rate();
+        run(&mut provider, &rate, &journeys, i64::MAX);
+        prop_assert_eq!(provider.refused, 0);
+    }
+}
+
 #[test]
 fn a_window_is_used_up_under_load_though_the_provider_s_clock_is_wrong() {
     let journey = |there, back| Journey { after_ms: 0, there, back, fate: Fate::Answered };

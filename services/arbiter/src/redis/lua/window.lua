@@ -223,9 +223,15 @@ local function reset_told(self, heard)
   local late_ms = is_ours and (is_relative and heard.took_ms or 0) or heard.took_ms + DATE_STEP_MS
   local step_ms, own_ms = heard.reading.reset_step_ms, self.open and self.open.own_ms
   local reset = { earliest_ms = told_ms - late_ms, latest_ms = told_ms + math.min(step_ms, most_guard_ms) }
-  if own_ms and step_ms > 0 then
-    -- Whole seconds may be rounded up as well as down: where our own calls say when the window ends, they decide within a second.
-    local earliest_ms, latest_ms = math.max(reset.earliest_ms - step_ms, own_ms[1]), math.min(reset.latest_ms, own_ms[2])
+  if own_ms then
+    -- Whole seconds may be rounded up as well as down, and clocks that may agree may also differ by as much as `Date` leaves open:
+    -- where our own calls say when the window ends, they decide within that.
+    local early_ms, after_ms = 0, 0
+    if is_ours and heard.reading.clock_ahead_ms and not is_relative then
+      early_ms, after_ms = ahead_ms + heard.took_ms + DATE_STEP_MS, -ahead_ms
+    end
+    local earliest_ms = math.max(reset.earliest_ms - step_ms - early_ms, own_ms[1])
+    local latest_ms = math.min(reset.latest_ms + after_ms, own_ms[2])
     return earliest_ms <= latest_ms and { earliest_ms = earliest_ms, latest_ms = latest_ms } or reset
   end
   return reset
