@@ -22,11 +22,13 @@ use crate::prepare::failure;
 use crate::push::push;
 use crate::retry::stops_job;
 use crate::service::Shared;
-use crate::sleepers::Kind;
+use crate::sleepers::{Kind, Woke};
 use crate::ways::{Choice, Way, granted, question, ways};
 
 /// A shorter wait is slept where it stands, in ms; a longer one is parked on the bus.
 pub(crate) const SLEEP_MAX_MS: i64 = 2_000;
+/// What makes room for others in the executor's hand is away for so long at least, in ms: what a broker can measure.
+const AWAY_MS: i64 = 1_000;
 /// In place of a limit's id: the arbiter can't be asked.
 pub(crate) const ARBITER: &str = "arbiter";
 /// A call whose handling dies this often is taken for the cause of it, and fails.
@@ -251,7 +253,10 @@ async fn make_with(
         if wait.until_ms - (shared.deps.clock)() > SLEEP_MAX_MS {
             return Ok(Made::Now(Now::Wait(wait)));
         }
-        sleep(shared, call, &wait, early).await;
+        if sleep(shared, call, &wait, early).await == Woke::PutAway {
+            let until_ms = wait.until_ms.max((shared.deps.clock)() + AWAY_MS);
+            return Ok(Made::Now(Now::Wait(Wait { until_ms, ..wait })));
+        }
     }
 }
 
@@ -323,15 +328,16 @@ fn is_of_slots(ways: &[Way<'_>], reason: &WaitReason) -> bool {
 }
 
 /// Sleeps a short wait.
-async fn sleep(shared: &Shared, call: &Call, wait: &Wait, early: Early) {
+async fn sleep(shared: &Shared, call: &Call, wait: &Wait, early: Early) -> Woke {
     let now_ms = (shared.deps.clock)();
     let pause = Duration::from_millis(u64::try_from(wait.until_ms - now_ms).unwrap_or(0).max(1));
     let _asleep = shared.gauges.sleep(wait.reason.to_string(), wait.until_ms);
-    let longest = match early {
-        Early::Never => return tokio::time::sleep(pause).await,
-        Early::Permit => pause,
-        Early::Slot => Duration::from_millis(SLEEP_MAX_MS.unsigned_abs()),
+    let (longest, may_end_early) = match early {
+        Early::Never => (pause, false),
+        Early::Permit => (pause, true),
+        Early::Slot => (Duration::from_millis(SLEEP_MAX_MS.unsigned_abs()), true),
     };
-    let kind = Kind { provider: call.provider.clone(), reason: wait.reason.to_string(), job: call.job };
-    shared.sleepers.sleep(kind, pause, longest).await;
+    let (provider, reason) = (call.provider.clone(), wait.reason.to_string());
+    let kind = Kind { provider, lane: call.lane, reason, job: call.job, may_end_early };
+    shared.sleepers.sleep(kind, pause, longest).await
 }

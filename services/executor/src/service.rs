@@ -1,16 +1,18 @@
 //! The executor over the bus.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tidegate_bus::Bus;
+use tidegate_contracts::Lane;
 use tidegate_contracts::topology::Queue;
 use tidegate_daemon::{Clock, Handle, Shutdown};
 use tidegate_ledger::{Ledger, UnmatchedAnswers};
 use tidegate_specs::Specs;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::buckets::KnownBuckets;
 use crate::credentials::Credentials;
@@ -31,6 +33,12 @@ use crate::ways::WayOut;
 
 /// Between two looks whether jobs whose calls are in hand have been stopped, for when the event was missed.
 const CHECK_STOPS_EVERY: Duration = Duration::from_secs(1);
+
+/// While the hand is full, a call that waits makes room for another job's so often: a job has some hundred calls in the queue, one after
+/// the other, and the next job's first comes behind them.
+const PUT_AWAY_EVERY: Duration = Duration::from_millis(10);
+/// Between two looks whether there is another job.
+const LOOK_FOR_OTHERS_EVERY: Duration = Duration::from_secs(1);
 
 /// How the executor works.
 #[derive(Debug, Clone)]
@@ -183,7 +191,11 @@ pub(crate) async fn take_calls(
 ) -> anyhow::Result<()> {
     let mut calls = shared.deps.bus.consume(&queue, prefetch).await.context("can't take calls")?;
     let mut in_hand = JoinSet::new();
+    let mut full = tokio::time::interval(PUT_AWAY_EVERY);
+    full.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut others = Others::default();
     loop {
+        let is_full = in_hand.len() >= usize::from(prefetch);
         tokio::select! {
             biased;
             () = shutdown.requested() => break,
@@ -192,6 +204,11 @@ pub(crate) async fn take_calls(
                 Ok(Err(error)) if is_echo(&error) => {}
                 Ok(ended) => ended?,
                 Err(error) => tracing::error!(%error, "handling a call died"),
+            },
+            _ = full.tick(), if is_full => if let Queue::Calls { provider, lane } = &queue
+                && others.are_there(&shared, (provider, *lane)).await?
+            {
+                shared.sleepers.put_away((provider, *lane), in_hand.len());
             },
             next = calls.next() => match next {
                 Some(delivery) => {
@@ -203,6 +220,24 @@ pub(crate) async fn take_calls(
     }
     drop(calls);
     finish(&shared, in_hand).await
+}
+
+/// Whether a lane has more jobs than one, as it was seen last.
+#[derive(Default)]
+struct Others {
+    are_there: bool,
+    looked_at: Option<Instant>,
+}
+
+impl Others {
+    async fn are_there(&mut self, shared: &Shared, (provider, lane): (&str, Lane)) -> anyhow::Result<bool> {
+        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_FOR_OTHERS_EVERY) {
+            let lanes = shared.deps.ledger.lanes_open().await.context("can't look for other jobs")?;
+            self.are_there = lanes.iter().any(|open| open.provider == provider && open.lane == lane && open.jobs > 1);
+            self.looked_at = Some(Instant::now());
+        }
+        Ok(self.are_there)
+    }
 }
 
 /// Lets what is on the wire end. Calls that only wait go back to their queue.

@@ -1,15 +1,19 @@
-//! Calls that sleep for a slot: who is woken when one comes free, and who looks for those of other executors.
+//! Calls that sleep in hand until they may go: who is woken when a permit comes back, who looks whether another executor's did, and who
+//! is put away when they are all that there is.
 //!
 //! Calls of a job that wait for the same are alike: whichever asks is granted what there is. So they look in turn, together
 //! about as often as one of them would alone; and a permit that comes back wakes one of them, and one of each job beside it, since
 //! it may be another's turn.
+//!
+//! Calls of several jobs stand in one queue, each job's one after the other. Where those of one wait and fill the hand, nobody gets to those
+//! of another, which may have room: so some of them are put away, and come back behind the others.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_contracts::JobId;
+use tidegate_contracts::{JobId, Lane};
 use tokio::sync::Notify;
 
 /// Jobs of which one call is woken at once; the others' calls look by themselves.
@@ -18,18 +22,32 @@ const WOKEN_MAX: usize = 8;
 /// Calls that are alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Kind {
-    /// Whose slots they wait for.
+    /// Whom they are to be made to.
     pub(crate) provider: String,
+    /// With the provider, the hand that they are in.
+    pub(crate) lane: Lane,
     /// What they wait for, in words.
     pub(crate) reason: String,
     /// Their job.
     pub(crate) job: JobId,
+    /// Whether a permit that comes back may make room for them.
+    pub(crate) may_end_early: bool,
+}
+
+/// Why a call sleeps no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woke {
+    /// It may be its turn.
+    ToAsk,
+    /// It is to make room in the hand.
+    PutAway,
 }
 
 #[derive(Debug, Default)]
 struct Room {
     asleep: u32,
     wake: Arc<Notify>,
+    put_away: Arc<Notify>,
 }
 
 /// All of an executor's.
@@ -46,28 +64,47 @@ impl Sleepers {
 
     /// Sleeps until it is woken, or until its turn to look, where one alone would look every `pause`; at most `longest`, or the
     /// pause where that is longer.
-    pub(crate) async fn sleep(&self, kind: Kind, pause: Duration, longest: Duration) {
+    pub(crate) async fn sleep(&self, kind: Kind, pause: Duration, longest: Duration) -> Woke {
         let bed = self.lie_down(kind);
         let pause = (pause * bed.asleep).min(longest.max(pause));
-        // Nobody woke it in time: it looks.
-        let _ = tokio::time::timeout(pause, bed.wake.notified()).await;
+        tokio::select! {
+            () = bed.wake.notified() => Woke::ToAsk,
+            () = tokio::time::sleep(pause) => Woke::ToAsk,
+            () = bed.put_away.notified() => Woke::PutAway,
+        }
     }
 
     fn lie_down(&self, kind: Kind) -> Bed<'_> {
         let mut rooms = self.rooms();
         let room = rooms.entry(kind.clone()).or_default();
         room.asleep += 1;
-        Bed { sleepers: self, kind, asleep: room.asleep, wake: Arc::clone(&room.wake) }
+        let (wake, put_away) = (Arc::clone(&room.wake), Arc::clone(&room.put_away));
+        Bed { sleepers: self, kind, asleep: room.asleep, wake, put_away }
     }
 
     /// A permit of a provider's came back.
     pub(crate) fn wake(&self, provider: &str) {
         let rooms = self.rooms();
-        let woken: Vec<&Room> =
-            rooms.iter().filter(|(kind, _)| kind.provider == provider).map(|(_, room)| room).collect();
+        let may_go = |kind: &Kind| kind.may_end_early && kind.provider == provider;
+        let woken: Vec<&Room> = rooms.iter().filter(|(kind, _)| may_go(kind)).map(|(_, room)| room).collect();
         let first = self.turn.fetch_add(WOKEN_MAX, Ordering::Relaxed) % woken.len().max(1);
         for room in woken.iter().cycle().skip(first).take(woken.len().min(WOKEN_MAX)) {
             room.wake.notify_one();
+        }
+    }
+
+    /// The hand of a provider's lane, which holds so many calls, is full: of a job whose calls sleep in more than half of it, one is
+    /// put away.
+    pub(crate) fn put_away(&self, (provider, lane): (&str, Lane), hand: usize) {
+        let rooms = self.rooms();
+        let mut jobs: HashMap<JobId, Vec<&Room>> = HashMap::new();
+        for (kind, room) in rooms.iter().filter(|(kind, _)| kind.lane == lane && kind.provider == provider) {
+            jobs.entry(kind.job).or_default().push(room);
+        }
+        let too_many = |rooms: &&Vec<&Room>| 2 * rooms.iter().map(|room| room.asleep as usize).sum::<usize>() > hand;
+        let largest = jobs.values().find(too_many).and_then(|rooms| rooms.iter().max_by_key(|room| room.asleep));
+        if let Some(room) = largest {
+            room.put_away.notify_one();
         }
     }
 }
@@ -79,6 +116,7 @@ struct Bed<'a> {
     /// How many slept when it lay down, itself included.
     asleep: u32,
     wake: Arc<Notify>,
+    put_away: Arc<Notify>,
 }
 
 impl Drop for Bed<'_> {
@@ -106,7 +144,8 @@ mod tests {
     async fn asleep(sleepers: &Arc<Sleepers>, of: &[(&str, JobId)]) -> JoinSet<(usize, u128)> {
         let (mut sleeping, started) = (JoinSet::new(), Instant::now());
         for (number, (provider, job)) in of.iter().enumerate() {
-            let kind = Kind { provider: (*provider).to_owned(), reason: "limit slots".to_owned(), job: *job };
+            let (provider, reason) = ((*provider).to_owned(), "limit slots".to_owned());
+            let kind = Kind { provider, lane: Lane::Normal, reason, job: *job, may_end_early: true };
             let sleepers = Arc::clone(sleepers);
             sleeping.spawn(async move {
                 sleepers.sleep(kind, PAUSE, LONGEST).await;
@@ -146,6 +185,20 @@ mod tests {
         assert!(woken(&mut sleeping).await.is_empty());
         sleepers.wake("acme");
         assert_eq!(woken(&mut sleeping).await, [0, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_those_who_fill_more_than_half_of_a_hand_is_put_away() {
+        let (sleepers, one, other) = (Arc::new(Sleepers::default()), JobId::new(), JobId::new());
+        let mut sleeping = asleep(&sleepers, &[("acme", other), ("acme", one), ("acme", one), ("acme", one)]).await;
+        for elsewhere in [("bolt", Lane::Normal, 4), ("acme", Lane::Bulk, 4), ("acme", Lane::Normal, 6)] {
+            sleepers.put_away((elsewhere.0, elsewhere.1), elsewhere.2);
+            assert!(woken(&mut sleeping).await.is_empty(), "{elsewhere:?}");
+        }
+        sleepers.put_away(("acme", Lane::Normal), 4);
+        assert_eq!(woken(&mut sleeping).await, [1]);
+        sleepers.put_away(("acme", Lane::Normal), 4);
+        assert!(woken(&mut sleeping).await.is_empty(), "they are half of the hand");
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,9 @@ use tokio::net::TcpListener;
 pub(crate) struct World {
     bus: Arc<dyn Bus>,
     call: Call,
+    ledger: Arc<dyn Ledger>,
+    port: u16,
+    more: String,
     shutdown: Shutdown,
     executor: Handle,
     _folder: TempDir,
@@ -44,7 +47,7 @@ impl World {
             bus: Arc::clone(&bus),
             ledger: Arc::clone(&ledger),
             unmatched: store,
-            specs: Arc::new(Specs::new(ledger)),
+            specs: Arc::new(Specs::new(Arc::clone(&ledger))),
             permits,
             out: vec![WayOut { name: "default".to_owned(), egress: Egress::new(egress).unwrap() }],
             credentials: Arc::new(FixedCredentials::default()),
@@ -58,7 +61,8 @@ impl World {
         };
         let shutdown = Shutdown::new();
         let executor = start(deps, config, Arc::new(Gauges::default()), &shutdown);
-        let world = Self { bus, call, shutdown, executor, _folder: folder };
+        let (more, ledger) = (more.to_owned(), Arc::clone(&ledger));
+        let world = Self { bus, call, ledger, port, more, shutdown, executor, _folder: folder };
         world.release().await;
         world
     }
@@ -70,8 +74,8 @@ impl World {
         self.bus.publish(&queue, vec![envelope]).await.unwrap();
     }
 
-    /// Sends more calls of the same job.
-    pub(crate) async fn release_others(&self, count: u32) {
+    /// Sends more calls of the same job, by their places in their chain.
+    pub(crate) async fn release_others(&self, numbers: std::ops::Range<u32>) {
         let other = |n: u32| {
             let root = Call::root(
                 self.call.job,
@@ -79,11 +83,20 @@ impl World {
                 [("n", i64::from(n))].into_iter().collect(),
                 PagePointer::First,
             );
-            let other = Call { provider: self.call.provider.clone(), ..root };
+            let other = Call { provider: self.call.provider.clone(), ordinal: n, ..root };
             Envelope::new(Message::Call(other), clock::now_ms(), None)
         };
         let queue = Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal };
-        self.bus.publish(&queue, (0..count).map(other).collect()).await.unwrap();
+        self.bus.publish(&queue, numbers.map(other).collect()).await.unwrap();
+    }
+
+    /// Submits the same job again, and sends its call.
+    pub(crate) async fn release_of_another_job(&self) -> JobId {
+        let call = submit(&*self.ledger, self.port, &self.more).await;
+        let job = call.job;
+        let queue = Queue::Calls { provider: "acme".to_owned(), lane: Lane::Normal };
+        self.bus.publish(&queue, vec![Envelope::new(Message::Call(call), clock::now_ms(), None)]).await.unwrap();
+        job
     }
 
     /// What comes of the call next.
