@@ -60,6 +60,17 @@ impl Period {
         }
     }
 
+    /// The most that one lasts, with the hour that a day in autumn may have more.
+    #[must_use]
+    pub fn longest_ms(self) -> i64 {
+        let days = match self {
+            Self::Day => 1,
+            Self::Week => 7,
+            Self::Month => 31,
+        };
+        days * DAY_MS + 3_600_000
+    }
+
     /// The first day of the period so many periods after the one that holds a day.
     fn first(self, day: Date, periods: i64) -> Option<Date> {
         match self {

@@ -2,7 +2,8 @@
 //!
 //! The same name means different things: `RateLimit-Reset` is seconds from now in the IETF drafts and seconds since
 //! 1970 at Bluesky; `X-RateLimit-Reset` is one at Reddit, the other at GitHub, and ISO 8601 at Mastodon. So a
-//! provider file may say how its headers are called and written, and what it leaves open is guessed by magnitude.
+//! provider file may say how its headers are called and written, and what it leaves open is guessed by magnitude. Of which
+//! of several limits they speak is found out by [`crate::share`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,13 +14,16 @@ use crate::usage;
 
 /// A limit or a count above this is no number of calls.
 const MOST_CALLS: f64 = 1e15;
+/// A window is no longer than a year and a day.
+const LONGEST_PER_S: f64 = 366.0 * 86_400.0;
 /// A clock that differs from ours by more is not believed to be one.
 const LARGEST_SKEW_MS: i64 = 3_600_000;
 /// What a call costs is at most what a limit may hold.
 const MOST_COST: f64 = 1e9;
 
 /// The headers that speak of a limit. Where none of `limit`, `remaining`, `used` and `reset` is named, the usual ones
-/// are tried: `X-RateLimit-*`, `RateLimit-*`, `X-Rate-Limit-*`, then the IETF's `RateLimit` with `RateLimit-Policy`.
+/// are tried: `X-RateLimit-*`, `RateLimit-*`, `X-Rate-Limit-*`, then the IETF's `RateLimit` with `RateLimit-Policy`. What the usual
+/// ones say, and what headers say that several limits name, is heard by the limit whose size and length it fits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderNames {
@@ -33,13 +37,17 @@ pub struct HeaderNames {
     pub reset: Option<String>,
     /// How `reset` is written.
     pub reset_as: ResetAs,
+    /// Name of the limit's policy in the IETF's `RateLimit` and `RateLimit-Policy`, which may speak of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// Header with what the call cost in the end, in units of the limit: what its `cost` reserved beyond that is given
     /// back, and what it lacked is charged.
     pub cost: Option<String>,
     /// Header that, on any answer, asks to pause for so many seconds, such as Kinto's `Backoff`.
     pub pause: Option<String>,
     /// Header with JSON that tells in percent what is used, as Meta's `X-App-Usage` and `X-Business-Use-Case-Usage` do:
-    /// from 95 on, calls pause for as long as it says, else for five minutes.
+    /// from 95 on, calls pause for as long as it says, else for five minutes. Of several ids in it the one counts that stands in
+    /// the limit's key, else the worst.
     pub usage: Option<String>,
     /// Header that names the budget which the call's endpoint shares with others, as Discord's `X-RateLimit-Bucket`: once it is
     /// told, it takes the place of the endpoint in the limit's `key`.
@@ -134,28 +142,64 @@ impl HeaderNames {
         Self::default()
     }
 
-    fn names_counts(&self) -> bool {
+    /// Whether it is said which headers tell what is used; else the usual ones do.
+    #[must_use]
+    pub fn names_counts(&self) -> bool {
         [&self.limit, &self.remaining, &self.used, &self.reset].into_iter().any(Option::is_some)
+    }
+
+    /// Whether counts stand in the same headers.
+    #[must_use]
+    pub fn counts_as(&self, other: &Self) -> bool {
+        let counts = |names: &Self| {
+            let Self { limit, remaining, used, reset, policy, reset_as, .. } = names;
+            let lower = |name: &Option<String>| name.as_deref().map(str::to_ascii_lowercase);
+            ([limit, remaining, used, reset].map(lower), policy.clone(), *reset_as)
+        };
+        counts(self) == counts(other)
     }
 }
 
-/// Reads what an answer's headers say of a limit. Nonsense (negative, infinite, malformed, a time long past or more
-/// than 32 days away) is ignored and counted.
+/// What an answer says of one of the limits that it speaks of.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Said {
+    /// What it says.
+    pub reading: Reading,
+    /// The window's length in ms, where that is told (`w` of the IETF's policies).
+    pub per_ms: Option<i64>,
+}
+
+/// Reads what an answer's headers say of the only limit that is asked for: of several, the one with the least left. Nonsense
+/// (negative, infinite, malformed, a time long past or more than 32 days away) is ignored and counted.
 #[must_use]
 pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
+    let left = |said: &Said| said.reading.remaining.unwrap_or(f64::INFINITY);
+    let said = counts(names, now_ms, get).into_iter().min_by(|one, other| left(one).total_cmp(&left(other)));
+    said.unwrap_or_default().reading.or(asides(names, now_ms, get, &[]))
+}
+
+/// Reads what an answer's headers say of how much there is, is left and is used, of each limit that they speak of.
+#[must_use]
+pub fn counts(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Vec<Said> {
     let clock = Clock::of(now_ms, get);
-    let mut reading = if names.names_counts() {
-        let named = |name: &Option<String>| name.as_deref().and_then(get);
-        let values = Values {
-            limit: named(&names.limit),
-            remaining: named(&names.remaining),
-            used: named(&names.used),
-            reset: named(&names.reset),
-        };
-        values.weigh(names.reset_as, clock)
-    } else {
-        read_standard(names.reset_as, clock, get)
+    if !names.names_counts() {
+        return standard(names, clock, get);
+    }
+    let named = |name: &Option<String>| name.as_deref().and_then(get);
+    let values = Values {
+        limit: named(&names.limit),
+        remaining: named(&names.remaining),
+        used: named(&names.used),
+        reset: named(&names.reset),
+        ..Values::default()
     };
+    vec![values.weigh(names.reset_as, clock)]
+}
+
+/// Reads what an answer's headers say beside that: what the call cost, and whether to pause. `ids` are what the call is for.
+#[must_use]
+pub fn asides(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>, ids: &[&str]) -> Reading {
+    let (clock, mut reading) = (Clock::of(now_ms, get), Reading::default());
     if let Some(text) = names.cost.as_deref().and_then(get) {
         reading.cost = number(text).filter(|cost| *cost <= MOST_COST).map(|cost| cost.ceil() as u64);
         reading.ignored += u32::from(reading.cost.is_none());
@@ -167,12 +211,8 @@ pub fn read(names: &HeaderNames, now_ms: i64, get: Get<'_, '_>) -> Reading {
         }
     }
     if let Some(text) = names.usage.as_deref().and_then(get) {
-        match usage::pause_until(text, now_ms) {
-            Ok(until_ms) => {
-                reading = reading.or(Reading { pause_until_ms: until_ms, ..Reading::default() });
-            }
-            Err(()) => reading.ignored += 1,
-        }
+        let usage::Usage { pause_until_ms, ignored } = usage::read(text, ids, now_ms);
+        reading = reading.or(Reading { pause_until_ms, ignored, ..Reading::default() });
     }
     reading
 }
@@ -232,22 +272,24 @@ impl Clock {
     }
 }
 
-fn read_standard(reset_as: ResetAs, clock: Clock, get: Get<'_, '_>) -> Reading {
+fn standard(names: &HeaderNames, clock: Clock, get: Get<'_, '_>) -> Vec<Said> {
     for [limit, remaining, used, reset] in [
         ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Used", "X-RateLimit-Reset"],
         ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Used", "RateLimit-Reset"],
         ["X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Used", "X-Rate-Limit-Reset"],
     ] {
-        let values = Values { limit: get(limit), remaining: get(remaining), used: get(used), reset: get(reset) };
-        if values.is_some() {
-            return values.weigh(reset_as, clock);
+        let [limit, remaining, used, reset] = [limit, remaining, used, reset].map(get);
+        let values = Values { limit, remaining, used, reset, per_s: None };
+        if names.policy.is_none() && values.is_some() {
+            // In the older drafts, policies stand behind the limit, or alone: `100, 100;w=60, 1000;w=3600`.
+            let per_s = limit.and_then(|limit| ietf::per_s(limit, &[Some(limit), get("RateLimit-Policy")]));
+            return vec![Values { per_s, ..values }.weigh(names.reset_as, clock)];
         }
     }
-    match get("RateLimit").map(|value| ietf::values(value, get("RateLimit-Policy"))) {
-        Some(Some(values)) => values.weigh(ResetAs::DeltaS, clock),
-        Some(None) => Reading { ignored: 1, ..Reading::default() },
-        None => Reading::default(),
-    }
+    let nonsense = || vec![Said { reading: Reading { ignored: 1, ..Reading::default() }, per_ms: None }];
+    let Some(told) = get("RateLimit") else { return Vec::new() };
+    let said = ietf::values(told, get("RateLimit-Policy"), names.policy.as_deref());
+    said.map_or_else(nonsense, |said| said.into_iter().map(|values| values.weigh(ResetAs::DeltaS, clock)).collect())
 }
 
 /// Header values, as they came.
@@ -257,6 +299,8 @@ pub(crate) struct Values<'h> {
     pub(crate) remaining: Option<&'h str>,
     pub(crate) used: Option<&'h str>,
     pub(crate) reset: Option<&'h str>,
+    /// The window's length in seconds.
+    pub(crate) per_s: Option<&'h str>,
 }
 
 impl Values<'_> {
@@ -266,7 +310,7 @@ impl Values<'_> {
     }
 
     /// Keeps what makes sense, and completes limit, used and remaining from one another.
-    fn weigh(self, reset_as: ResetAs, clock: Clock) -> Reading {
+    fn weigh(self, reset_as: ResetAs, clock: Clock) -> Said {
         let mut ignored = 0;
         let mut count = |text: Option<&str>, least: f64| {
             let n = number(text?).filter(|n| (least..=MOST_CALLS).contains(n));
@@ -282,7 +326,8 @@ impl Values<'_> {
 
         let whole = remaining.zip(used).map(|(remaining, used)| (remaining + used).round()).filter(|&n| n >= 1.0);
         let reset = self.reset.map(|text| clock.read(text, reset_as));
-        Reading {
+        let per_s = self.per_s.and_then(number).filter(|per_s| (f64::MIN_POSITIVE..=LONGEST_PER_S).contains(per_s));
+        let reading = Reading {
             limit: limit.or(whole).map(|n| n as u64),
             remaining: remaining.or(limit.zip(used).map(|(limit, used)| (limit - used).max(0.0))),
             reset_at_ms: reset.flatten().map(|instant| instant.at_ms),
@@ -293,7 +338,8 @@ impl Values<'_> {
             pause_is_by_clock: false,
             cost: None,
             ignored: ignored + u32::from(reset == Some(None)),
-        }
+        };
+        Said { reading, per_ms: per_s.map(|per_s| (per_s * 1e3) as i64) }
     }
 }
 

@@ -9,9 +9,16 @@
 use crate::headers::Values;
 use crate::instant::number;
 
-/// What a `RateLimit` field says; of several policies, the one with the least remaining. None when malformed.
-pub(crate) fn values<'h>(rate_limit: &'h str, policy: Option<&'h str>) -> Option<Values<'h>> {
-    dictionary(rate_limit).or_else(|| list(rate_limit, policy))
+/// What a `RateLimit` field says of each policy that counts requests, or of the one that is asked for. None when malformed.
+pub(crate) fn values<'h>(rate_limit: &'h str, policy: Option<&'h str>, asked: Option<&str>) -> Option<Vec<Values<'h>>> {
+    dictionary(rate_limit).map(|values| vec![values]).or_else(|| list(rate_limit, policy, asked))
+}
+
+/// The length of the window of that many, in the first of these fields that tells it: `100;w=60`.
+pub(crate) fn per_s<'h>(limit: &str, fields: &[Option<&'h str>]) -> Option<&'h str> {
+    let limit = number(limit)?;
+    let mut policies = fields.iter().copied().flatten().flat_map(items);
+    policies.find_map(|policy| policy.param("w").filter(|_| number(policy.name) == Some(limit)))
 }
 
 fn dictionary(rate_limit: &str) -> Option<Values<'_>> {
@@ -28,20 +35,30 @@ fn dictionary(rate_limit: &str) -> Option<Values<'_>> {
     values.is_some().then_some(values)
 }
 
-fn list<'h>(rate_limit: &'h str, policy: Option<&'h str>) -> Option<Values<'h>> {
+fn list<'h>(rate_limit: &'h str, policy: Option<&'h str>, asked: Option<&str>) -> Option<Vec<Values<'h>>> {
     let counts_requests = |item: &Item<'_>| item.param("qu").is_none_or(|unit| unit.trim_matches('"') == "requests");
     let policies: Vec<Item<'_>> = policy.map(items).into_iter().flatten().collect();
-    let policy_of = |item: &Item<'_>| policies.iter().find(|policy| policy.name == item.name);
-    items(rate_limit)
-        .filter(|item| policy_of(item).is_none_or(counts_requests))
-        .filter_map(|item| Some((number(item.param("r")?)?, item)))
-        .min_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, item)| Values {
-            limit: policy_of(&item).and_then(|policy| policy.param("q")),
-            remaining: item.param("r"),
-            used: None,
-            reset: item.param("t"),
-        })
+    // A policy may hold for each of several partitions: an answer tells of its call's.
+    let policy_of = |item: &Item<'_>| {
+        let named = || policies.iter().filter(|policy| policy.name == item.name);
+        named().find(|policy| policy.param("pk") == item.param("pk")).or_else(|| named().next())
+    };
+    let told: Vec<Item<'_>> = items(rate_limit).filter(|item| item.param("r").and_then(number).is_some()).collect();
+    if told.is_empty() {
+        return None;
+    }
+    let asked_for = |item: &Item<'_>| match asked {
+        Some(name) => item.name == name,
+        None => policy_of(item).is_none_or(counts_requests),
+    };
+    let values = |item: Item<'h>| Values {
+        limit: policy_of(&item).and_then(|policy| policy.param("q")),
+        remaining: item.param("r"),
+        used: None,
+        reset: item.param("t"),
+        per_s: policy_of(&item).and_then(|policy| policy.param("w")),
+    };
+    Some(told.into_iter().filter(asked_for).map(values).collect())
 }
 
 /// An item of a list: `"name";key=value;…`.

@@ -32,6 +32,7 @@ mod meter;
 pub mod overrides;
 mod pace;
 pub mod rate;
+pub mod share;
 pub mod sharing;
 mod sliding;
 pub mod slots;

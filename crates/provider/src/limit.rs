@@ -11,12 +11,12 @@ use std::sync::Arc;
 use http::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tidegate_contracts::{Class, PagePointer, Params, Primitive};
-use tidegate_limits::{Breaker, Charge, HeaderNames, Headroom, Health, Rate, Reading};
+use tidegate_limits::{Breaker, Charge, HeaderNames, Headroom, Health, Rate, Reading, Zone};
 use xxhash_rust::xxh3::xxh3_128;
 
 pub use self::buckets::Buckets;
 use self::reach::{Reach, glob};
-pub(crate) use self::tells::Tells;
+pub(crate) use self::tells::{Listener, Tells, hear};
 use crate::compile::Compiler;
 use crate::endpoint::Endpoint;
 use crate::expression::{Hole, RenderError};
@@ -137,18 +137,16 @@ impl Limits {
             tells.extend(Some((limit.id.to_string(), Tells::of(limit))).filter(|(_, tells)| !tells.is_silent()));
         }
         if tells.is_empty() {
-            let may_tell =
-                |limit: &&Limit| !matches!(limit.rate, Rate::Concurrency { .. } | Rate::Learn(_) | Rate::Breaker(_));
-            let readable = provider.limits.iter().find(may_tell);
-            if readable.is_none() {
+            let readable = provider.limits.iter().filter(|limit| may_tell(limit));
+            tells.extend(readable.map(|limit| (limit.id.to_string(), Tells::standard())));
+            if tells.is_empty() {
                 if let Some(index) = provider.limits.iter().position(|limit| limit.id.as_str() == TOLD) {
                     let field = FieldPath::root().key("limits").index(index).key("id");
                     compiler.add(&field, "expected another id; told is the limit that headers speak of");
                 }
                 all.push(Arc::new(Budgeted::added(name, TOLD, Factor::Credential, Rate::Told {})));
+                tells.insert(TOLD.to_owned(), Tells::standard());
             }
-            let id = readable.map_or(TOLD.to_owned(), |limit| limit.id.to_string());
-            tells.insert(id, Tells::standard());
         }
         let ill = breaker(provider, compiler).unwrap_or_else(|| {
             let rate = Rate::Breaker(Breaker::default());
@@ -191,14 +189,66 @@ impl Limits {
         headers.get(name)?.to_str().ok().map(str::trim).filter(|bucket| !bucket.is_empty())
     }
 
-    /// What an answer says of a limit; none where it is not asked.
-    pub(crate) fn reading(&self, limit: &str, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Option<Reading> {
-        Some(self.tells.get(limit)?.read(headers, body, now_ms))
+    /// What an answer says of each of a call's limits that it speaks of.
+    pub(crate) fn readings<'c>(
+        &self,
+        charges: &'c [Charge],
+        (headers, body): (&HeaderMap, &[u8]),
+        now_ms: i64,
+    ) -> Vec<(&'c Charge, Reading)> {
+        let heard = charges.iter().filter_map(|charge| Some((charge, self.tells.get(&charge.limit)?)));
+        let (of, listeners): (Vec<_>, Vec<_>) = heard
+            .map(|(charge, tells)| (charge, Listener { tells, rate: &charge.rate, ids: ids(&charge.key) }))
+            .unzip();
+        of.into_iter().zip(hear(&listeners, headers, body, now_ms)).collect()
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.all.iter().filter(|limit| limit.counts()).map(|limit| limit.id.as_str())
     }
+}
+
+/// The limit's rate, a quota by the calendar of the zone that the file has found out.
+fn in_zone(limit: &Limit, at: &FieldPath, compiler: &mut Compiler<'_>) -> Rate {
+    let Some(source) = &limit.zone else { return limit.rate.clone() };
+    let field = at.key("zone");
+    let Rate::Quota { calls, per, .. } = limit.rate else {
+        compiler.add(&field, "expected none: only a quota has one");
+        return limit.rate.clone();
+    };
+    let named = compiler.template(source, &[Root::Config], &field);
+    let named = named.and_then(|template| compiler.fixed(&template, &field));
+    match named.map(|name| Zone::try_from(name.to_string())) {
+        Some(Ok(zone)) => Rate::Quota { calls, per, zone },
+        Some(Err(expected)) => {
+            compiler.add(&field, expected);
+            limit.rate.clone()
+        }
+        None => limit.rate.clone(),
+    }
+}
+
+impl Limit {
+    /// Whether it applies to calls of an endpoint, `when` left aside.
+    pub(crate) fn is_of(&self, endpoint: &str) -> bool {
+        is_among(&self.endpoints, endpoint)
+    }
+}
+
+/// Whether an endpoint is one of these; all are of none.
+fn is_among(patterns: &[String], endpoint: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, endpoint))
+}
+
+/// Whether answers may speak of such a limit.
+pub(crate) fn may_tell(limit: &Limit) -> bool {
+    !matches!(limit.rate, Rate::Concurrency { .. } | Rate::Learn(_) | Rate::Breaker(_))
+}
+
+/// The values of the factors in a budget's key.
+fn ids(key: &str) -> Vec<&str> {
+    let factors = key.rsplit('/').next().unwrap_or_default().split(',');
+    factors.filter_map(|factor| Some(factor.split_once('=')?.1)).filter(|id| !id.is_empty()).collect()
 }
 
 /// By which failures the declared breaker takes the provider for ill; none without one.
@@ -278,7 +328,7 @@ impl Budgeted {
             when,
             cost,
             headroom: limit.headroom,
-            rate: limit.rate.clone(),
+            rate: in_zone(limit, at, compiler),
         })
     }
 
@@ -292,7 +342,7 @@ impl Budgeted {
     }
 
     fn applies_to(&self, endpoint: &str) -> bool {
-        self.endpoints.is_empty() || self.endpoints.iter().any(|pattern| glob(pattern, endpoint))
+        is_among(&self.endpoints, endpoint)
     }
 
     /// What a call takes from it; `None` when it does not apply.
@@ -456,6 +506,17 @@ mod tests {
         let told = |bucket: &str| HeaderMap::from_iter([("x-bucket".parse().unwrap(), bucket.parse().unwrap())]);
         assert_eq!(limits.bucket("a", &told(" abcd1234 ")), Some("abcd1234"));
         assert_eq!((limits.bucket("a", &told("")), limits.bucket("b", &told("abcd1234"))), (None, None));
+    }
+
+    #[test]
+    fn a_quota_s_zone_may_be_what_a_job_says() {
+        let limits = |rest: &str| compiled(&format!("[ {{ id: a, {rest} }} ]"));
+        let found = limits(r#"quota: { calls: 5, per: day }, zone: "{{ 'Europe/' ~ 'Berlin' }}""#).unwrap();
+        assert!(matches!(&found.all[0].rate, Rate::Quota { zone, .. } if zone.to_string() == "Europe/Berlin"));
+        let error = limits("quota: { calls: 5, per: day }, zone: Berlin").unwrap_err();
+        assert!(error.contains("zone: expected the name of a time zone"), "{error}");
+        let error = limits("window: { calls: 5, per: 1d }, zone: UTC").unwrap_err();
+        assert!(error.contains("zone: expected none: only a quota has one"), "{error}");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use serde_json::Value;
 use tidegate_answer::{Classifier, ErrorRule, Verdict};
 use tidegate_contracts::{Class, Primitive};
 
-use crate::limit::Tells;
+use crate::limit::{Listener, Tells, hear, may_tell};
 
-use crate::file::{EndpointName, Name, ProviderFile};
+use crate::file::{EndpointName, Limit, Name, ProviderFile};
 
 /// Between two moments that are taken for one: headers tell whole seconds.
 const SAME_MS: i64 = 1;
@@ -88,6 +88,9 @@ pub struct RecordedLimit {
     /// The body, where it speaks of the limit.
     #[serde(default)]
     pub body: Value,
+    /// What the call is for, as in the limit's key.
+    #[serde(default)]
+    pub ids: Vec<String>,
     /// What they say.
     pub says: Said,
 }
@@ -208,8 +211,14 @@ impl RecordedLimit {
         let Some(limit) = file.limits.iter().find(|limit| limit.id == self.limit) else {
             return Err("the provider has no such limit".to_owned());
         };
-        let tells = Some(Tells::of(limit)).filter(|tells| !tells.is_silent()).unwrap_or_else(Tells::standard);
-        let reading = tells.read(&header_map(&self.headers)?, self.body.to_string().as_bytes(), moment(&self.at)?);
+        let tells = told_together(file, limit);
+        let ids: Vec<&str> = self.ids.iter().map(String::as_str).collect();
+        let listeners: Vec<Listener<'_>> =
+            tells.iter().map(|(of, tells)| Listener { tells, rate: &of.rate, ids: ids.clone() }).collect();
+        let (headers, body) = (header_map(&self.headers)?, self.body.to_string().into_bytes());
+        let heard = hear(&listeners, &headers, &body, moment(&self.at)?);
+        let mut of_limit = tells.iter().zip(heard).filter(|((of, _), _)| of.id == limit.id);
+        let (_, reading) = of_limit.next().ok_or("no answer speaks of it")?;
         let at = |text: &Option<String>| text.as_deref().map(moment).transpose();
         let same = |wanted: Option<i64>, found: Option<i64>| match (wanted, found) {
             (Some(wanted), Some(found)) => wanted.abs_diff(found) <= SAME_MS.unsigned_abs(),
@@ -221,6 +230,20 @@ impl RecordedLimit {
             && same(at(&self.says.pause)?, reading.pause_until_ms);
         if told { Ok(()) } else { Err(format!("expected {:?}, found {reading:?}", self.says)) }
     }
+}
+
+/// The limits that an answer to a call which touches this one may speak of.
+fn told_together<'f>(file: &'f ProviderFile, limit: &Limit) -> Vec<(&'f Limit, Tells)> {
+    let meets =
+        |other: &Limit| file.endpoints.keys().any(|name| [limit, other].iter().all(|one| one.is_of(name.as_str())));
+    let told: Vec<_> = file.limits.iter().map(|limit| (limit, Tells::of(limit))).collect();
+    let is_open = told.iter().all(|(_, tells)| tells.is_silent());
+    let named = |(other, tells): (&'f Limit, Tells)| match is_open {
+        true if may_tell(other) => Some((other, Tells::standard())),
+        _ if tells.is_silent() => None,
+        _ => Some((other, tells)),
+    };
+    told.into_iter().filter_map(named).filter(|(other, _)| other.id == limit.id || meets(other)).collect()
 }
 
 pub(crate) fn header_map(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String> {

@@ -270,17 +270,23 @@ impl Spec {
     }
 
     /// The headers of answers that speak of a limit. Where no limit of the provider declares any, the usual ones
-    /// speak of the first that is neither a concurrency limit nor learnt; where there is none such, of a limit `told`
+    /// may speak of each that is neither a concurrency limit nor learnt; where there is none such, of a limit `told`
     /// that is added to every call.
     #[must_use]
     pub fn header_names(&self, limit: &str) -> Option<&HeaderNames> {
         self.limits.header_names(limit)
     }
 
-    /// What an answer says of a limit, in the headers and in the body; none of a limit of which no answer speaks.
+    /// What an answer says of the limits that its call touched, in the headers and in the body; nothing of one of which no
+    /// answer speaks.
     #[must_use]
-    pub fn reading(&self, limit: &str, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Option<Reading> {
-        self.limits.reading(limit, headers, body, now_ms)
+    pub fn readings<'c>(
+        &self,
+        charges: &'c [Charge],
+        (headers, body): (&HeaderMap, &[u8]),
+        now_ms: i64,
+    ) -> Vec<(&'c Charge, Reading)> {
+        self.limits.readings(charges, (headers, body), now_ms)
     }
 
     /// What a call says of the provider's health: it went well, or failed by this class and status, which is none without

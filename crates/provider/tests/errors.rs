@@ -106,7 +106,7 @@ fn an_unknown_field_gets_the_known_ones_and_the_nearest() {
             "limits:\n  - id: a\n    windw: { calls: 1, per: 1m }\n",
             &[
                 "p.yaml:6:5: limits[0].windw: unknown field; expected one of body, breaker, bucket, classes, concurrency, cost, \
-              endpoints, headers, headroom, id, key, learn, quota, sliding, told, when, window; did you mean window?",
+              endpoints, headers, headroom, id, key, learn, quota, sliding, told, when, window, zone; did you mean window?",
             ],
         ),
         (

@@ -166,8 +166,8 @@ fn costs_and_keys_follow_the_call() {
         ]
     );
     assert_eq!(charges("found", &params(&[("q", "x")]))[1], ("{catalog}/searches/provider=".to_owned(), 5));
-    assert!(spec.header_names("units").is_some(), "the first that is not concurrency");
-    assert!(spec.header_names("searches").is_none() && spec.header_names("open").is_none());
+    assert!(spec.header_names("units").is_some() && spec.header_names("searches").is_some(), "who it is, answers show");
+    assert!(spec.header_names("open").is_none(), "slots are told by nobody");
 }
 
 #[test]

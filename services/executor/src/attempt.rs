@@ -206,11 +206,8 @@ fn learn_buckets(shared: &Shared, (tenant, spec): (&str, &Spec), prepared: &Prep
 
 /// What the answer says of each limit that the call touched.
 fn readings(spec: &Spec, charges: &[Charge], answer: &Answer, now_ms: i64) -> BTreeMap<String, Reading> {
-    let read = |charge: &Charge| {
-        let reading = spec.reading(&charge.limit, &answer.headers, &answer.body, now_ms)?;
-        Some((charge.key.clone(), reading))
-    };
-    charges.iter().filter_map(read).collect()
+    let heard = spec.readings(charges, (&answer.headers, &answer.body), now_ms);
+    heard.into_iter().map(|(charge, reading)| (charge.key.clone(), reading)).collect()
 }
 
 /// The budgets that a refusal blocks: those of the limit that the error rule names, else all that the call touched.

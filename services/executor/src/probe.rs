@@ -153,10 +153,8 @@ async fn probe(
         Ok(answer) => answer,
         Err(error) => return Ok(Probe { answer: None, page: Err(hide(judge_silence(&error).failure, &prepared)) }),
     };
-    let readings = prepared.charges.iter().filter_map(|charge| {
-        let reading = spec.reading(&charge.limit, &answer.headers, &answer.body, now_ms)?;
-        Some((charge.limit.clone(), reading))
-    });
+    let heard = spec.readings(&prepared.charges, (&answer.headers, &answer.body), now_ms);
+    let readings = heard.into_iter().map(|(charge, reading)| (charge.limit.clone(), reading)).collect();
     let page = match judge(step.endpoint(), (&call.pointer, call.since.as_ref()), &answer, now_ms) {
         Judged::Page(mut page) => {
             if let Some(Next::Url(url)) = &mut page.facts.next {
@@ -166,7 +164,6 @@ async fn probe(
         }
         Judged::Trouble(trouble) => Err(hide(trouble.failure, &prepared)),
     };
-    let readings = readings.collect();
     let answer = ProbeAnswer {
         status: answer.status,
         first_byte_ms: answer.first_byte_ms,

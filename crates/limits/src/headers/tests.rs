@@ -123,6 +123,28 @@ fn the_usual_headers_are_read_without_being_named() {
 }
 
 #[test]
+fn the_ietf_s_fields_tell_of_each_policy_or_of_the_one_that_is_asked_for() {
+    let headers: Headers = &[
+        ("RateLimit", r#""burst";r=50;t=30, "daily";r=900;t=3600, "bytes";r=1;t=5"#),
+        ("RateLimit-Policy", r#""burst";q=100;w=60, "daily";q=1000;w=86400, "bytes";q=9;w=60;qu="content-bytes""#),
+    ];
+    let get = |name: &str| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    let burst = Said { reading: from_now(reading(100, 50.0, 30)), per_ms: Some(60_000) };
+    let daily = Said { reading: from_now(reading(1_000, 900.0, 3_600)), per_ms: Some(86_400_000) };
+    assert_eq!(counts(&HeaderNames::standard(), NOW_MS, &get), [burst, daily.clone()]);
+    assert_eq!(counts(&names(r#"{"policy":"daily"}"#), NOW_MS, &get), [daily]);
+    assert_eq!(counts(&names(r#"{"policy":"weekly"}"#), NOW_MS, &get), []);
+    let of_partition: Headers = &[
+        ("RateLimit", r#""p";r=5;t=9;pk=:Yg==:"#),
+        ("RateLimit-Policy", r#""p";q=10;w=9;pk=:YQ==:, "p";q=20;w=9;pk=:Yg==:"#),
+    ];
+    assert_eq!(read_from(&HeaderNames::standard(), of_partition).limit, Some(20));
+    let older: Headers = &[("RateLimit-Limit", "1000, 100;w=60, 1000;w=3600"), ("RateLimit-Remaining", "1")];
+    let get = |name: &str| older.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+    assert_eq!(counts(&HeaderNames::standard(), NOW_MS, &get)[0].per_ms, Some(3_600_000));
+}
+
+#[test]
 fn named_headers_are_read_as_they_are_said_to_be_written() {
     let epoch_ms = (NOW_MS + 1_500).to_string();
     let cases: &[(&str, &str, Headers, Reading)] = &[

@@ -44,6 +44,10 @@ pub struct Limit {
     /// `transient` (but for a plain 500) unless said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<Class>,
+    /// The time zone of its quota, where a job or the account says that: a template over `config`, such as
+    /// `{{ config.zone }}`. It goes before the quota's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// How much of it there is.
     #[serde(flatten)]
     pub rate: Rate,
