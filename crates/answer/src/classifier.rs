@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use tidegate_contracts::Class;
 
 use crate::default_class::default_class;
-use crate::error_rule::{BodyKind, ErrorRule};
+use crate::error_rule::{BodyKind, ErrorRule, Lasts};
 use crate::evidence::Evidence;
 use crate::expected::Expected;
 use crate::finder::{Finder, Items};
@@ -45,6 +45,8 @@ pub struct Classified {
     /// When to try again, as the answer says it: what the rule's `until` selects, else the `Retry-After` header.
     /// Read it with [`tidegate_limits::headers::retry_after`].
     pub retry_after: Option<String>,
+    /// How long a refusal lasts where the answer does not say.
+    pub lasts: Option<Lasts>,
     /// HTTP status.
     pub status: u16,
     /// For people: one line of at most `Failure::MESSAGE_MAX_CHARS` characters. It is the third party's text, and may
@@ -66,6 +68,7 @@ struct Rule {
     class: Class,
     scope: Option<String>,
     until: Option<Until>,
+    lasts: Option<Lasts>,
 }
 
 #[derive(Debug, Clone)]
@@ -104,6 +107,7 @@ impl Classifier {
                 class: rule.class,
                 scope: rule.scope.clone(),
                 retry_after: rule.retry_after(&answer).or_else(|| retry_after(headers)),
+                lasts: rule.lasts,
                 status: status.as_u16(),
                 message: self.message(rule.own_message(&answer), &answer),
                 matched: Some(number),
@@ -113,6 +117,7 @@ impl Classifier {
                 class: default_class(status, headers),
                 scope: None,
                 retry_after: retry_after(headers),
+                lasts: None,
                 status: status.as_u16(),
                 message: self.message(None, &answer),
                 matched: None,
@@ -151,6 +156,7 @@ impl Rule {
                 }
                 Selector::LastItem(_) => None,
             }),
+            lasts: rule.lasts,
         }
     }
 

@@ -48,9 +48,20 @@ pub struct ErrorRule {
     /// field's name ends in `_ms`. Default: that header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Selector>,
+    /// How long the refusal lasts where the answer does not say when to try again, with `rate_limited` or `quota_exhausted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Lasts>,
     /// Where the answer holds the error's message. Default: the usual places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_path: Option<JsonPath>,
+}
+
+/// How long a refusal lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Lasts {
+    /// Until the limit's window or quota begins anew, such as the day that is used up.
+    Period,
 }
 
 /// What a body is.
@@ -83,6 +94,7 @@ impl ErrorRule {
             ("json", never_json && !self.json.is_empty(), "it only with body: json, or without body"),
             ("scope", self.scope.is_some() && !of_limit, "it only with class rate_limited or quota_exhausted"),
             ("scope", self.scope.as_deref().is_some_and(|id| id.trim().is_empty()), "the id of a limit"),
+            ("lasts", self.lasts.is_some() && !of_limit, "it only with class rate_limited or quota_exhausted"),
             (
                 "until",
                 matches!(self.until, Some(Selector::LastItem(_))),
@@ -109,7 +121,7 @@ mod tests {
             "status": [400, "5xx"], "header": {"x-error": "(?i)limit"},
             "json": {"$.error.code": 190, "$.error.error_subcode": [458, 460]},
             "message": "(?i)expired", "body": "json", "class": "rate_limited", "scope": "app",
-            "until": {"header": "x-reset"}, "message_path": "$.error.error_user_msg"
+            "until": {"header": "x-reset"}, "lasts": "period", "message_path": "$.error.error_user_msg"
         });
         let rule: ErrorRule = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(rule.check(), []);
@@ -125,6 +137,10 @@ mod tests {
                 "scope: expected it only with class rate_limited or quota_exhausted",
             ),
             (json!({"status": 429, "class": "rate_limited", "scope": ""}), "scope: expected the id of a limit"),
+            (
+                json!({"status": 400, "class": "invalid", "lasts": "period"}),
+                "lasts: expected it only with class rate_limited or quota_exhausted",
+            ),
             (
                 json!({"body": "html", "json": {"$.a": 1}, "class": "suspect"}),
                 "json: expected it only with body: json, or without body",
@@ -161,7 +177,7 @@ mod tests {
     fn the_schema_describes_every_field() {
         let schema = schemars::schema_for!(ErrorRule);
         let fields = schema.as_value()["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 9);
+        assert_eq!(fields.len(), 10);
         for (name, field) in fields {
             assert!(field.get("description").is_some(), "{name}: {field}");
         }

@@ -50,7 +50,7 @@ mod values;
 mod walk;
 
 pub use classifier::{Classified, Classifier, Verdict};
-pub use error_rule::{BodyKind, ErrorRule};
+pub use error_rule::{BodyKind, ErrorRule, Lasts};
 pub use expected::{Expected, ScalarValue};
 pub use json_path::{JSON_PATH_MAX_BYTES, JsonPath, ParseJsonPathError};
 pub use lines::ITEMS_MAX;

@@ -273,13 +273,18 @@ impl Budget {
         }
     }
 
+    /// When the window that is open ends, or the period of a quota.
+    pub(crate) fn ends_ms(&self) -> Option<i64> {
+        self.state.meter().ends_ms()
+    }
+
     /// The call of permit `id` was refused because of this limit.
     pub(crate) fn refuse(&mut self, id: u64, next_id: u64, until_ms: Option<i64>, now_ms: i64) {
         if matches!(self.state, State::Breaker(_)) {
             return; // A refusal is an answer.
         }
         if !self.learns() {
-            let ends_ms = self.state.meter().ends_ms();
+            let ends_ms = self.ends_ms();
             self.block.refuse((id, next_id), until_ms, ends_ms, now_ms);
         } else if let Some(until_ms) = until_ms {
             self.block.pause_until(until_ms, now_ms);

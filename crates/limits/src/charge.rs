@@ -187,6 +187,12 @@ impl Report {
         Some(until_ms).filter(|_| of_this || !of_another)
     }
 
+    /// Whether a refusal that names no time lasts until its budget's window or quota ends.
+    pub(crate) fn is_refused_for_the_period(&self) -> bool {
+        let refused = self.answer.as_ref().and_then(|told| told.refused.as_ref());
+        refused.is_some_and(|refused| refused.until_ms.is_none() && refused.lasts == Lasts::Period)
+    }
+
     /// The same, told to a clock that is `ahead_ms` ahead of the one that read the answer. Times that the provider's own
     /// clock told stay as they are.
     #[must_use]
@@ -235,6 +241,8 @@ pub enum Lasts {
     FromNow,
     /// As a time, by a clock of which nothing else is known: nobody's difference from another's moves it.
     ByClock,
+    /// To the end of the budget's window or quota; of a budget without one that is open, as if not at all.
+    Period,
 }
 
 impl Lasts {

@@ -220,7 +220,8 @@ impl Limiter {
             let until_ms = report.refused_until_ms(key);
             let blocks = |budget: &&mut Budget| budget.learns() || until_ms.is_some() || !teaches;
             if let Some(budget) = self.budgets.get_mut(key).filter(blocks) {
-                budget.refuse(id, next_id, until_ms, now_ms);
+                let ends_ms = budget.ends_ms().filter(|_| report.is_refused_for_the_period());
+                budget.refuse(id, next_id, until_ms.or(ends_ms), now_ms);
             }
         }
     }

@@ -182,6 +182,10 @@ impl Meter for Window {
         if self.per_ms == 0 { None } else { self.told_size.or(self.calls) }
     }
 
+    fn ends_ms(&self) -> Option<i64> {
+        self.open.map(|open| open.over_ms)
+    }
+
     fn even_us(&self) -> Option<i64> {
         Some(self.per_ms * 1_000 / i64::try_from(self.size()?).ok()?.max(1))
     }
@@ -218,10 +222,6 @@ impl Meter for Window {
             return Some(now_ms.max(self.gap_end_ms));
         }
         Some(self.open.map_or(now_ms + self.per_ms, |open| open.over_ms))
-    }
-
-    fn ends_ms(&self) -> Option<i64> {
-        self.open.map(|open| open.over_ms)
     }
 
     fn leases(&self) -> bool {

@@ -222,7 +222,9 @@ fn refusal(prepared: &Prepared, judged: &Judged) -> Option<Refused> {
     let all = || prepared.charges.iter().map(|charge| charge.key.clone()).collect();
     let (until_ms, lasts) = match trouble.told_until {
         Some(ComeBack { at_ms, is_by_clock: true }) => (Some(at_ms), Lasts::ByClock),
-        told => (told.map(|told| told.at_ms), Lasts::FromNow),
+        Some(ComeBack { at_ms, is_by_clock: false }) => (Some(at_ms), Lasts::FromNow),
+        None if trouble.lasts_period => (None, Lasts::Period),
+        None => (None, Lasts::FromNow),
     };
     Some(Refused { keys: if keys.is_empty() { all() } else { keys }, until_ms, lasts })
 }

@@ -1,7 +1,7 @@
 //! What an answer is: a page, or trouble of a class. Pure.
 
 use http::HeaderMap;
-use tidegate_answer::{PageRead, Unreadable, Verdict};
+use tidegate_answer::{Lasts, PageRead, Unreadable, Verdict};
 use tidegate_contracts::{Class, Failure, Mark, PagePointer};
 use tidegate_egress::{Answer, EgressError, Failure as Failed, Sent};
 use tidegate_limits::headers::{ComeBack, retry_after};
@@ -26,6 +26,8 @@ pub(crate) struct Trouble {
     pub(crate) scope: Option<String>,
     /// Until when the third party asks to wait.
     pub(crate) told_until: Option<ComeBack>,
+    /// It lasts for the limit's period where that is not told.
+    pub(crate) lasts_period: bool,
     /// That was told, and made no sense.
     pub(crate) ignored: bool,
     /// Whether the third party may have acted on the request.
@@ -54,6 +56,7 @@ pub(crate) fn judge(
                 failure: Failure { class: error.class(), status: Some(status), message: error.to_string() },
                 scope: None,
                 told_until: None,
+                lasts_period: false,
                 ignored: false,
                 sent: true,
                 unmatched: true,
@@ -64,6 +67,7 @@ pub(crate) fn judge(
             let told = classified.retry_after.as_deref().map(|text| retry_after(text, now_ms, &sent));
             Judged::Trouble(Trouble {
                 told_until: told.flatten(),
+                lasts_period: classified.lasts == Some(Lasts::Period),
                 ignored: told == Some(None),
                 scope: classified.scope,
                 failure: Failure { class: classified.class, status: Some(status), message: classified.message },
@@ -91,5 +95,5 @@ pub(crate) fn judge_silence(error: &EgressError) -> Trouble {
     };
     let failure = crate::prepare::failure(class, chain(error));
     let sent = error.sent() == Sent::Unknown;
-    Trouble { failure, scope: None, told_until: None, ignored: false, sent, unmatched: false }
+    Trouble { failure, scope: None, told_until: None, lasts_period: false, ignored: false, sent, unmatched: false }
 }

@@ -135,6 +135,7 @@ fn a_failure_carries_what_its_rule_selects() {
         class: Class::RateLimited,
         scope: Some("global".to_owned()),
         retry_after: Some("64.57".to_owned()),
+        lasts: None,
         status: 429,
         message: "slow down".to_owned(),
         matched: Some(0),

@@ -219,6 +219,7 @@ fn lasts(lasts: Lasts) -> &'static str {
     match lasts {
         Lasts::FromNow => "",
         Lasts::ByClock => "c",
+        Lasts::Period => "p",
     }
 }
 

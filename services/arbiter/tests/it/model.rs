@@ -59,7 +59,7 @@ struct Answer {
     /// For some of the permit's keys; its reset is counted from now.
     readings: Vec<(usize, Reading)>,
     /// Which limits, and how long from now.
-    refused: Option<(Vec<usize>, Option<i64>)>,
+    refused: Option<(Vec<usize>, Option<i64>, Lasts)>,
     /// The refusal lasts until a reset that a reading tells.
     until_reset: bool,
 }
@@ -168,7 +168,8 @@ fn sharings() -> impl Strategy<Value = Sharing> {
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
-    let refused = (vec(any::<usize>(), 1..3), option::of(-1_000..60_000_i64));
+    let lasts = prop_oneof![2 => Just(Lasts::FromNow), 1 => Just(Lasts::ByClock), 2 => Just(Lasts::Period)];
+    let refused = (vec(any::<usize>(), 1..3), option::of(-1_000..60_000_i64), lasts);
     (vec((any::<usize>(), readings()), 0..3), option::weighted(0.25, refused), any::<bool>())
         .prop_map(|(readings, refused, until_reset)| Answer { readings, refused, until_reset })
 }
@@ -378,11 +379,14 @@ impl Pair {
         let reset_ms = answer.readings.iter().filter(|_| answer.until_reset).find_map(|(_, reading)| {
             Some(reading.reset_at_ms? - reading.clock_ahead_ms.filter(|ms| ms % 2 == 0).unwrap_or(0))
         });
-        let refused = answer.refused.map(|(limits, ms)| (limits, reset_ms.or(ms))).map(|(limits, ms)| Refused {
-            keys: limits.iter().map(|limit| key(limit % self.rates.len())).collect(),
-            until_ms: ms.map(from_now),
-            lasts: Lasts::FromNow,
-        });
+        let refused =
+            answer.refused.map(|(limits, ms, lasts)| (limits, reset_ms.or(ms), lasts)).map(|(limits, ms, lasts)| {
+                Refused {
+                    keys: limits.iter().map(|limit| key(limit % self.rates.len())).collect(),
+                    until_ms: ms.map(from_now),
+                    lasts,
+                }
+            });
         Told { readings: answer.readings.into_iter().map(reading).collect(), refused }
     }
 }

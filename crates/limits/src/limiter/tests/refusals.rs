@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Period, Zone};
 
 #[test]
 fn a_refusal_blocks_until_the_time_it_names() {
@@ -12,6 +13,23 @@ fn a_refusal_blocks_until_the_time_it_names() {
     refuse(&mut limiter, 100, &permit, Some(30_000));
     assert_eq!(wait(&mut limiter, 29_999, &rate), 30_000);
     grant(&mut limiter, 30_000, &rate);
+}
+
+#[test]
+fn a_refusal_for_the_period_blocks_until_that_ends_and_without_one_as_if_no_time_was_told() {
+    let lasts = |limiter: &mut Limiter, now_ms, permit: &Permit| {
+        let refused = Some(Refused { keys: permit.keys.clone(), until_ms: None, lasts: Lasts::Period });
+        report(limiter, now_ms, permit, true, Some(Told { readings: BTreeMap::new(), refused }));
+    };
+    let day =
+        Rate::Quota { calls: 100_000, per: Period::Day, zone: Zone::try_from("Asia/Kolkata".to_owned()).unwrap() };
+    let hour = window(5, 3_600_000, Aligned::Epoch);
+    for (rate, ends_ms) in [(day, 66_600_000), (hour, 3_600_000), (bucket(5, 1.0), 1_100), (Rate::Told {}, 1_100)] {
+        let mut limiter = Limiter::default();
+        let permit = grant(&mut limiter, 0, &rate);
+        lasts(&mut limiter, 100, &permit);
+        assert_eq!(wait(&mut limiter, 100, &rate), ends_ms, "{rate:?}");
+    }
 }
 
 #[test]

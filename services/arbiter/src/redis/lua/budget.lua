@@ -479,6 +479,7 @@ function budget.refuse(b, report, now_ms)
   if b.state.meter.kind ~= 'l' then
     local ends_ms = METERS[b.state.meter.kind].ends_ms
     ends_ms = ends_ms and ends_ms(b.state.meter)
+    until_ms = until_ms or report.lasts_period and ends_ms
     block.refuse(b.state.block, report.id, report.next_id, until_ms, ends_ms, now_ms)
   elseif until_ms then
     block.pause_until(b.state.block, until_ms, now_ms)

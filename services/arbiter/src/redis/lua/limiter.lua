@@ -271,6 +271,7 @@ local function report(keys, args)
     local refused_until_ms, lasts = tonumber(take()), take()
     local moved_ms = lasts == '' and ahead_ms or 0
     told.refused_until_ms = refused_until_ms and refused_until_ms + moved_ms
+    told.lasts_period = lasts == 'p' and not refused_until_ms
     local refused = {}
     for number = 1, tonumber(take()) do
       refused[number] = { budget = budgets[tonumber(take())] }
