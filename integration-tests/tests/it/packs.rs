@@ -160,6 +160,7 @@ fn shrink(limit: &mut LimitSpec) {
 fn hurry(file: &mut ProviderFile) {
     for limit in &mut file.limits {
         let short = Duration::from_millis(WINDOW_MS);
+        limit.zone = None;
         match &mut limit.rate {
             Rate::Window { per, .. } | Rate::Sliding { per, .. } => *per = short,
             Rate::Quota { calls, .. } => {
