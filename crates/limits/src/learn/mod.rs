@@ -35,11 +35,11 @@ const LATE_MS: f64 = 20.0;
 /// The ramp begins to rise in earnest after this time, from one call a second on; from fifty on it is 3.8 s.
 const RAMP_MS: f64 = 10_000.0;
 /// A pace is kept this much below what was measured.
-const MARGIN: f64 = 0.02;
+const MARGIN: f64 = 0.015;
 /// A probe is quicker than the pace by this much.
 const STEP: f64 = 0.03;
 /// The least time in which a climb doubles the pace, and the least calls.
-const CLIMB: (f64, f64) = (5_000.0, 50.0);
+const CLIMB: (f64, f64) = (5_000.0, 400.0);
 /// The least calls over which a pace is measured.
 const MEASURED_CALLS: f64 = 30.0;
 /// The least calls in a probe.
@@ -48,14 +48,18 @@ const PROBE_CALLS: f64 = 60.0;
 const REST_CALLS: f64 = 50.0;
 /// The shortest and the longest memory that a provider is believed to have.
 const MEMORY_MS: (f64, f64) = (5_000.0, 7_200_000.0);
-/// What debts are forgiven beyond: what is earned in this time or in three memories, and never below so many refusals.
-const DEBT: (f64, f64) = (20_000.0, 4.0);
+/// After the n-th burst of refusals in a row a proven pace is eased by n times this share, for n squared times so many calls, or n
+/// times so many answers if those take longer.
+const EASE: (f64, f64, f64) = (0.1, 30.0, 4.0);
+/// What debts are forgiven beyond: what is earned in this time or in three memories, what goes out during so many answers, and never
+/// below so many refusals.
+const DEBT: (f64, f64, f64) = (20_000.0, 2.0, 4.0);
 /// So many lone refusals, less what calls have earned since, mean that the pace is too high.
 const LONE_MAX: f64 = 2.5;
 /// So many of them in a ramp mean that the provider is a bucket: refused is only what is above its pace.
 const LONE_IN_RAMP: f64 = 1.5;
 /// From such a pace to begin with on, a bucket is followed. After a ramp from far below, sliding windows look like buckets: 166 of 200
-/// limiters were learnt well then, not 171.
+/// limiters were learnt well then, not 171, when that was chosen.
 const FOLLOWED_PER_S: f64 = 4.0;
 /// The first canary goes out after this time, or after half of what a call takes at the pace. A small bucket that is followed would
 /// be full again by then, so there after so many calls.
@@ -245,7 +249,12 @@ impl Learner {
 
     fn ease(&self, now_ms: f64) -> f64 {
         let Full { ease, eased_ms, .. } = self.full;
-        let (left_ms, all_ms) = (self.full_until_ms() - now_ms, self.full_until_ms() - eased_ms);
+        let mut all_ms = self.full_until_ms() - eased_ms;
+        if self.is_settled {
+            let bursts = self.full.bursts;
+            all_ms = all_ms.min(self.time_for(EASE.1 * bursts * bursts).max(EASE.2 * bursts * self.answer_ms));
+        }
+        let left_ms = eased_ms + all_ms - now_ms;
         if ease < 1.0 && left_ms > 0.0 { 1.0 - (1.0 - ease) * (left_ms / all_ms).min(1.0) } else { 1.0 }
     }
 
@@ -320,7 +329,9 @@ impl Learner {
         match self.mode {
             Mode::Hold if self.is_settled => {
                 let rest_ms = (span_ms / 4.0).max(self.time_for(REST_CALLS));
-                if self.credit >= 0.0 && took_ms >= rest_ms && now_ms >= self.full.since_ms + span_ms {
+                // A target was measured: to try it is no more daring than to hold it.
+                let is_earned = self.credit >= 0.0 || self.target_per_s > 0.0;
+                if is_earned && took_ms >= rest_ms && now_ms >= self.full.since_ms + span_ms {
                     let step_per_s = self.pace_per_s * (1.0 + STEP);
                     self.probe_per_s = if self.target_per_s > 0.0 { self.target_per_s } else { step_per_s };
                     self.enter(Mode::Probe, now_ms);
@@ -383,16 +394,17 @@ impl Learner {
             Sign::None => {}
             Sign::Over => self.recover(now_ms),
             Sign::Lone => {
+                let trouble = *trouble;
                 self.trouble = None;
-                self.refused_alone(now_ms);
+                self.refused_alone(&trouble, now_ms);
             }
         }
     }
 
     /// The most that is owed.
     fn debt(&self) -> f64 {
-        let earned_ms = (3.0 * self.span_ms()).max(DEBT.0);
-        (self.learn.refused_share * self.pace_per_s * earned_ms / 1_000.0).max(DEBT.1)
+        let earned_ms = self.learn.refused_share * (3.0 * self.span_ms()).max(DEBT.0);
+        (self.pace_per_s * earned_ms.max(DEBT.1 * self.answer_ms) / 1_000.0).max(DEBT.2)
     }
 
     fn refused(&mut self, until_ms: f64, sent_ms: f64, now_ms: f64) {
@@ -403,8 +415,8 @@ impl Learner {
                 None => self.follow.meet(now_ms),
                 Some(_) => self.follow.meet_again(now_ms),
             }
-            let first_wait_ms = self.first_wait_ms();
-            let trouble = self.trouble.get_or_insert(Trouble::new(sent_ms, now_ms, first_wait_ms));
+            let (first_wait_ms, per_s) = (self.first_wait_ms(), self.tally.per_s(now_ms, self.span_ms()));
+            let trouble = self.trouble.get_or_insert(Trouble::new(sent_ms, now_ms, first_wait_ms, per_s));
             trouble.refused(until_ms, sent_ms, now_ms);
         }
     }
@@ -416,7 +428,7 @@ impl Learner {
     }
 
     /// One call was refused, and those after it were not: a bucket that is nearly empty, or chance.
-    fn refused_alone(&mut self, now_ms: f64) {
+    fn refused_alone(&mut self, trouble: &Trouble, now_ms: f64) {
         match self.mode {
             Mode::Ramp => {
                 self.lone += 1.0;
@@ -426,8 +438,8 @@ impl Learner {
                 }
             }
             Mode::Follow => self.follow_on(1.0, now_ms),
-            Mode::Probe => self.end_probe(now_ms),
-            Mode::Climb => self.end_climb(self.speed_per_s(now_ms), now_ms),
+            Mode::Probe => self.end_probe(trouble, now_ms),
+            Mode::Climb => self.end_climb(trouble, self.speed_per_s(now_ms), now_ms),
             Mode::Hold => {
                 self.lone += 1.0;
                 if self.lone > LONE_MAX {
@@ -468,11 +480,13 @@ impl Learner {
             (Mode::Hold, Some(wall_per_s)) => self.hold(wall_per_s.min(self.pace_per_s), now_ms),
             (Mode::Hold, None) => self.hold_less(now_ms),
             (Mode::Follow, _) => {}
-            (Mode::Probe, _) => self.end_probe(now_ms),
-            (Mode::Climb, _) => self.end_climb(reached_per_s, now_ms),
+            (Mode::Probe, _) => self.end_probe(&trouble, now_ms),
+            (Mode::Climb, _) => self.end_climb(&trouble, reached_per_s, now_ms),
         }
         self.enter(Mode::Hold, now_ms);
         self.resume(now_ms);
+        // The call that found room filled it.
+        self.due_ms += self.time_for(1.0);
     }
 
     fn resume(&mut self, now_ms: f64) {
@@ -510,7 +524,7 @@ impl Learner {
     /// last accepted again was the end of a window, and what the window held is the pace.
     fn wall(&mut self, trouble: &Trouble, now_ms: f64) -> Option<f64> {
         let wall_ms = now_ms - trouble.since_ms;
-        if wall_ms <= self.span_ms() / 2.0 {
+        if wall_ms <= self.memory_ms / 2.0 {
             return None;
         }
         let cycle_ms = now_ms - if self.resumed_ms > 0.0 { self.resumed_ms } else { self.since_ms };
@@ -520,7 +534,8 @@ impl Learner {
         }
         let window_ms = cycle_ms - trouble.late_ms();
         self.memory_ms = self.memory_ms.max(window_ms).min(MEMORY_MS.1);
-        self.window_ms = self.memory_ms;
+        // The first one perhaps began in the middle, or more than one has gone by.
+        self.window_ms = if self.mode == Mode::Ramp { wall_ms } else { self.memory_ms };
         Some(self.tally.per_s(now_ms, cycle_ms) * cycle_ms / window_ms * (1.0 - MARGIN))
     }
 
@@ -546,21 +561,29 @@ impl Learner {
         self.full = Full { since_ms: now_ms, bursts: 0.0, ease: 1.0, eased_ms: now_ms };
     }
 
-    fn end_probe(&mut self, now_ms: f64) {
+    fn end_probe(&mut self, trouble: &Trouble, now_ms: f64) {
         if self.target_per_s > 0.0 {
             self.target_per_s = 0.0;
             self.lengthen(now_ms);
         }
         self.enter(Mode::Hold, now_ms);
-        if self.tally.per_s(now_ms, self.span_ms()) < 0.95 * self.pace_per_s {
+        if self.full_per_s(trouble, now_ms) < 0.93 * self.pace_per_s {
             self.hold_less(now_ms);
         } else {
             self.was_full(now_ms);
         }
     }
 
-    fn end_climb(&mut self, reached_per_s: f64, now_ms: f64) {
-        let target_per_s = self.measured_per_s(now_ms).min(reached_per_s).min(self.learn.cap_per_s);
+    /// What the provider lets through: what it had accepted when it was first full. A window that ends was full for a while besides, in
+    /// which nothing came but refusals; they are counted here, for there are windows in which they count.
+    fn full_per_s(&self, trouble: &Trouble, now_ms: f64) -> f64 {
+        let span_ms = self.span_ms();
+        let tried_per_s = self.tally.per_s(now_ms, span_ms) + trouble.refusals() * 1_000.0 / span_ms;
+        trouble.per_s.min(tried_per_s) * (1.0 - MARGIN)
+    }
+
+    fn end_climb(&mut self, trouble: &Trouble, reached_per_s: f64, now_ms: f64) {
+        let target_per_s = self.full_per_s(trouble, now_ms).min(reached_per_s).min(self.learn.cap_per_s);
         self.target_per_s = if target_per_s > 1.005 * self.pace_per_s { target_per_s } else { 0.0 };
         self.was_full(now_ms);
         self.enter(Mode::Hold, now_ms);
@@ -600,7 +623,7 @@ impl Learner {
             }
             self.slow_to(self.measured_per_s(now_ms).clamp(least * self.pace_per_s, self.pace_per_s));
         }
-        self.full.ease = (self.ease(now_ms) * (1.0 - 0.02 * bursts * bursts)).max(0.05);
+        self.full.ease = (self.ease(now_ms) * (1.0 - EASE.0 * bursts)).max(0.05);
         self.full.eased_ms = now_ms;
     }
 }

@@ -14,6 +14,9 @@ const LOST_MS: f64 = 60_000.0;
 pub(super) struct Trouble {
     /// When the first refusal was answered.
     pub(super) since_ms: f64,
+    /// Calls accepted each second until then, over the provider's memory.
+    #[serde(default)]
+    pub(super) per_s: f64,
     refused: u32,
     /// When the latest of the refused calls was sent, and how many sent after it were accepted.
     last_sent_ms: f64,
@@ -40,9 +43,10 @@ pub(super) enum Sign {
 }
 
 impl Trouble {
-    pub(super) fn new(sent_ms: f64, now_ms: f64, first_wait_ms: f64) -> Self {
+    pub(super) fn new(sent_ms: f64, now_ms: f64, first_wait_ms: f64, per_s: f64) -> Self {
         Self {
             since_ms: now_ms,
+            per_s,
             refused: 0,
             last_sent_ms: sent_ms,
             accepted_since: 0,

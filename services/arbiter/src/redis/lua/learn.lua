@@ -7,12 +7,13 @@ local learn = { KEPT_MS = 30 * 86400000 }
 do
 local LATE_MS = 20
 local RAMP_MS = 10000
-local MARGIN = 0.02
+local MARGIN = 0.015
 local STEP = 0.03
-local CLIMB_MS, CLIMB_CALLS = 5000, 50
+local CLIMB_MS, CLIMB_CALLS = 5000, 400
 local MEASURED_CALLS, PROBE_CALLS, REST_CALLS = 30, 60, 50
 local LEAST_MEMORY_MS, MOST_MEMORY_MS = 5000, 7200000
-local DEBT_MS, DEBT_LEAST = 20000, 4
+local EASE_SHARE, EASE_CALLS, EASE_ANSWERS = 0.1, 30, 4
+local DEBT_MS, DEBT_ANSWERS, DEBT_LEAST = 20000, 2, 4
 local LONE_MAX, LONE_IN_RAMP, SHORT_CALLS, FOLLOWED_PER_S = 2.5, 1.5, 4, 4
 local ROW_CALLS, ROW_MAX = 200, 9
 local SPANS_MAX, SPANS_TO_A_MEMORY = 64, 16
@@ -91,9 +92,9 @@ end
 -- Refusals that belong together.
 local trouble = {}
 
-function trouble.new(sent_ms, now_ms, first_wait_ms)
+function trouble.new(sent_ms, now_ms, first_wait_ms, per_s)
   return {
-    since_ms = now_ms, refused = 0, last_sent_ms = sent_ms, accepted_since = 0, stopped_ms = 0,
+    since_ms = now_ms, per_s = per_s, refused = 0, last_sent_ms = sent_ms, accepted_since = 0, stopped_ms = 0,
     first_wait_ms = first_wait_ms, canaries = 0, canary_at_ms = 0, is_canary_out = false,
     refused_ms = now_ms,
   }
@@ -317,8 +318,13 @@ local function full_until_ms(self)
 end
 
 local function ease(self, now_ms)
-  local until_ms = full_until_ms(self)
-  local left_ms, all_ms = until_ms - now_ms, until_ms - self.full.eased_ms
+  local all_ms = full_until_ms(self) - self.full.eased_ms
+  if self.is_settled then
+    local bursts = self.full.bursts
+    local calls_ms = time_for(self, EASE_CALLS * bursts * bursts)
+    all_ms = math.min(all_ms, math.max(calls_ms, EASE_ANSWERS * bursts * self.answer_ms))
+  end
+  local left_ms = self.full.eased_ms + all_ms - now_ms
   if self.full.ease < 1 and left_ms > 0 then
     return 1 - (1 - self.full.ease) * math.min(left_ms / all_ms, 1)
   end
@@ -373,7 +379,9 @@ local function step_on(self, now_ms)
     end
   elseif self.mode == 'hold' then
     local rest_ms = math.max(span / 4, time_for(self, REST_CALLS))
-    if self.credit >= 0 and took_ms >= rest_ms and now_ms >= self.full.since_ms + span then
+    -- A target was measured: to try it is no more daring than to hold it.
+    local is_earned = self.credit >= 0 or self.target_per_s > 0
+    if is_earned and took_ms >= rest_ms and now_ms >= self.full.since_ms + span then
       self.probe_per_s = self.target_per_s > 0 and self.target_per_s or self.pace_per_s * (1 + STEP)
       enter(self, 'probe', now_ms)
     end
@@ -403,8 +411,8 @@ end
 
 -- The most that is owed.
 local function debt(self)
-  local earned_ms = math.max(3 * span_ms(self), DEBT_MS)
-  return math.max(self.refused_share * self.pace_per_s * earned_ms / 1000, DEBT_LEAST)
+  local earned_ms = self.refused_share * math.max(3 * span_ms(self), DEBT_MS)
+  return math.max(self.pace_per_s * math.max(earned_ms, DEBT_ANSWERS * self.answer_ms) / 1000, DEBT_LEAST)
 end
 
 local function hold(self, per_s, now_ms)
@@ -431,7 +439,7 @@ local function ease_off(self, now_ms)
     end
     slow_to(self, clamp(measured_per_s(self, now_ms), least * self.pace_per_s, self.pace_per_s))
   end
-  self.full.ease = math.max(ease(self, now_ms) * (1 - 0.02 * bursts * bursts), 0.05)
+  self.full.ease = math.max(ease(self, now_ms) * (1 - EASE_SHARE * bursts), 0.05)
   self.full.eased_ms = now_ms
 end
 
@@ -451,21 +459,29 @@ local function hold_less(self, now_ms)
   hold(self, clamp(measured, least * self.pace_per_s, most * self.pace_per_s), now_ms)
 end
 
-local function end_probe(self, now_ms)
+-- What the provider lets through: what it had accepted when it was first full. A window that ends was full for a while besides,
+-- in which nothing came but refusals; they are counted here, for there are windows in which they count.
+local function full_per_s(self, ended, now_ms)
+  local span = span_ms(self)
+  local tried_per_s = tally.per_s(self.tally, now_ms, span) + ended.refused * 1000 / span
+  return math.min(ended.per_s or 0, tried_per_s) * (1 - MARGIN)
+end
+
+local function end_probe(self, ended, now_ms)
   if self.target_per_s > 0 then
     self.target_per_s = 0
     lengthen(self, now_ms)
   end
   enter(self, 'hold', now_ms)
-  if tally.per_s(self.tally, now_ms, span_ms(self)) < 0.95 * self.pace_per_s then
+  if full_per_s(self, ended, now_ms) < 0.93 * self.pace_per_s then
     hold_less(self, now_ms)
   else
     was_full(self, now_ms)
   end
 end
 
-local function end_climb(self, reached_per_s, now_ms)
-  local target = math.min(math.min(measured_per_s(self, now_ms), reached_per_s), self.cap_per_s)
+local function end_climb(self, ended, reached_per_s, now_ms)
+  local target = math.min(math.min(full_per_s(self, ended, now_ms), reached_per_s), self.cap_per_s)
   self.target_per_s = target > 1.005 * self.pace_per_s and target or 0
   was_full(self, now_ms)
   enter(self, 'hold', now_ms)
@@ -498,7 +514,7 @@ local function follow_on(self, refused, now_ms)
 end
 
 -- One call was refused, and those after it were not.
-local function refused_alone(self, now_ms)
+local function refused_alone(self, ended, now_ms)
   if self.mode == 'ramp' then
     self.lone = self.lone + 1
     local reached_per_s = speed_per_s(self, now_ms)
@@ -508,9 +524,9 @@ local function refused_alone(self, now_ms)
   elseif self.mode == 'follow' then
     follow_on(self, 1, now_ms)
   elseif self.mode == 'probe' then
-    end_probe(self, now_ms)
+    end_probe(self, ended, now_ms)
   elseif self.mode == 'climb' then
-    end_climb(self, speed_per_s(self, now_ms), now_ms)
+    end_climb(self, ended, speed_per_s(self, now_ms), now_ms)
   elseif self.mode == 'hold' then
     self.lone = self.lone + 1
     if self.lone > LONE_MAX then
@@ -523,7 +539,7 @@ end
 -- What a wall of refusals tells.
 local function wall(self, ended, now_ms)
   local wall_ms = now_ms - ended.since_ms
-  if wall_ms <= span_ms(self) / 2 then
+  if wall_ms <= self.memory_ms / 2 then
     return nil
   end
   local cycle_ms = now_ms - (self.resumed_ms > 0 and self.resumed_ms or self.since_ms)
@@ -534,7 +550,8 @@ local function wall(self, ended, now_ms)
   local late_ms = ended.canaries > 0 and (ended.canary_at_ms - ended.refused_ms) / 2 or 0
   local window_ms = cycle_ms - late_ms
   self.memory_ms = math.min(math.max(self.memory_ms, window_ms), MOST_MEMORY_MS)
-  self.window_ms = self.memory_ms
+  -- The first one perhaps began in the middle, or more than one has gone by.
+  self.window_ms = self.mode == 'ramp' and wall_ms or self.memory_ms
   return tally.per_s(self.tally, now_ms, cycle_ms) * cycle_ms / window_ms * (1 - MARGIN)
 end
 
@@ -569,12 +586,14 @@ local function recover(self, now_ms)
   elseif self.mode == 'hold' then
     hold_less(self, now_ms)
   elseif self.mode == 'probe' then
-    end_probe(self, now_ms)
+    end_probe(self, ended, now_ms)
   else
-    end_climb(self, reached, now_ms)
+    end_climb(self, ended, reached, now_ms)
   end
   enter(self, 'hold', now_ms)
   resume(self, now_ms)
+  -- The call that found room filled it.
+  self.due_ms = self.due_ms + time_for(self, 1)
 end
 
 local function accepted(self, cost, sent_ms, now_ms)
@@ -594,8 +613,9 @@ local function accepted(self, cost, sent_ms, now_ms)
   if sign == 'over' then
     recover(self, now_ms)
   elseif sign == 'lone' then
+    local ended = self.trouble
     self.trouble = nil
-    refused_alone(self, now_ms)
+    refused_alone(self, ended, now_ms)
   end
 end
 
@@ -614,7 +634,8 @@ local function refused(self, until_ms, sent_ms, now_ms)
     else
       self.follow.met_ms, self.follow.met_accepted = now_ms, self.follow.accepted
     end
-    self.trouble = self.trouble or trouble.new(sent_ms, now_ms, first_wait_ms(self))
+    local per_s = tally.per_s(self.tally, now_ms, span_ms(self))
+    self.trouble = self.trouble or trouble.new(sent_ms, now_ms, first_wait_ms(self), per_s)
     trouble.refused(self.trouble, until_ms, sent_ms, now_ms)
   end
 end
