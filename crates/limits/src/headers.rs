@@ -20,6 +20,8 @@ const LONGEST_PER_S: f64 = 366.0 * 86_400.0;
 const LARGEST_SKEW_MS: i64 = 3_600_000;
 /// What a call costs is at most what a limit may hold.
 const MOST_COST: f64 = 1e9;
+/// No time that is told is further from now than this, in ms: what was read is within 32 days, by clocks that may be off.
+pub const FARTHEST_MS: i64 = 366 * 86_400_000;
 
 /// The headers that speak of a limit. Where none of `limit`, `remaining`, `used` and `reset` is named, the usual ones
 /// are tried: `X-RateLimit-*`, `RateLimit-*`, `X-Rate-Limit-*`, then the IETF's `RateLimit` with `RateLimit-Policy`. What the usual
@@ -103,6 +105,16 @@ pub struct Reading {
     pub ignored: u32,
 }
 
+/// A field of a [`Reading`] with a value that is never read out of headers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` must be {expected}")]
+pub struct ReadingError {
+    /// Its name.
+    pub field: &'static str,
+    /// What was expected, to stand after "must be".
+    pub expected: String,
+}
+
 impl Reading {
     /// Whether a time that was told is its reset: by the provider's clock, or moved to ours by the answer's `Date`.
     pub(crate) fn resets_at(&self, ms: i64) -> bool {
@@ -110,6 +122,32 @@ impl Reading {
         told_ms.is_some_and(|told_ms| {
             told_ms == ms || self.clock_ahead_ms.is_some_and(|ahead_ms| told_ms - ahead_ms == ms)
         })
+    }
+
+    /// Checks every field's range, of a reading that somebody else took, whose clock says `now_ms`.
+    ///
+    /// # Errors
+    /// The first field that is out of its range, and what was expected.
+    pub fn check(&self, now_ms: i64) -> Result<(), ReadingError> {
+        let within = |field, n: Option<f64>, least: f64, most: f64| match n {
+            Some(n) if !(least..=most).contains(&n) => {
+                Err(ReadingError { field, expected: format!("from {least} to {most:e}") })
+            }
+            _ => Ok(()),
+        };
+        let near = |field, at_ms: Option<i64>, now_ms: i64, most_ms: i64| match at_ms {
+            Some(at_ms) if at_ms.abs_diff(now_ms) > most_ms.unsigned_abs() => {
+                Err(ReadingError { field, expected: format!("at most {most_ms} from {now_ms}") })
+            }
+            _ => Ok(()),
+        };
+        within("limit", self.limit.map(|n| n as f64), 1.0, MOST_CALLS)?;
+        within("remaining", self.remaining, 0.0, MOST_CALLS)?;
+        within("cost", self.cost.map(|n| n as f64), 0.0, MOST_COST)?;
+        near("reset_at_ms", self.reset_at_ms, now_ms, FARTHEST_MS)?;
+        near("pause_until_ms", self.pause_until_ms, now_ms, FARTHEST_MS)?;
+        near("clock_ahead_ms", self.clock_ahead_ms, 0, FARTHEST_MS)?;
+        within("reset_step_ms", Some(self.reset_step_ms as f64), 0.0, 1_000.0)
     }
 
     /// This, and what it lacks from another.

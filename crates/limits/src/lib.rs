@@ -43,7 +43,7 @@ mod window;
 pub use breaker::Breaker;
 pub use calendar::{Calendar, Period, Zone};
 pub use charge::{Charge, Decision, Health, LEASE_MAX, Lasts, Permit, Question, Refused, Report, Told};
-pub use headers::{HeaderNames, Reading, ResetAs};
+pub use headers::{HeaderNames, Reading, ReadingError, ResetAs};
 pub use learn::Learn;
 pub use limiter::{Down, Learnt, LearntSlots, Limiter, Snapshot, Usage};
 pub use line::By;

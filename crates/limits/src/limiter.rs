@@ -171,6 +171,7 @@ impl Limiter {
                 None => down.map(|down| Why::Down { since_ms: down.since_ms }),
             };
             let end_ms = paused_ms.unwrap_or(ready.until_ms);
+            ready.until_ms = ready.until_ms.min(imposed.look_ms(now_ms).unwrap_or(i64::MAX));
             ready = ready.and(Ready::at(imposed.back_ms(now_ms).unwrap_or(now_ms)));
             if ready.at_latest_ms <= now_ms {
                 continue;

@@ -14,7 +14,8 @@ pub const OVERRIDES_MAX: usize = 1_000;
 const KEY_MAX_BYTES: usize = 1_024;
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 500;
-/// Whoever waits for the end of a pause comes back after this time at the latest, since it may end before.
+/// Whoever waits for the end of a pause, or for room by another rate, comes back after this time at the latest, since that may end
+/// before.
 const ASK_AGAIN_MS: i64 = 15_000;
 /// The end of what has none.
 const NEVER_MS: i64 = i64::MAX;
@@ -245,6 +246,11 @@ impl Imposed<'_> {
     /// When to come back, since the pause may end before its time.
     pub(crate) fn back_ms(&self, now_ms: i64) -> Option<i64> {
         self.end_ms().map(|end_ms| end_ms.min(now_ms.saturating_add(ASK_AGAIN_MS)))
+    }
+
+    /// When to come back though there is no room by then, since the rate that is wanted may be so no more.
+    pub(crate) fn look_ms(&self, now_ms: i64) -> Option<i64> {
+        self.rate.map(|_| now_ms.saturating_add(ASK_AGAIN_MS))
     }
 
     pub(crate) fn why(&self) -> Option<Why> {

@@ -320,7 +320,12 @@ async fn what_people_want_holds_until_it_ends(case: &Case) {
     let told = Reading { limit: Some(9), remaining: Some(7.0), ..Reading::default() };
     let readings = BTreeMap::from([(call[0].key.clone(), told)]);
     case.report(20_100, &permit, true, Some(Told { readings, refused: None })).await;
-    assert_eq!(case.refused(20_200, &call).await.0, MINUTE_MS, "what somebody wants goes before what answers tell");
+    let waits = case.ask(20_200, &call).await;
+    let Decision::Wait { until_ms, at_latest_ms, .. } = waits else {
+        panic!("what somebody wants goes before what answers tell")
+    };
+    assert_eq!(until_ms - START_MS, 35_200, "asked again meanwhile, since it may be so no more");
+    assert!(at_latest_ms - START_MS >= MINUTE_MS, "{waits:?}");
     let delete = async |key, kind| expect(case.0.delete_override(START_MS + 20_300, key, kind).await);
     assert!(!delete("{shop}/minute/", Some(OverrideKind::Pause)).await);
     assert!(delete("{shop}/minute/", Some(OverrideKind::Rate)).await);

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tidegate_limits::{By, Charge, LEASE_MAX, Override, Permit, Question, Report};
+use tidegate_limits::headers::FARTHEST_MS;
+use tidegate_limits::{By, Charge, LEASE_MAX, Override, Permit, Question, Report, Told};
 
+use super::json::escaped;
 use super::problem::Problem;
 use crate::redis::family;
 
@@ -25,9 +27,11 @@ pub(super) fn questions(questions: &[Question], (max, choices_max): (usize, usiz
     questions.iter().enumerate().try_for_each(each)
 }
 
-pub(super) fn reports(reports: &[Report], max: usize) -> Result<(), Problem> {
+/// At most so many reports, told by a clock that says `now_ms`.
+pub(super) fn reports(reports: &[Report], now_ms: i64, max: usize) -> Result<(), Problem> {
     within("/reports", reports.len(), max)?;
-    reports.iter().enumerate().try_for_each(|(place, told)| report(&format!("/reports/{place}"), told))
+    let each = |(place, told)| report(&format!("/reports/{place}"), told, now_ms);
+    reports.iter().enumerate().try_for_each(each)
 }
 
 pub(super) fn wanted(wanted: &Override) -> Result<(), Problem> {
@@ -98,7 +102,7 @@ fn charge(at: &str, charge: &Charge) -> Result<(), Problem> {
     })
 }
 
-fn report(at: &str, report: &Report) -> Result<(), Problem> {
+fn report(at: &str, report: &Report, now_ms: i64) -> Result<(), Problem> {
     let Permit { id, keys, calls, .. } = &report.permit;
     if *id >= ID_END {
         return Err(Problem::invalid(format!("{at}/permit/id"), "is not an id of ours"));
@@ -110,7 +114,26 @@ fn report(at: &str, report: &Report) -> Result<(), Problem> {
         within(&at, keys.len(), CHARGES_MAX)?;
         keys.iter().enumerate().try_for_each(|(place, text)| key(&format!("{at}/{place}"), text))?;
     }
-    one_provider(&format!("{at}/permit/keys"), keys.iter().chain(blocked).map(String::as_str))
+    one_provider(&format!("{at}/permit/keys"), keys.iter().chain(blocked).map(String::as_str))?;
+    report.answer.as_ref().map_or(Ok(()), |told| answer(&format!("{at}/answer"), told, now_ms))
+}
+
+/// What is told once is kept, and shown to all who look: so it has to be what an answer can have said.
+fn answer(at: &str, told: &Told, now_ms: i64) -> Result<(), Problem> {
+    within(&format!("{at}/readings"), told.readings.len(), CHARGES_MAX)?;
+    for (key, reading) in &told.readings {
+        reading.check(now_ms).map_err(|error| {
+            let at = format!("{at}/readings/{}/{}", escaped(key), error.field);
+            Problem::invalid(at, format!("must be {}", error.expected))
+        })?;
+    }
+    match told.refused.as_ref().and_then(|refused| refused.until_ms) {
+        Some(until_ms) if until_ms.abs_diff(now_ms) > FARTHEST_MS.unsigned_abs() => Err(Problem::invalid(
+            format!("{at}/refused/until_ms"),
+            format!("must be at most {FARTHEST_MS} from now_ms"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn key(at: &str, key: &str) -> Result<(), Problem> {

@@ -1,9 +1,10 @@
-//! Bodies: JSON in and out.
+//! What comes and goes: JSON bodies, and queries.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -21,6 +22,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             .await
             .map_err(|error| Problem::body(error.status(), error.body_text()))?;
         read(&body).map(Self)
+    }
+}
+
+/// What stands behind the question mark; what can't be read is refused with the parameter's name.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Query(query)| Self(query)).map_err(|error| Problem::malformed(None, error.body_text()))
     }
 }
 
@@ -44,6 +57,11 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// A key as it stands in a JSON pointer.
+pub(super) fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// A path as a JSON pointer; none where nothing is known of it.
 fn pointer(path: &Path) -> Option<String> {
     let mut pointer = String::new();
@@ -51,7 +69,7 @@ fn pointer(path: &Path) -> Option<String> {
         match segment {
             Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
             Segment::Map { key } | Segment::Enum { variant: key } => {
-                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
+                pointer.push_str(&format!("/{}", escaped(key)));
             }
             Segment::Unknown => break,
         }

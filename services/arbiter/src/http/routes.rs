@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use tidegate_daemon::Status;
 use tidegate_limits::http::{
@@ -10,7 +10,7 @@ use tidegate_limits::http::{
 };
 use tidegate_limits::overrides::OVERRIDES_MAX;
 
-use super::json::Json;
+use super::json::{Json, Query};
 use super::problem::Problem;
 use super::{Shared, check};
 
@@ -29,7 +29,7 @@ pub(super) async fn reports(
     State(shared): State<Arc<Shared>>,
     Json(request): Json<ReportsRequest>,
 ) -> Result<StatusCode, Problem> {
-    check::reports(&request.reports, shared.config.max_batch)?;
+    check::reports(&request.reports, request.now_ms, shared.config.max_batch)?;
     let ahead_ms = shared.arbiter.now_ms().saturating_sub(request.now_ms);
     let reports = request.reports.into_iter().map(|report| report.by_clock(ahead_ms)).collect();
     shared.arbiter.report(reports).await?;

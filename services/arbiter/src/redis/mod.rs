@@ -346,9 +346,11 @@ impl LimitStore for RedisStore {
         }
         let mut decisions: Vec<Option<Decision>> = vec![None; questions.len()];
         for (family, asked) in by_family {
-            let (places, asked): (Vec<usize>, Vec<&Question>) = asked.into_iter().unzip();
-            let decided = self.ask_of(family, now_ms, &asked).await?;
-            places.into_iter().zip(decided).for_each(|(place, decision)| decisions[place] = decision);
+            for asked in parts(&asked, |(_, question)| question.choices().map(<[_]>::len).sum()) {
+                let (places, asked): (Vec<usize>, Vec<&Question>) = asked.iter().copied().unzip();
+                let decided = self.ask_of(family, now_ms, &asked).await?;
+                places.into_iter().zip(decided).for_each(|(place, decision)| decisions[place] = decision);
+            }
         }
         decisions.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nonsense)
     }
@@ -360,7 +362,9 @@ impl LimitStore for RedisStore {
             by_family.entry(family(key)).or_default().push(report);
         }
         for (family, reports) in by_family {
-            self.report_of(family, now_ms, &reports).await?;
+            for reports in parts(&reports, |report| report.permit.keys.len()) {
+                self.report_of(family, now_ms, reports).await?;
+            }
         }
         Ok(())
     }
@@ -441,7 +445,7 @@ type Lesson = (u64, u8, Option<i64>);
 
 fn usage_of(key: &str, gauge: Gauge, ahead_ms: i64) -> Usage {
     let (limit, used, size, resets_at_ms, blocked_until_ms, lesson, down, slots) = gauge;
-    let ahead = |ms: i64| ms + ahead_ms;
+    let ahead = |ms: i64| ms.saturating_add(ahead_ms);
     let (resets_at_ms, blocked_until_ms) = (resets_at_ms.map(ahead), blocked_until_ms.map(ahead));
     let learnt = lesson.map(|(per_hour, is_proven, refused_at_ms)| Learnt {
         per_hour,
@@ -466,6 +470,21 @@ fn family_of(question: &Question) -> Result<&str, StoreError> {
         return Err(StoreError("a question's budgets must be of one provider".to_owned()));
     }
     Ok(first)
+}
+
+/// What is asked or told, in parts for one function call each: of [`BUDGETS_MAX`] budgets at most, or of one that has more.
+fn parts<T>(all: &[T], budgets: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut parts, mut from, mut named) = (Vec::new(), 0, 0);
+    for (place, one) in all.iter().enumerate() {
+        let more = budgets(one);
+        if from < place && named + more > BUDGETS_MAX {
+            parts.push(&all[from..place]);
+            (from, named) = (place, 0);
+        }
+        named += more;
+    }
+    parts.push(&all[from..]);
+    parts
 }
 
 /// The server's time, and one reply for each question.
@@ -516,4 +535,23 @@ fn whole(value: Value) -> Option<i64> {
 
 fn nonsense() -> StoreError {
     StoreError("Redis gave an answer that makes no sense".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_function_call_names_no_more_budgets_than_redis_may_look_at() {
+        let lengths = |all: &[usize]| parts(all, |one| *one).into_iter().map(<[_]>::len).collect::<Vec<_>>();
+        for (all, expected) in [
+            (vec![], vec![0]),
+            (vec![0; 9], vec![9]),
+            (vec![5; 64], vec![64]),
+            (vec![250, 250, 1, 499, 2], vec![2, 2, 1]),
+            (vec![1_024, 1, 1_024], vec![1, 1, 1]),
+        ] {
+            assert_eq!(lengths(&all), expected, "{all:?}");
+        }
+    }
 }

@@ -167,6 +167,126 @@ async fn a_bad_body_is_refused_with_the_field_s_pointer() {
     assert_eq!(served.arbiter.usage().await.unwrap(), [], "nothing was charged");
 }
 
+/// A rate of each kind.
+fn kinds() -> Vec<Value> {
+    vec![
+        json!({ "window": { "calls": 9, "per": "1m" } }),
+        json!({ "quota": { "calls": 9, "per": "day" } }),
+        json!({ "sliding": { "calls": 9, "per": "366d" } }),
+        json!({ "bucket": { "calls": 2, "restore_per_s": 1e-7 } }),
+        json!({ "concurrency": { "calls": 9 } }),
+        json!({ "concurrency": { "learn": {} } }),
+        json!({ "learn": {} }),
+        json!({ "told": {} }),
+        json!({ "breaker": {} }),
+    ]
+}
+
+/// What an answer told of a budget of each kind is taken or refused, and whatever it was, budgets can be asked and shown.
+async fn is_told(served: &Served, answers: impl Fn(i64) -> Vec<(Value, Option<&'static str>)>) {
+    let client = http();
+    let post =
+        async |path: &str, body: String| client.post(served.url.join(path).unwrap()).body(body).send().await.unwrap();
+    for (place, rate) in kinds().iter().enumerate() {
+        let now_ms = clock::now_ms();
+        for (number, (answer, field)) in answers(now_ms).into_iter().enumerate() {
+            let key = format!("{{acme}}/{place}~/{number}");
+            let charge = json!({ "limit": "a", "key": key, "rate": rate, "cost": 1 });
+            let asked = json!({ "questions": [{ "charges": [charge] }] }).to_string();
+            let reply: PermitsReply = json_of(post("/v1/permits", asked.clone()).await).await;
+            let Decision::Granted(permit) = &reply.decisions[0] else { panic!("{reply:?}") };
+            let answer = match answer.get("keys") {
+                None => json!({ "readings": { (&key): answer } }),
+                Some(_) => json!({ "readings": {}, "refused": { "keys": [key], "until_ms": answer["until_ms"] } }),
+            };
+            let report = json!({ "permit": permit, "sent": true, "answer": answer });
+            let told = post("/v1/reports", json!({ "now_ms": now_ms, "reports": [report] }).to_string()).await;
+            match field {
+                None => assert_eq!(told.status(), StatusCode::NO_CONTENT, "{rate} {answer}"),
+                Some(field) => {
+                    let (status, detail, pointer) = problem(told).await;
+                    let pointer = pointer.unwrap_or_default();
+                    assert!(status == 422 && pointer.ends_with(field), "{rate} {answer}: {status} {pointer} {detail}");
+                    assert!(field == "/until_ms" || pointer.contains(&format!("~1{place}~0~1{number}/")), "{pointer}");
+                }
+            }
+            assert_eq!(post("/v1/permits", asked).await.status(), StatusCode::OK, "{rate} {answer}");
+        }
+    }
+    let shown = client.get(served.url.join("/v1/limits").unwrap()).send().await.unwrap();
+    let shown: LimitsReply = json_of(shown).await;
+    assert_eq!(shown.limits.len(), kinds().len() * answers(0).len());
+    // Nobody is told to come back in a time that nobody lives to see.
+    let farthest_ms = clock::now_ms() + 500 * 86_400_000;
+    let mut until_ms = shown.limits.iter().filter_map(|usage| usage.blocked_until_ms);
+    assert!(until_ms.all(|ms| (0..farthest_ms).contains(&ms)), "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_no_answer_can_have_said_is_refused_with_the_field_s_pointer() {
+    let answers = |_| {
+        let (least, most) = (i64::MIN, i64::MAX);
+        let of = |field: &str, value: Value| json!({ "remaining": 3, (field): value });
+        vec![
+            (of("limit", json!(0)), Some("/limit")),
+            (of("limit", json!(most)), Some("/limit")),
+            (of("remaining", json!(-1)), Some("/remaining")),
+            (of("remaining", json!(1e308)), Some("/remaining")),
+            (of("cost", json!(most)), Some("/cost")),
+            (of("reset_at_ms", json!(most)), Some("/reset_at_ms")),
+            (of("reset_at_ms", json!(least)), Some("/reset_at_ms")),
+            (of("pause_until_ms", json!(most)), Some("/pause_until_ms")),
+            (of("clock_ahead_ms", json!(least)), Some("/clock_ahead_ms")),
+            (of("reset_step_ms", json!(-1)), Some("/reset_step_ms")),
+            (json!({ "keys": [], "until_ms": most }), Some("/until_ms")),
+            (json!({ "keys": [], "until_ms": least }), Some("/until_ms")),
+        ]
+    };
+    let prefix = fresh_prefix();
+    is_told(&in_memory(Config::default()).await, answers).await;
+    is_told(&Served::start(Arc::new(store(&prefix)), Config::default()).await, answers).await;
+    sweep(&prefix).await;
+}
+
+#[tokio::test]
+async fn the_most_that_an_answer_may_say_breaks_nothing() {
+    let answers = |now_ms: i64| {
+        let (least, most) = (now_ms - 366 * 86_400_000, now_ms + 366 * 86_400_000);
+        vec![
+            (json!({ "limit": 1_000_000_000_000_000_u64, "remaining": 0 }), None),
+            (json!({ "limit": 1, "remaining": 1e15, "cost": 1_000_000_000 }), None),
+            (
+                json!({ "remaining": 0, "reset_at_ms": most, "reset_step_ms": 1_000, "clock_ahead_ms": 31_622_400_000_i64 }),
+                None,
+            ),
+            (json!({ "remaining": 0, "reset_at_ms": least, "reset_is_relative": true }), None),
+            (json!({ "pause_until_ms": most }), None),
+            (json!({ "keys": [], "until_ms": most }), None),
+            (json!({ "keys": [], "until_ms": least }), None),
+        ]
+    };
+    let prefix = fresh_prefix();
+    is_told(&in_memory(Config::default()).await, answers).await;
+    is_told(&Served::start(Arc::new(store(&prefix)), Config::default()).await, answers).await;
+    sweep(&prefix).await;
+}
+
+#[tokio::test]
+async fn a_query_that_can_t_be_read_is_refused_with_the_parameter_s_name() {
+    let served = in_memory(Config::default()).await;
+    for (method, path, name) in [
+        ("GET", "/v1/limits?max=-1", "max"),
+        ("GET", "/v1/limits?blocked=maybe", "blocked"),
+        ("GET", "/v1/limits?tenants=a", "tenants"),
+        ("DELETE", "/v1/limits/overrides", "key"),
+        ("DELETE", "/v1/limits/overrides?key=a&does=b", "does"),
+    ] {
+        let request = http().request(method.parse().unwrap(), served.url.join(path).unwrap());
+        let (status, detail, _) = problem(request.send().await.unwrap()).await;
+        assert!(status == 400 && detail.contains(name), "{path}: {status} {detail}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_is_not_taken_in() {
     let served = in_memory(Config { max_body_bytes: 1_000, ..Config::default() }).await;

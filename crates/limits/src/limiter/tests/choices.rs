@@ -123,3 +123,25 @@ fn who_waits_for_one_and_is_granted_another_waits_no_more() {
     assert!(taken(&mut limiter, 2_000, &alone("bob")).is_some(), "nobody waits for bob");
     assert!(taken(&mut limiter, 4_000, &alone("alice")).is_some(), "nobody but b waits for alice");
 }
+
+#[test]
+fn who_waits_for_room_by_another_rate_looks_again_since_that_rate_may_be_so_no_more() {
+    let mut limiter = Limiter::default();
+    let charge = Charge { key: "{acme}/token/alice".to_owned(), ..named("token", "alice", &HOUR) };
+    let question = Question::new(vec![charge]);
+    let one = Rate::Window { calls: 1, per: Duration::from_hours(1), aligned: Aligned::FirstCall };
+    let wanted = Override {
+        key: "{acme}/token/".to_owned(),
+        does: Does::Rate(one),
+        reason: "shared".to_owned(),
+        until_ms: None,
+    };
+    assert!(limiter.put_override(wanted, 0));
+    assert!(taken(&mut limiter, 0, &question).is_some());
+    let Decision::Wait { until_ms: 15_001, at_latest_ms, why: None, .. } = limiter.decide(1, &question) else {
+        panic!()
+    };
+    assert!(at_latest_ms >= 3_600_000, "{at_latest_ms}");
+    assert!(limiter.delete_override("{acme}/token/", None, 2));
+    assert!(taken(&mut limiter, 15_001, &question).is_some());
+}

@@ -79,6 +79,7 @@ local function binding(charges, by_whom, now_ms)
     end
     local pause = b.pause and b.pause.end_ms > soon_ms and b.pause or nil
     local end_ms = pause and pause.end_ms or soon_ms
+    soon_ms = math.min(soon_ms, overrides.look_ms(b, now_ms))
     if b.pause then
       local back_ms = overrides.back_ms(b.pause, now_ms)
       soon_ms, latest_ms = math.max(soon_ms, back_ms), math.max(latest_ms, back_ms)

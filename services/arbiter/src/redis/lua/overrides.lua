@@ -2,7 +2,8 @@
 -- which it ends (nothing for never), the rate as a budget's state has it (nothing for a pause), and the override as JSON,
 -- which is none of our business.
 
--- Whoever waits for the end of a pause comes back after this time at the latest, since it may end before.
+-- Whoever waits for the end of a pause, or for room by another rate, comes back after this time at the latest, since that may end
+-- before.
 local PAUSED_AGAIN_MS = 15000
 local OVERRIDES_MAX = 1000
 local FOREVER_MS = 9e15
@@ -55,6 +56,11 @@ end
 -- When to come back to a budget that is paused.
 function overrides.back_ms(pause, now_ms)
   return math.min(pause.end_ms, now_ms + PAUSED_AGAIN_MS)
+end
+
+-- When to come back though there is no room by then, since the rate that is wanted may be so no more.
+function overrides.look_ms(b, now_ms)
+  return b.wanted_rate and now_ms + PAUSED_AGAIN_MS or math.huge
 end
 
 -- Forgets those that have ended, and lists the others: their ends and their JSON.
