@@ -122,28 +122,27 @@ impl Budget {
         Ready { until_ms, at_latest_ms: ready.at_latest_ms.max(until_ms) }
     }
 
-    /// Whether so many charges alike, of which one has room, have room now and together.
-    pub(crate) fn fits(&self, charge: &Charge, calls: u32, by: Option<Asker<'_>>, now_ms: i64) -> bool {
-        if let State::Breaker(circuit) = &self.state {
-            return circuit.is_closed();
+    /// Of so many charges alike, of which one has room, how many have room now and together.
+    pub(crate) fn fitting(&self, charge: &Charge, calls: u32, by: Option<Asker<'_>>, now_ms: i64) -> u32 {
+        let meter = self.state.meter();
+        match &self.state {
+            State::Breaker(circuit) => return if circuit.is_closed() { calls } else { 1 },
+            _ if !meter.leases() || self.block.is_blind() => return 1,
+            _ => {}
         }
-        if self.block.is_blind() {
-            return false;
-        }
-        let (meter, cost) = (self.state.meter(), self.affordable(charge.cost));
-        let (size, together) = (meter.size().unwrap_or(u64::MAX), cost * u64::from(calls));
-        let by = by.map(|by| by.of(charge));
-        let with_kept = together + self.kept(by, cost, now_ms);
-        if !meter.leases() || together > size || meter.ready(&self.in_flight, with_kept, now_ms).at_latest_ms > now_ms {
-            return false;
-        }
-        let Some(by) = by else { return true };
-        if self.step_us(by).is_some_and(|step_us| !self.line.are_due(together, step_us, now_ms)) {
-            return false;
-        }
-        let ahead = self.line.ahead(by, (meter.size().unwrap_or(0), cost), now_ms);
-        let behind = |ahead| meter.behind(&self.in_flight, ahead, together, now_ms);
-        ahead.now == 0 && ahead.place == 0 || behind(ahead.now).is_none_or(|at_ms| at_ms <= now_ms)
+        let (size, cost, by) = (meter.size(), self.affordable(charge.cost), by.map(|by| by.of(charge)));
+        let step_us = by.and_then(|by| self.step_us(by));
+        let ahead = by.map(|by| self.line.ahead(by, (size.unwrap_or(0), cost), now_ms));
+        let ahead = ahead.filter(|ahead| ahead.now > 0 || ahead.place > 0);
+        let kept = self.kept(by, cost, now_ms);
+        most(calls, |several| {
+            let together = cost * u64::from(several);
+            let behind = ahead.and_then(|ahead| meter.behind(&self.in_flight, ahead.now, together, now_ms));
+            size.is_none_or(|size| together <= size)
+                && step_us.is_none_or(|step_us| self.line.are_due(together, step_us, now_ms))
+                && meter.ready(&self.in_flight, together + kept, now_ms).at_latest_ms <= now_ms
+                && behind.is_none_or(|at_ms| at_ms <= now_ms)
+        })
     }
 
     /// How long after its grant a call may be sent.
@@ -197,9 +196,7 @@ impl Budget {
         let cost = self.affordable(cost);
         let units = cost * u64::from(calls);
         counting(&mut self.state, &mut self.aside).for_each(|meter| meter.spend(&self.in_flight, units, now_ms));
-        (0..u64::from(calls)).for_each(|number| {
-            self.in_flight.add(Held { id: id + number, granted_ms: now_ms, cost });
-        });
+        self.in_flight.add((id, calls), now_ms, cost);
         self.touched_ms = now_ms;
     }
 
@@ -211,7 +208,7 @@ impl Budget {
     pub(crate) fn settle(&mut self, settled: &Settled<'_>) {
         let Settled { key, report, next_id, now_ms } = *settled;
         self.advance(now_ms);
-        let held = self.in_flight.take_all(report.permit.id, report.permit.calls);
+        let held = self.in_flight.take(report.permit.id, report.permit.calls);
         if let State::Breaker(circuit) = &mut self.state {
             (0..report.permit.calls).for_each(|_| circuit.went(held, report.health, now_ms));
             if matches!(report.health, Some(Health::Ill | Health::Silent)) {
@@ -370,6 +367,23 @@ impl Budget {
         let aside = self.aside.into_iter().map(|aside| Aside { state: aside.state.at_rest(), ..aside }).collect();
         Self { in_flight: InFlight::default(), state: self.state.at_rest(), aside, ..self }
     }
+}
+
+/// The most up to a number that fit, where one does, and none beside more that does not.
+fn most(number: u32, fits: impl Fn(u32) -> bool) -> u32 {
+    if fits(number) {
+        return number;
+    }
+    let (mut fit, mut too_many) = (1, number);
+    while too_many - fit > 1 {
+        let middle = u32::midpoint(fit, too_many);
+        if fits(middle) {
+            fit = middle;
+        } else {
+            too_many = middle;
+        }
+    }
+    fit
 }
 
 /// Whether the answer told what remains.

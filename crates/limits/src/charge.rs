@@ -26,7 +26,7 @@ pub struct Charge {
     pub headroom: Option<Headroom>,
 }
 
-/// Most calls that are granted at once.
+/// Most calls that are granted at once: a power of two.
 pub const LEASE_MAX: u32 = 256;
 
 /// Whether one call may be made now, or how many alike.

@@ -83,14 +83,13 @@ impl Meter for Concurrency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::in_flight::Held;
 
     #[test]
     fn a_full_limit_names_the_lease_whose_end_makes_room_for_the_cost() {
         let limit = Concurrency::new(3, Duration::from_secs(10));
         let mut in_flight = InFlight::default();
         for (id, granted_ms, cost) in [(1, 1_000, 1), (2, 2_000, 2)] {
-            in_flight.add(Held { id, granted_ms, cost });
+            in_flight.add((id, 1), granted_ms, cost);
         }
         for (cost, at_latest_ms) in [(1, 11_000), (2, 12_000), (3, 12_000)] {
             let ready = limit.ready(&in_flight, cost, 3_000);
@@ -98,7 +97,7 @@ mod tests {
         }
         in_flight.forget_until(11_000 - limit.held_ms());
         assert_eq!(limit.ready(&in_flight, 1, 11_000).at_latest_ms, 11_000);
-        in_flight.take(2);
+        in_flight.take(2, 1);
         assert_eq!(limit.ready(&in_flight, 3, 11_001).at_latest_ms, 11_001);
     }
 }

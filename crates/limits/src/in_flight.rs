@@ -2,24 +2,46 @@
 
 use std::collections::VecDeque;
 
-/// One call in flight.
+/// Calls in flight that were granted together: their ids follow one another.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    first: u64,
+    /// The id after the last.
+    end: u64,
+    granted_ms: i64,
+    /// Of each.
+    cost: u64,
+}
+
+impl Run {
+    fn cost(&self) -> u64 {
+        self.cost * (self.end - self.first)
+    }
+
+    fn within(self, first: u64, end: u64) -> Option<Self> {
+        let (first, end) = (self.first.max(first), self.end.min(end));
+        (first < end).then_some(Self { first, end, ..self })
+    }
+}
+
+/// What is known of calls that were granted together, once they are no longer in flight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
-    pub(crate) id: u64,
     pub(crate) granted_ms: i64,
+    /// All together.
     pub(crate) cost: u64,
 }
 
 /// Calls in flight, in the order of their ids (and so of their grants).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InFlight {
-    calls: VecDeque<Held>,
+    runs: VecDeque<Run>,
     cost: u64,
 }
 
 impl InFlight {
     pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.runs.is_empty()
     }
 
     /// What all calls in flight cost together.
@@ -29,59 +51,72 @@ impl InFlight {
 
     /// What the calls granted after `ms` cost together.
     pub(crate) fn cost_since(&self, ms: i64) -> u64 {
-        self.calls.iter().rev().take_while(|held| held.granted_ms > ms).map(|held| held.cost).sum()
+        self.runs.iter().rev().take_while(|run| run.granted_ms > ms).map(Run::cost).sum()
     }
 
-    /// For each call granted after `ms`, the newest first: when, and what it and those after it cost together.
+    /// For the calls granted after `ms`, the newest first and those together that were granted so: when, and what they and those
+    /// after them cost together.
     pub(crate) fn granted_after(&self, ms: i64) -> impl Iterator<Item = (i64, u64)> {
         let mut cost = 0;
-        self.calls.iter().rev().take_while(move |held| held.granted_ms > ms).map(move |held| {
-            cost += held.cost;
-            (held.granted_ms, cost)
+        self.runs.iter().rev().take_while(move |run| run.granted_ms > ms).map(move |run| {
+            cost += run.cost();
+            (run.granted_ms, cost)
         })
     }
 
     /// When the call was granted whose end, after that of all calls before it, frees `cost`.
     pub(crate) fn grant_that_frees(&self, cost: u64) -> Option<i64> {
         let mut freed = 0;
-        let mut calls = self.calls.iter();
-        calls
-            .find(|held| {
-                freed += held.cost;
-                freed >= cost
-            })
-            .map(|held| held.granted_ms)
+        let mut runs = self.runs.iter();
+        runs.find(|run| {
+            freed += run.cost();
+            freed >= cost
+        })
+        .map(|run| run.granted_ms)
     }
 
-    /// Takes up a call; ids never decrease.
-    pub(crate) fn add(&mut self, held: Held) {
-        self.cost += held.cost;
-        self.calls.push_back(held);
-    }
-
-    /// Removes calls that were granted together, from this id on: what those cost that are still there.
-    pub(crate) fn take_all(&mut self, id: u64, calls: u32) -> Option<Held> {
-        let together = |first: Held, other: Held| Held { cost: first.cost + other.cost, ..first };
-        (id..id.saturating_add(u64::from(calls))).filter_map(|id| self.take(id)).reduce(together)
+    /// Takes up so many calls with the ids from this one on, each of which costs as much; ids never decrease.
+    pub(crate) fn add(&mut self, (first, calls): (u64, u32), granted_ms: i64, cost: u64) {
+        let run = Run { first, end: first.saturating_add(u64::from(calls)), granted_ms, cost };
+        self.cost += run.cost();
+        self.runs.push_back(run);
     }
 
     /// What a call costs; 1 when it was removed or forgotten.
     pub(crate) fn cost_of(&self, id: u64) -> u64 {
-        self.calls.binary_search_by_key(&id, |held| held.id).map_or(1, |index| self.calls[index].cost)
+        let run = self.runs.get(self.place_of(id)).filter(|run| run.first <= id);
+        run.map_or(1, |run| run.cost)
     }
 
-    /// Removes a call; none when it was removed or forgotten before.
-    pub(crate) fn take(&mut self, id: u64) -> Option<Held> {
-        let index = self.calls.binary_search_by_key(&id, |held| held.id).ok()?;
-        let held = self.calls.remove(index)?;
-        self.cost -= held.cost;
-        Some(held)
+    /// Removes calls that were granted together, from this id on: what those cost that are still there.
+    pub(crate) fn take(&mut self, id: u64, calls: u32) -> Option<Held> {
+        let (end, mut taken) = (id.saturating_add(u64::from(calls)), None);
+        let mut place = self.place_of(id);
+        while let Some(run) = self.runs.get(place).copied()
+            && let Some(gone) = run.within(id, end)
+        {
+            let left = [run.within(0, gone.first), run.within(gone.end, u64::MAX)];
+            self.runs.remove(place);
+            for left in left.into_iter().flatten() {
+                self.runs.insert(place, left);
+                place += 1;
+            }
+            self.cost -= gone.cost();
+            let held = taken.get_or_insert(Held { granted_ms: run.granted_ms, cost: 0 });
+            held.cost += gone.cost();
+        }
+        taken
     }
 
     /// Forgets the calls granted at `ms` or before.
     pub(crate) fn forget_until(&mut self, ms: i64) {
-        while let Some(held) = self.calls.pop_front_if(|held| held.granted_ms <= ms) {
-            self.cost -= held.cost;
+        while let Some(run) = self.runs.pop_front_if(|run| run.granted_ms <= ms) {
+            self.cost -= run.cost();
         }
+    }
+
+    /// The place of the first run that ends after an id.
+    fn place_of(&self, id: u64) -> usize {
+        self.runs.partition_point(|run| run.end <= id)
     }
 }

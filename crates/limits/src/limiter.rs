@@ -121,16 +121,12 @@ impl Limiter {
         Self { next_id: first_id, ..Self::default() }
     }
 
-    /// How many calls have room at once, where one has: what is wanted, or halved until it fits.
+    /// How many calls have room at once, where one has.
     fn fitting(&self, now_ms: i64, charges: &[Charge], by: Option<Asker<'_>>, want: u32) -> u32 {
-        let fits = |charge: &Charge, calls| {
-            self.budgets.get(&charge.key).is_some_and(|budget| budget.fits(charge, calls, by, now_ms))
-        };
-        let mut calls = want.clamp(1, LEASE_MAX);
-        while calls > 1 && !charges.iter().all(|charge| fits(charge, calls)) {
-            calls /= 2;
-        }
-        calls
+        charges.iter().fold(want.clamp(1, LEASE_MAX), |calls, charge| match self.budgets.get(&charge.key) {
+            Some(budget) if calls > 1 => budget.fitting(charge, calls, by, now_ms),
+            _ => 1,
+        })
     }
 
     /// The charges, with the rates that are wanted instead of the configured ones.

@@ -153,19 +153,22 @@ async fn calls_alike_are_granted_at_once_and_come_back_one_by_one(case: &Case) {
     case.granted(0, &call).await;
     let question = Question { want: 64, ..Question::new(call.to_vec()) };
     let decisions = expect(case.0.ask(START_MS, vec![question.clone(), question]).await);
-    let leases = decisions.into_iter().map(|decision| match decision {
-        Decision::Granted(permit) => permit,
-        wait @ Decision::Wait { .. } => panic!("expected a lease, not {wait:?}"),
-    });
-    let leases: Vec<Permit> = leases.collect();
-    assert_eq!(leases.iter().map(|lease| lease.calls).collect::<Vec<_>>(), [8, 1], "halved until they fit");
-    let single = leases[0].clone().each().nth(2).unwrap_or_else(|| unreachable!("it has eight calls"));
+    let [Decision::Granted(lease), Decision::Wait { .. }] = &decisions[..] else {
+        panic!("expected a lease of all that fits, not {decisions:?}");
+    };
+    assert_eq!(lease.calls, 9);
+    let single = lease.clone().each().nth(2).unwrap_or_else(|| unreachable!("it has nine calls"));
+    let several = Permit { id: lease.id + 1, calls: 4, ..lease.clone() };
     for _ in 0..2 {
         case.report(1, &single, false, None).await;
         assert_eq!(case.used(1).await, used([("slots", 9), ("window", 18)]));
     }
-    case.report(2, &leases[0], true, Some(Told::default())).await;
-    assert_eq!(case.used(2).await, used([("slots", 2), ("window", 18)]), "what came back does not come back again");
+    for _ in 0..2 {
+        case.report(2, &several, true, Some(Told::default())).await;
+        assert_eq!(case.used(2).await, used([("slots", 6), ("window", 18)]), "of the four one had come back");
+    }
+    case.report(3, lease, true, Some(Told::default())).await;
+    assert_eq!(case.used(3).await, used([("slots", 1), ("window", 18)]), "what came back does not come back again");
 }
 
 async fn what_was_not_sent_is_refunded_once(case: &Case) {

@@ -158,8 +158,8 @@ async fn calls_alike_that_ask_together_are_one_question_and_what_is_left_out_ask
         }
     }
     assert_eq!(granted.len(), 41, "as many as there are slots");
-    // The first call; then fifty as one, of which half go; then the others, each by itself.
-    assert_eq!(held.questions.load(Ordering::Relaxed), 1 + 1 + 25);
+    // The first call; then fifty as one, of which forty go; then the others, each by itself.
+    assert_eq!(held.questions.load(Ordering::Relaxed), 1 + 1 + 10);
 
     let health = Some(Health::Well);
     let reports = granted.into_iter().map(|permit| Report {

@@ -64,12 +64,17 @@ struct Answer {
     until_reset: bool,
 }
 
+/// Small ones that are used up soon, and some that hold a whole lease.
+fn sizes() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 1..20_u32, 1 => 20..400_u32]
+}
+
 fn rates() -> impl Strategy<Value = Rate> {
     let aligned = prop_oneof![Just(Aligned::FirstCall), Just(Aligned::Epoch), Just(Aligned::Told)];
     let per_ms = prop_oneof![100..5_000_u64, 5_000..400_000_u64];
     let every_us = prop_oneof![100..50_000_u32, 1_000..20_000_000_u32];
     prop_oneof![
-        (1..20_u32, per_ms, aligned).prop_map(|(calls, per_ms, aligned)| Rate::Window {
+        (sizes(), per_ms, aligned).prop_map(|(calls, per_ms, aligned)| Rate::Window {
             calls,
             per: Duration::from_millis(per_ms),
             aligned
@@ -77,9 +82,9 @@ fn rates() -> impl Strategy<Value = Rate> {
         (1..20_u32, prop_oneof![1..70_u64, 100..5_000_u64, 5_000..400_000_u64])
             .prop_map(|(calls, per_ms)| Rate::Sliding { calls, per: Duration::from_millis(per_ms) }),
         (1..20_u32, quota_periods(), quota_zones()).prop_map(|(calls, per, zone)| Rate::Quota { calls, per, zone }),
-        (1..20_u32, every_us)
+        (sizes(), every_us)
             .prop_map(|(calls, every_us)| Rate::Bucket { calls, restore_per_s: 1e6 / f64::from(every_us) }),
-        (1..8_u32, 100..400_000_u64).prop_map(|(calls, lease_ms)| Rate::Concurrency {
+        (prop_oneof![1..8_u32, 1..400_u32], 100..400_000_u64).prop_map(|(calls, lease_ms)| Rate::Concurrency {
             calls,
             learn: None,
             lease: Duration::from_millis(lease_ms)
@@ -181,7 +186,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let took = prop_oneof![3 => 90_000..110_000_u64, 1 => 0..1_000_000_u64];
     let choices = prop_oneof![2 => 1..2_usize, 1 => 2..5_usize];
     let choices = choices.prop_flat_map(move |choices| vec(vec((any::<usize>(), cost.clone()), 1..4), choices));
-    let want = prop_oneof![3 => Just(1_u32), 1 => 1..30_u32];
+    let want = prop_oneof![6 => Just(1_u32), 2 => 1..30_u32, 1 => 1..300_u32];
     let batch = vec(choices, 1..6);
     prop_oneof![
         4 => ms.prop_map(|ms| Step::Wait { ms }),
@@ -221,6 +226,12 @@ fn laps() -> impl Strategy<Value = Lap> {
         refused,
         health,
     })
+}
+
+/// The middle third of a lease, if it has one.
+fn part(lease: &Permit) -> Option<Permit> {
+    let calls = lease.calls / 3;
+    (calls > 1).then(|| Permit { id: lease.id + u64::from(calls), calls, ..lease.clone() })
 }
 
 /// Both, side by side.
@@ -356,8 +367,9 @@ impl Pair {
                     if let Some((_, last)) = self.permits.last() {
                         prop_assert!(last.id < theirs.id, "ids increase");
                     }
-                    // All together, or some of them first.
+                    // All together, some of them, or each by itself.
                     self.permits.push((ours.clone(), theirs.clone()));
+                    self.permits.extend(part(&ours).zip(part(&theirs)));
                     self.permits.extend(ours.each().zip(theirs.each()).skip(1));
                 }
                 (ours, theirs) => prop_assert_eq!(ours, theirs, "at {} of {:?}", self.now_ms - START_MS, question),

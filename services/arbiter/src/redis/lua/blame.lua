@@ -8,7 +8,7 @@ function blame.narrowed(refused, report)
   local used_up = {}
   for _, one in ipairs(refused) do
     local reading = report.readings[one.budget]
-    one.cost = one.budget.state and in_flight.cost_of(one.budget, whole(report.id)) or 1
+    one.cost = one.budget.state and in_flight.cost_of(one.budget, report.id) or 1
     if budget.refuses(one.budget) and reading and reading.remaining and reading.remaining < one.cost then
       used_up[#used_up + 1] = one
     end

@@ -245,34 +245,46 @@ function budget.ready(b, charge, by, now_ms)
   return math.max(until_ms, paced_ms), math.max(at_latest_ms, paced_ms)
 end
 
--- Whether so many charges alike, of which one has room, have room now and together.
-function budget.fits(b, charge, calls, by, now_ms)
+-- The most up to a number that fit, where one does and fewer fit where more do.
+local function most(number, fits)
+  if fits(number) then
+    return number
+  end
+  local fit, too_many = 1, number
+  while too_many - fit > 1 do
+    local middle = math.floor((fit + too_many) / 2)
+    if fits(middle) then
+      fit = middle
+    else
+      too_many = middle
+    end
+  end
+  return fit
+end
+
+-- Of so many charges alike, of which one has room, how many have room now and together.
+function budget.fitting(b, charge, calls, by, now_ms)
   local meter = b.state.meter
   local kind = METERS[meter.kind]
   if meter.kind == 'k' then
-    return meter.mode == 'closed'
+    return meter.mode == 'closed' and calls or 1
+  elseif not kind.use_within_ms or b.state.block.blind then
+    return 1
   end
+  by = by and asker_of(by, charge)
   local size, cost = kind.size(meter), affordable(meter, charge.cost)
-  local together = cost * calls
-  if b.state.block.blind or not kind.use_within_ms or size and together > size then
-    return false
-  end
-  by = asker_of(by, charge)
-  local _, at_latest_ms = kind.ready(meter, b, together + kept(b, by, cost, now_ms), now_ms)
-  if at_latest_ms > now_ms then
-    return false
-  end
-  if not by then
-    return true
-  end
-  local step = step_us(meter, by)
-  if step and not line.are_due(b.state.line, together, step, now_ms) then
-    return false
-  end
-  local ahead = line.ahead(b.state.line, by, size or 0, cost, now_ms)
-  local behind = ahead.now + ahead.place > 0 and kind.behind
-  local can_ms = behind and behind(meter, b, ahead.now, together, now_ms)
-  return not can_ms or can_ms <= now_ms
+  local step, ahead = by and step_us(meter, by), by and line.ahead(b.state.line, by, size or 0, cost, now_ms)
+  local held_back = kept(b, by, cost, now_ms)
+  local is_behind = ahead and ahead.now + ahead.place > 0 and kind.behind
+  return most(calls, function(several)
+    local together = cost * several
+    if size and together > size or step and not line.are_due(b.state.line, together, step, now_ms) then
+      return false
+    end
+    local _, at_latest_ms = kind.ready(meter, b, together + held_back, now_ms)
+    local can_ms = is_behind and is_behind(meter, b, ahead.now, together, now_ms)
+    return at_latest_ms <= now_ms and (not can_ms or can_ms <= now_ms)
+  end)
 end
 
 -- How long after its grant a call may be sent: half of what it may take to land.
@@ -427,7 +439,7 @@ end
 function budget.settle(b, report, reading, now_ms)
   budget.advance(b, now_ms)
   local state, meter = b.state, b.state.meter
-  local held = in_flight.take_all(b, report.id, report.calls)
+  local held = in_flight.take(b, report.id, report.calls)
   if meter.kind == 'k' then
     for _ = 1, report.calls do
       circuit.went(meter, held, report.health, now_ms)

@@ -28,3 +28,5 @@ local function note_read(self, heard)
   end
 end
 
+-- Most calls that are granted at once: a power of two.
+local LEASE_MAX = 256

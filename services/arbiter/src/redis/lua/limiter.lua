@@ -6,8 +6,6 @@
 
 -- Longer than any window.
 local INDEX_TTL_MS = 400 * 86400000
--- Most calls that are granted at once.
-local LEASE_MAX = 256
 
 local function clock(args)
   if args[2] == '1' then
@@ -44,17 +42,21 @@ local function save_all(met)
   return known
 end
 
--- Where the caller knows what was not lost: the time, the budgets, how to take arguments, and what is known of the store; nil, and
--- the time as the reply, elsewhere.
-local function begin(keys, args)
+-- Where the caller knows what was not lost: the time, the budgets, where `obeys` with what people want of them, and what is known
+-- of the store; nil, and the time as the reply, elsewhere.
+local function begin(keys, args, obeys)
   local now_ms, now_us = clock(args)
   local last_id = tonumber(redis.call('GET', keys[1]) or 0)
   local began, recovered_ms = life.meet(keys[4], args, last_id, now_us)
   if not began then
     return nil, { now_ms }
   end
+  local budgets = budgets_of(keys)
+  if obeys then
+    overrides.load(budgets, keys[3], now_ms)
+  end
   return { now_ms = now_ms, now_us = now_us, last_id = last_id, began = began, recovered_ms = recovered_ms,
-    ahead_ms = now_ms - tonumber(args[1]), budgets = budgets_of(keys) }
+    ahead_ms = now_ms - tonumber(args[1]), budgets = budgets }
 end
 
 -- Takes arguments one after the other.
@@ -96,20 +98,13 @@ local function binding(charges, by_whom, now_ms)
   return found
 end
 
--- How many calls have room at once, where one has: what is wanted, or halved until it fits.
+-- How many calls have room at once, where one has.
 local function fitting(charges, by_whom, want, now_ms)
   local calls = math.min(math.max(want, 1), LEASE_MAX)
-  while calls > 1 do
-    local all = true
-    for _, charge in ipairs(charges) do
-      all = all and charge.budget.state and budget.fits(charge.budget, charge, calls, by_whom, now_ms)
-    end
-    if all then
-      return calls
-    end
-    calls = math.floor(calls / 2)
+  for _, charge in ipairs(charges) do
+    calls = calls == 1 and 1 or charge.budget.state and budget.fitting(charge.budget, charge, calls, by_whom, now_ms) or 1
   end
-  return 1
+  return calls
 end
 
 local function numbers_of(text)
@@ -120,11 +115,18 @@ local function numbers_of(text)
   return numbers
 end
 
+-- The same in nearly every call.
+local sharing = {}
+
 -- How lanes share: the weight of each, what is kept for it from those below, and the pace of the lowest, in per cent; as in
 -- `1000,100,10,1,10,10,5,0,100`.
 local function sharing_of(text)
-  local numbers = numbers_of(text)
-  return { weights = { unpack(numbers, 1, 4) }, headroom_percent = { unpack(numbers, 5, 8) }, trickle_percent = numbers[9] }
+  if sharing.text ~= text then
+    local numbers = numbers_of(text)
+    sharing = { text = text, weights = { unpack(numbers, 1, 4) }, headroom_percent = { unpack(numbers, 5, 8) },
+      trickle_percent = numbers[9] }
+  end
+  return sharing
 end
 
 -- Who asks, if a question says so: lane, tenant with its weight, job, credential, and the limit that was waited for.
@@ -180,15 +182,14 @@ end
 -- used, and 1 if it is a probe; or 0, the numbers of the choice and of the charge that binds, when to come back, at the latest,
 -- and the pause with its end, or since when the provider is ill.
 local function ask(keys, args)
-  local met, lost = begin(keys, args)
+  local met, lost = begin(keys, args, true)
   if not met then
     return lost
   end
   local now_ms, budgets, recovered_ms, take = met.now_ms, met.budgets, met.recovered_ms, reader(args)
-  overrides.load(budgets, keys[3], now_ms)
-  local reply, granted, sharing = { now_ms, false }, false, sharing_of(args[5])
+  local reply, granted, shared = { now_ms, false }, false, sharing_of(args[5])
   for _ = 1, tonumber(take()) do
-    local by_whom, want, choices, bindings = asker(take, sharing), tonumber(take()), {}, {}
+    local by_whom, want, choices, bindings = asker(take, shared), tonumber(take()), {}, {}
     for number = 1, tonumber(take()) do
       choices[number] = charges_of(take, budgets)
     end
@@ -217,7 +218,7 @@ local function ask(keys, args)
     else
       -- At least the time in µs: unique even when this key was lost.
       -- Those that were granted apart do not adjoin.
-      local id = math.max(met.last_id + 2, now_ms * 1000)
+      local id = in_flight.id_for(math.max(met.last_id + 2, now_ms * 1000), calls)
       met.last_id, granted = id + calls - 1, true
       local use_within_ms, probe = commit(choices[chosen], calls, id, keys[2], now_ms)
       reply[#reply + 1] = { 1, chosen, id, calls, use_within_ms, probe and 1 or nil }
@@ -326,12 +327,11 @@ end
 -- and for each budget a charge, units used, when the first call was granted that began a window, and calls in flight with cost
 -- and time.
 local function charge(keys, args)
-  local met, lost = begin(keys, args)
+  local met, lost = begin(keys, args, true)
   if not met then
     return lost
   end
   local now_ms, budgets, ahead_ms, take = met.now_ms, met.budgets, met.ahead_ms, reader(args)
-  overrides.load(budgets, keys[3], now_ms)
   met.last_id = math.max(met.last_id, tonumber(take()))
   met.recovered_ms = life.pause(keys[4], met.began, met.recovered_ms, tonumber(take()), now_ms)
   for _ = 1, tonumber(take()) do
