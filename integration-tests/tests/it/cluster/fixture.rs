@@ -245,11 +245,15 @@ impl Cluster {
 
     /// Asks a service over HTTP, with the API key.
     pub(crate) async fn ask(&self, kind: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.ask_as(&self.api_key, kind, method, path, body).await
+    }
+
+    /// Asks a service over HTTP, with this key.
+    pub(crate) async fn ask_as(&self, key: &str, kind: &str, method: &str, path: &str, body: &str) -> Answer {
         let address = self.address(kind).unwrap_or_else(|| panic!("no {kind} runs"));
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.api_key,
             body.len(),
         );
         let started = Instant::now();
