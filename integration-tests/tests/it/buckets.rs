@@ -19,8 +19,8 @@ const PAGES: u64 = 16;
 async fn discord() -> Running {
     let of_pack = SimulatorSpec { provider: Some("discord".into()), ..SimulatorSpec::seeded(5) };
     let (mut spec, _) = of_pack.completed().unwrap();
-    let route = spec.limits.iter_mut().flatten().find(|limit| limit.id.as_deref() == Some("route")).unwrap();
-    route.window = Some(Window { calls: CALLS, per: Period::from_ms(PER_MS), aligned: Aligned::FirstCall });
+    let guild = spec.limits.iter_mut().flatten().find(|limit| limit.id.as_deref() == Some("guild")).unwrap();
+    guild.window = Some(Window { calls: CALLS, per: Period::from_ms(PER_MS), aligned: Aligned::FirstCall });
     let items = Some(Items::Count(1_000 * PAGES));
     let defaults = EndpointSpec { items, item_bytes: Some(40), ..EndpointSpec::default() };
     Simulator::start(&SimulatorSpec { defaults, ..spec }.latency_ms(10)).await.unwrap()
@@ -46,11 +46,11 @@ async fn endpoints_share_a_bucket(form: &impl Form) {
             let came = items(&run(form, &["items", job, "--step", name]).await.stdout);
             assert_same(ids_of(&came), simulator.ids(&format!("guilds.{name}"), "7"));
         }
-        refused.push(simulator.stats().limits["route"].refused);
+        refused.push(simulator.stats().limits["guild"].refused);
     }
     let listed = items(&run(form, &["limits", "list", "--id", "route", "--json"]).await.stdout);
     let keys: Vec<&str> = listed.iter().filter_map(|budget| budget["key"].as_str()).collect();
-    assert!(keys.iter().any(|key| key.contains("endpoint=bucket:route")), "{keys:?}");
+    assert!(keys.iter().any(|key| key.contains("endpoint=bucket:guild")), "{keys:?}");
     // Both chains run together; each has one call out, which may meet the end of a window that the other one has used up.
     assert!(refused[1] - refused[0] <= 4, "{refused:?} of {} calls each", 2 * PAGES);
 }
