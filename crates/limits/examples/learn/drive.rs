@@ -121,6 +121,12 @@ impl<P: Pacer> Drive<P> {
         Self { pacer, hidden, count, now_ms, chance, answer_ms, events, ask_ms: now_ms }
     }
 
+    /// Nobody asks for so long.
+    pub(crate) fn rest(&mut self, ms: f64) {
+        self.ask_ms = self.now_ms + ms;
+        self.run(ms);
+    }
+
     /// Goes on for so long.
     pub(crate) fn run(&mut self, ms: f64) {
         let end_ms = self.now_ms + ms;

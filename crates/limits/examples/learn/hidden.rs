@@ -11,6 +11,8 @@ pub(crate) enum Hidden {
     Window { calls: u64, per_ms: f64, edge_ms: Option<f64>, start_ms: f64, used: u64 },
     /// `calls` in any span of `per_ms`; refused ones may count too.
     Sliding { calls: u64, per_ms: f64, counts_refused: bool, log: VecDeque<f64> },
+    /// A limit on the pace, and a quota over a longer time, of which a call that the first refuses takes nothing.
+    Both { pace: Box<Hidden>, quota: Box<Hidden> },
 }
 
 impl Hidden {
@@ -26,19 +28,25 @@ impl Hidden {
         Self::Sliding { calls, per_ms, counts_refused, log: VecDeque::new() }
     }
 
+    pub(crate) fn both(pace: Self, quota: Self) -> Self {
+        Self::Both { pace: Box::new(pace), quota: Box::new(quota) }
+    }
+
     /// Calls each second that it lets through in the long run.
     pub(crate) fn per_s(&self) -> f64 {
-        match *self {
-            Self::Bucket { per_s, .. } => per_s,
-            Self::Window { calls, per_ms, .. } | Self::Sliding { calls, per_ms, .. } => calls as f64 * 1e3 / per_ms,
+        match self {
+            Self::Bucket { per_s, .. } => *per_s,
+            Self::Window { calls, per_ms, .. } | Self::Sliding { calls, per_ms, .. } => *calls as f64 * 1e3 / per_ms,
+            Self::Both { pace, quota } => pace.per_s().min(quota.per_s()),
         }
     }
 
     /// How long it remembers.
     pub(crate) fn memory_ms(&self) -> f64 {
-        match *self {
+        match self {
             Self::Bucket { per_s, burst, .. } => burst * 1e3 / per_s,
-            Self::Window { per_ms, .. } | Self::Sliding { per_ms, .. } => per_ms,
+            Self::Window { per_ms, .. } | Self::Sliding { per_ms, .. } => *per_ms,
+            Self::Both { quota, .. } => quota.memory_ms(),
         }
     }
 
@@ -49,6 +57,7 @@ impl Hidden {
             Self::Window { calls, .. } | Self::Sliding { calls, .. } => {
                 *calls = (*calls as f64 * factor).round() as u64;
             }
+            Self::Both { quota, .. } => quota.change(factor),
         }
     }
 
@@ -81,6 +90,7 @@ impl Hidden {
                 }
                 accepts
             }
+            Self::Both { pace, quota } => pace.accepts(now_ms) && quota.accepts(now_ms),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Learns hidden limits in simulated time, and says how well.
 //!
 //! `cargo run --release -p tidegate-limits --example learn [FROM TO]` draws a hidden limiter from each seed; without
-//! seeds it takes those of the final check, which no constant was tuned on. `-- change` has limits that change only, and
-//! `-- plot FOLDER` draws three runs.
+//! seeds it takes those of the final check, which no constant was tuned on. `-- change` has limits that change only,
+//! `-- quota` a quota beside a limit on the pace, and `-- plot FOLDER` draws three runs.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its figures are its purpose")]
 
@@ -15,6 +15,7 @@ mod change;
 mod drive;
 mod hidden;
 mod plot;
+mod quota;
 
 use cases::{Case, Score, draw};
 use drive::learner;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             }
         }
         ["change"] => change::check(),
+        ["quota"] => quota::check(),
         [from, to] => match (from.parse(), to.parse()) {
             (Ok(from), Ok(to)) => check(from, to),
             _ => return usage(),
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: learn [FROM TO | change | plot FOLDER]");
+    eprintln!("usage: learn [FROM TO | change | quota | plot FOLDER]");
     ExitCode::FAILURE
 }
 

@@ -4,6 +4,7 @@ use super::chance::Chance;
 use super::change;
 use super::drive::{Drive, learner};
 use super::hidden::Hidden;
+use super::quota;
 
 const MOST_REFUSED: f64 = 0.01;
 const WARM_UP_MS: f64 = 600e3;
@@ -63,5 +64,13 @@ fn a_bucket_that_is_begun_near_is_followed_through_changes() {
     for seed in 0..20 {
         let (used, refused) = change::sudden(seed, 5.0);
         assert!(used >= 0.95 && refused <= MOST_REFUSED, "{used:.3} used, {refused:.4} refused");
+    }
+}
+
+#[test]
+fn a_quota_is_learnt_beside_the_pace_and_who_needs_less_goes_at_the_pace() {
+    for fared in quota::all() {
+        let is_quick = fared.times <= 2.5;
+        assert!(fared.used >= 0.95 && fared.refused <= 0.02 && is_quick, "{fared:?}");
     }
 }

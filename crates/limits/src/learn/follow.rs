@@ -142,6 +142,9 @@ impl Follow {
     /// The pace was not asked for during this time.
     pub(super) fn idle(&mut self, idle_ms: f64) {
         self.since_ms += idle_ms;
+        // A refusal may have come just before.
+        self.met_ms += idle_ms;
+        self.last_ms += idle_ms;
     }
 
     pub(super) fn accept(&mut self, calls: f64, refused_share: f64) {

@@ -13,6 +13,7 @@
 //! * **Refusals are bought on credit**: each accepted call earns a small share of one, and nothing is tried in debt.
 //! * One burst of refusals counts once: what was sent before calls were accepted again says nothing.
 //! * A bucket, which is full for moments only, may be followed from refusal to refusal instead ([`follow`]).
+//! * A wall of refusals that lasts long, where a pace held, is the end of a quota beside it ([`quota`]).
 //! * Up and down go by power laws, of time and of the count of bursts in a row.
 //!
 //! No clock and no chance: times (Unix ms) are arguments.
@@ -21,12 +22,14 @@ use serde::{Deserialize, Serialize};
 
 mod follow;
 mod options;
+mod quota;
 mod tally;
 mod trouble;
 
 pub use options::Learn;
 
 use follow::{Burst, Follow};
+use quota::Quota;
 use tally::Tally;
 use trouble::{Sign, Trouble};
 
@@ -132,6 +135,9 @@ pub struct Learner {
     /// Arbiters before it was known have none.
     #[serde(default)]
     follow: Follow,
+    /// A quota beside the pace. Arbiters before it was known have none.
+    #[serde(default)]
+    quota: Quota,
     full: Full,
     /// What was sent before says nothing of what is.
     resumed_ms: f64,
@@ -166,6 +172,7 @@ impl Learner {
             tally: Tally::default(),
             trouble: None,
             follow: Follow::default(),
+            quota: Quota::default(),
             full: Full { since_ms: 0.0, bursts: 0.0, ease: 1.0, eased_ms: 0.0 },
             resumed_ms: 0.0,
             due_ms: 0.0,
@@ -263,8 +270,14 @@ impl Learner {
     pub fn ready_ms(&self, now_ms: f64) -> f64 {
         match &self.trouble {
             Some(trouble) if trouble.is_stopped() => trouble.canary_ms(self.answer_ms, now_ms),
-            _ => (self.due_ms - LATE_MS).max(now_ms),
+            _ => self.quota_ms(now_ms).max(self.due_ms - LATE_MS),
         }
+    }
+
+    /// When the quota lets the next call go: now, or when it ends.
+    fn quota_ms(&self, now_ms: f64) -> f64 {
+        let may_try = self.credit >= 0.0 || self.quota.is_worth(self.learn.refused_share);
+        self.quota.ready_ms(may_try, now_ms)
     }
 
     /// When the next call may go, even if a canary that is out is never reported.
@@ -281,6 +294,7 @@ impl Learner {
         if let Some(trouble) = self.trouble.as_mut().filter(|trouble| trouble.is_stopped()) {
             return trouble.send_canary(now_ms);
         }
+        self.quota.go(cost, now_ms);
         if self.since_ms == 0.0 {
             (self.since_ms, self.due_ms) = (now_ms, now_ms + LATE_MS);
             self.tally.begin(now_ms);
@@ -374,7 +388,7 @@ impl Learner {
                 return;
             }
             Outcome::Accepted => self.accepted(cost, sent_ms, now_ms),
-            Outcome::Refused { until_ms } => self.refused(until_ms.unwrap_or(0.0), sent_ms, now_ms),
+            Outcome::Refused { until_ms } => self.refused(until_ms.unwrap_or(0.0), cost, sent_ms, now_ms),
         }
         let took_ms = (now_ms - sent_ms).max(0.0);
         self.answer_ms += (took_ms - self.answer_ms) / if self.answer_ms == 0.0 { 1.0 } else { 10.0 };
@@ -383,6 +397,7 @@ impl Learner {
     fn accepted(&mut self, cost: f64, sent_ms: f64, now_ms: f64) {
         self.tally.add(cost, now_ms, self.span_ms());
         self.follow.accept(cost, self.learn.refused_share);
+        self.quota.accepted(sent_ms);
         self.credit = (self.credit + self.learn.refused_share).min(1.0);
         self.lone = (self.lone - self.learn.refused_share).max(0.0);
         self.clean += 1.0;
@@ -407,9 +422,13 @@ impl Learner {
         (self.pace_per_s * earned_ms.max(DEBT.1 * self.answer_ms) / 1_000.0).max(DEBT.2)
     }
 
-    fn refused(&mut self, until_ms: f64, sent_ms: f64, now_ms: f64) {
+    fn refused(&mut self, until_ms: f64, cost: f64, sent_ms: f64, now_ms: f64) {
         self.credit = (self.credit - 1.0).max(-self.debt());
         self.refused_at_ms = now_ms;
+        let is_canary = self.trouble.as_ref().is_some_and(|trouble| trouble.is_canary(sent_ms));
+        if !is_canary && self.quota.refused(cost, sent_ms) {
+            return;
+        }
         if sent_ms >= self.resumed_ms {
             match &self.trouble {
                 None => self.follow.meet(now_ms),
@@ -418,6 +437,9 @@ impl Learner {
             let (first_wait_ms, per_s) = (self.first_wait_ms(), self.tally.per_s(now_ms, self.span_ms()));
             let trouble = self.trouble.get_or_insert(Trouble::new(sent_ms, now_ms, first_wait_ms, per_s));
             trouble.refused(until_ms, sent_ms, now_ms);
+            if trouble.is_stopped() && !is_canary && self.quota.is_used_up(now_ms) {
+                self.trouble = None;
+            }
         }
     }
 
@@ -453,6 +475,9 @@ impl Learner {
     /// Calls are accepted again, after everything had been stopped.
     fn recover(&mut self, now_ms: f64) {
         let Some(trouble) = self.trouble.take() else { return };
+        if self.is_settled && self.quota.ends(now_ms - trouble.since_ms, self.span_ms()) {
+            return self.end_quota(&trouble, now_ms);
+        }
         let reached_per_s = self.speed_per_s(trouble.since_ms);
         let is_short = trouble.is_short(now_ms, self.time_for(SHORT_CALLS));
         match self.mode {
@@ -487,6 +512,19 @@ impl Learner {
         self.resume(now_ms);
         // The call that found room filled it.
         self.due_ms += self.time_for(1.0);
+    }
+
+    /// A quota was used up, and begins anew. It says nothing of the pace: as if nobody had asked meanwhile.
+    fn end_quota(&mut self, trouble: &Trouble, now_ms: f64) {
+        let wall_ms = now_ms - trouble.since_ms;
+        self.quota.learn(now_ms);
+        self.follow.idle(wall_ms);
+        match self.mode {
+            Mode::Climb => self.since_ms += wall_ms,
+            Mode::Probe => self.enter(Mode::Hold, now_ms),
+            Mode::Ramp | Mode::Hold | Mode::Follow => {}
+        }
+        self.resume(now_ms);
     }
 
     fn resume(&mut self, now_ms: f64) {

@@ -138,3 +138,37 @@ fn an_idle_time_is_not_saved_up() {
     let at_once = (0..100).take_while(|_| learner.permit(now_ms).is_ok()).count();
     assert!(at_once <= 2, "{at_once} calls after an idle hour");
 }
+
+#[test]
+fn what_older_arbiters_learnt_is_loaded_and_goes_on() {
+    let mut learner = Learner::new(&Learn { start_per_s: 10.0, ..Learn::default() });
+    drive(&mut learner, 1e6, 60e3, bucket(20.0));
+    assert_eq!(learner.mode, Mode::Follow);
+    let mut json = serde_json::to_value(&learner).unwrap();
+    json.as_object_mut().unwrap().remove("quota");
+    for newer in ["last_ms", "last_accepted", "former_per_s"] {
+        json["follow"].as_object_mut().unwrap().remove(newer).unwrap();
+    }
+    let mut older: Learner = serde_json::from_value(json).unwrap();
+    let (accepted, _) = drive(&mut older, 1.06e6, 60e3, bucket(20.0));
+    assert!((1_100..=1_220).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn a_long_wall_where_a_pace_held_is_a_quota_s_end_and_leaves_the_pace() {
+    let mut learner = learnt(20.0);
+    let (pace_per_s, start_ms) = (learner.pace_per_s().0, 1.6e6);
+    let (mut inner, mut left) = (bucket(20.0), 1_000);
+    let (accepted, _) = drive(&mut learner, start_ms, 200e3, |now_ms| {
+        let accepts = left > 0 && inner(now_ms);
+        left -= i32::from(accepts);
+        accepts
+    });
+    assert_eq!(accepted, 1_000, "then there is a wall");
+    drive(&mut learner, start_ms + 200e3, 30e3, bucket(20.0));
+    assert!(
+        learner.pace_per_s().0 >= 0.95 * pace_per_s,
+        "{} after the wall, {pace_per_s} before",
+        learner.pace_per_s().0
+    );
+}

@@ -64,7 +64,7 @@ impl Trouble {
         if sent_ms > self.last_sent_ms {
             (self.last_sent_ms, self.accepted_since) = (sent_ms, 0);
         }
-        if self.is_stopped() && sent_ms >= self.stopped_ms {
+        if self.is_canary(sent_ms) {
             self.canaries += 1;
             let canaries = f64::from(self.canaries + 1);
             (self.refused_ms, self.is_canary_out) = (now_ms, false);
@@ -76,7 +76,7 @@ impl Trouble {
     }
 
     pub(super) fn accepted(&mut self, sent_ms: f64) -> Sign {
-        if self.is_stopped() && sent_ms >= self.stopped_ms {
+        if self.is_canary(sent_ms) {
             return Sign::Over;
         }
         self.accepted_since += u32::from(sent_ms > self.last_sent_ms);
@@ -94,6 +94,11 @@ impl Trouble {
 
     pub(super) fn refusals(&self) -> f64 {
         f64::from(self.refused)
+    }
+
+    /// Whether a call that was sent then went after everything was stopped.
+    pub(super) fn is_canary(&self, sent_ms: f64) -> bool {
+        self.is_stopped() && sent_ms >= self.stopped_ms
     }
 
     pub(super) fn is_stopped(&self) -> bool {

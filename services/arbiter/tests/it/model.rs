@@ -310,7 +310,12 @@ impl Pair {
     }
 
     /// Calls that go whenever they may meet a bucket, whose answers take `answer_ms` and up to as long again.
-    async fn follow(&mut self, mut bucket: Bucket, for_ms: i64, answer_ms: i64) -> Result<(), TestCaseError> {
+    async fn follow(
+        &mut self,
+        mut bucket: Bucket,
+        (for_ms, step_ms): (i64, i64),
+        answer_ms: i64,
+    ) -> Result<(), TestCaseError> {
         let end_ms = self.now_ms + for_ms;
         let mut out: Vec<(i64, bool, Permit, Permit)> = Vec::new();
         while self.now_ms < end_ms {
@@ -329,7 +334,7 @@ impl Pair {
                 let took_ms = answer_ms + ours.id as i64 * 7 % (answer_ms + 1);
                 out.push((self.now_ms + took_ms, bucket.accepts(self.now_ms), ours, theirs));
             }
-            self.now_ms += 8;
+            self.now_ms += step_ms;
         }
         Ok(())
     }
@@ -429,21 +434,32 @@ proptest! {
     }
 }
 
-/// A provider's, which says nothing of itself.
+/// A provider's, which says nothing of itself, with a quota in windows by the clock.
 #[derive(Debug, Clone)]
 struct Bucket {
     per_s: f64,
     burst: f64,
     left: f64,
     at_ms: i64,
+    quota: u32,
+    window_ms: i64,
+    used: u32,
 }
 
 impl Bucket {
+    fn new(per_s: f64, burst: f64, (quota, window_ms): (u32, i64), at_ms: i64) -> Self {
+        Self { per_s, burst, left: 1.0, at_ms, quota, window_ms, used: 0 }
+    }
+
     fn accepts(&mut self, now_ms: i64) -> bool {
         self.left = (self.left + (now_ms - self.at_ms) as f64 * self.per_s / 1_000.0).min(self.burst);
+        if now_ms / self.window_ms != self.at_ms / self.window_ms {
+            self.used = 0;
+        }
         self.at_ms = now_ms;
-        let accepts = self.left >= 1.0;
+        let accepts = self.left >= 1.0 && self.used < self.quota;
         self.left -= f64::from(u8::from(accepts));
+        self.used += u32::from(accepts);
         accepts
     }
 }
@@ -465,11 +481,38 @@ proptest! {
             let redis = RedisStore::new(&config(&redis_url(), &prefix)).unwrap().by_caller_s_time();
             let mut pair = Pair { model: Limiter::default(), redis, rates, headroom: None, now_ms: START_MS, permits: Vec::new() };
             for per_s in per_s {
-                let bucket = Bucket { per_s, burst, left: 1.0, at_ms: pair.now_ms };
-                pair.follow(bucket, 4_000, answer_ms).await?;
+                let unlimited = (u32::MAX, i64::MAX);
+                let bucket = Bucket::new(per_s, burst, unlimited, pair.now_ms);
+                pair.follow(bucket, (4_000, 8), answer_ms).await?;
                 let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
                 prop_assert_eq!(pair.model.usage(pair.now_ms), usage);
             }
+            sweep(&prefix).await;
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2))]
+
+    /// A quota that is used up again and again beside a bucket, which takes walls of refusals.
+    #[test]
+    fn redis_learns_a_quota_as_the_model_does(
+        per_s in 1.5..2.5_f64,
+        start_per_s in 0.8..5.0_f64,
+        calls in 150..250_u32,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let prefix = fresh_prefix();
+            let rates = vec![Rate::Learn(Learn { start_per_s, ..Learn::default() })];
+            let redis = RedisStore::new(&config(&redis_url(), &prefix)).unwrap().by_caller_s_time();
+            let mut pair = Pair { model: Limiter::default(), redis, rates, headroom: None, now_ms: START_MS, permits: Vec::new() };
+            let bucket = Bucket::new(per_s, 5.0, (calls, 240_000), pair.now_ms);
+            pair.follow(bucket, (700_000, 350), 50).await?;
+            let usage: Vec<Usage> = pair.redis.usage(pair.now_ms).await.unwrap();
+            prop_assert_eq!(pair.model.usage(pair.now_ms), usage);
             sweep(&prefix).await;
             Ok(())
         })?;

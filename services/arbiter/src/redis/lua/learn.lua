@@ -28,6 +28,8 @@ local RISEN, RAMPED, LATE_STEP = 2, 0.85, 0.1
 local LEAST_KNOWN, MOST_KNOWN, EARLY_KNOWN = 4, 200, 30
 local CHANGED, NO_BUCKET, MISSES = 0.8, 0.15, 3
 
+local WALL_MS, WALL_MEMORIES, NEAR = 30000, 3, 0.99
+
 local function clamp(n, least, most)
   return math.min(math.max(n, least), most)
 end
@@ -138,6 +140,79 @@ function trouble.lost(self, sent_ms, now_ms)
   if self.is_canary_out and sent_ms >= self.stopped_ms then
     self.is_canary_out, self.canary_at_ms = false, now_ms + self.first_wait_ms
   end
+end
+
+-- A quota beside the pace: so many calls in a window (0 while none has shown), what was used of it, and a call beyond it.
+local quota = {}
+
+function quota.new()
+  return { calls = 0, window_ms = 0, since_ms = 0, used = 0, tried_ms = 0 }
+end
+
+-- Whether not one call was let through since the window began: it began too soon.
+local function is_rest(self)
+  return self.calls > 0 and self.used < 1
+end
+
+function quota.ends(self, wall_ms, memory_ms)
+  return wall_ms >= math.max(WALL_MS, WALL_MEMORIES * memory_ms) or is_rest(self)
+end
+
+function quota.ready(self, may_try, now_ms)
+  local end_ms = self.since_ms + self.window_ms
+  local is_used_up = self.calls > 0 and now_ms < end_ms and self.used >= self.calls
+  return is_used_up and (self.tried_ms > 0 or not may_try) and end_ms or now_ms
+end
+
+-- A call goes that is no canary.
+function quota.go(self, cost, now_ms)
+  local is_over = self.calls > 0 and now_ms >= self.since_ms + self.window_ms
+  if is_over or self.since_ms == 0 then
+    self.since_ms, self.used, self.tried_ms = now_ms, 0, 0
+  end
+  if self.calls > 0 and self.used >= self.calls then
+    self.tried_ms = now_ms
+  end
+  self.used = self.used + cost
+end
+
+function quota.accepted(self, sent_ms)
+  if self.tried_ms > 0 and sent_ms >= self.tried_ms then
+    self.calls, self.tried_ms = self.used, 0
+  end
+end
+
+-- Whether a call was refused because the quota was used up.
+function quota.refused(self, cost, sent_ms)
+  if self.tried_ms > 0 then
+    return true
+  end
+  if sent_ms >= self.since_ms then
+    self.used = math.max(self.used - cost, 0)
+  end
+  return false
+end
+
+-- Refusals stopped everything: whether the quota is used up.
+function quota.is_used_up(self, now_ms)
+  local is_used_up = self.calls > 0 and self.used >= NEAR * self.calls and now_ms < self.since_ms + self.window_ms
+  if is_used_up then
+    self.calls, self.tried_ms = self.used, now_ms
+  end
+  return is_used_up
+end
+
+-- A quota's wall is over: one call was just accepted again.
+function quota.learn(self, now_ms)
+  local took_ms = now_ms - self.since_ms
+  if is_rest(self) then
+    self.window_ms = self.window_ms + took_ms
+  elseif self.used < NEAR * self.calls then
+    self.calls, self.window_ms = self.used, took_ms
+  else
+    self.calls, self.window_ms = self.used, math.max(self.window_ms, took_ms)
+  end
+  self.since_ms, self.used, self.tried_ms = now_ms, 1, 0
 end
 
 -- A provider that is full for a moment only, followed from refusal to refusal.
@@ -280,7 +355,7 @@ function learn.new(start_per_s, floor_per_s, cap_per_s, refused_share)
     kind = 'l', start_per_s = start_per_s, floor_per_s = floor_per_s, cap_per_s = cap_per_s,
     refused_share = refused_share, mode = 'ramp', since_ms = 0, pace_per_s = start_per_s, target_per_s = 0,
     probe_per_s = 0, is_settled = false, memory_ms = LEAST_MEMORY_MS, window_ms = 0, tally = {},
-    follow = follow.new(0), full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
+    follow = follow.new(0), quota = quota.new(), full = { since_ms = 0, bursts = 0, ease = 1, eased_ms = 0 }, resumed_ms = 0, due_ms = 0, answer_ms = 0, credit = 0,
     lone = 0, row = 0, clean = 0, refused_at_ms = 0,
   }
 end
@@ -559,10 +634,34 @@ local function resume(self, now_ms)
   self.resumed_ms, self.due_ms = now_ms, now_ms + LATE_MS
 end
 
+-- The pace was not asked for during this time.
+function follow.idle(self, idle_ms)
+  self.since_ms = self.since_ms + idle_ms
+  -- A refusal may have come just before.
+  self.met_ms = self.met_ms + idle_ms
+  self.last_ms = (self.last_ms or 0) + idle_ms
+end
+
+-- A quota was used up, and begins anew. It says nothing of the pace: as if nobody had asked meanwhile.
+local function end_quota(self, ended, now_ms)
+  local wall_ms = now_ms - ended.since_ms
+  quota.learn(self.quota, now_ms)
+  follow.idle(self.follow, wall_ms)
+  if self.mode == 'climb' then
+    self.since_ms = self.since_ms + wall_ms
+  elseif self.mode == 'probe' then
+    enter(self, 'hold', now_ms)
+  end
+  resume(self, now_ms)
+end
+
 -- Calls are accepted again, after everything had been stopped.
 local function recover(self, now_ms)
   local ended = self.trouble
   self.trouble = nil
+  if self.is_settled and quota.ends(self.quota, now_ms - ended.since_ms, span_ms(self)) then
+    return end_quota(self, ended, now_ms)
+  end
   local reached = speed_per_s(self, ended.since_ms)
   local is_short = ended.canaries == 0 or now_ms - ended.since_ms < time_for(self, SHORT_CALLS)
   if self.mode == 'ramp' and is_short and may_follow(self) then
@@ -600,6 +699,7 @@ local function accepted(self, cost, sent_ms, now_ms)
   self.tally = tally.add(self.tally, cost, now_ms, span_ms(self))
   self.follow.accepted = self.follow.accepted + cost
   self.follow.spare = math.min(self.follow.spare + self.refused_share, SPARE)
+  quota.accepted(self.quota, sent_ms)
   self.credit = math.min(self.credit + self.refused_share, 1)
   self.lone = math.max(self.lone - self.refused_share, 0)
   self.clean = self.clean + 1
@@ -625,9 +725,13 @@ local function first_wait_ms(self)
   return math.max(most_ms, time_for(self, 0.5))
 end
 
-local function refused(self, until_ms, sent_ms, now_ms)
+local function refused(self, until_ms, cost, sent_ms, now_ms)
   self.credit = math.max(self.credit - 1, -debt(self))
   self.refused_at_ms = now_ms
+  local is_canary = is_stopped(self.trouble) and sent_ms >= self.trouble.stopped_ms
+  if not is_canary and quota.refused(self.quota, cost, sent_ms) then
+    return
+  end
   if sent_ms >= self.resumed_ms then
     if self.trouble then
       self.follow.last_ms, self.follow.last_accepted = now_ms, self.follow.accepted
@@ -637,12 +741,15 @@ local function refused(self, until_ms, sent_ms, now_ms)
     local per_s = tally.per_s(self.tally, now_ms, span_ms(self))
     self.trouble = self.trouble or trouble.new(sent_ms, now_ms, first_wait_ms(self), per_s)
     trouble.refused(self.trouble, until_ms, sent_ms, now_ms)
+    if is_stopped(self.trouble) and not is_canary and quota.is_used_up(self.quota, now_ms) then
+      self.trouble = nil
+    end
   end
 end
 
 -- What came of a call: 'accepted', 'refused' or 'other'.
 function learn.report(self, outcome, cost, sent_ms, until_ms, now_ms)
-  self.follow = self.follow or follow.new(0)
+  self.follow, self.quota = self.follow or follow.new(0), self.quota or quota.new()
   if outcome == 'other' then
     if self.trouble then
       trouble.lost(self.trouble, sent_ms, now_ms)
@@ -651,7 +758,7 @@ function learn.report(self, outcome, cost, sent_ms, until_ms, now_ms)
   elseif outcome == 'accepted' then
     accepted(self, cost, sent_ms, now_ms)
   else
-    refused(self, until_ms or 0, sent_ms, now_ms)
+    refused(self, until_ms or 0, cost, sent_ms, now_ms)
   end
   local took_ms = math.max(now_ms - sent_ms, 0)
   self.answer_ms = self.answer_ms + (took_ms - self.answer_ms) / (self.answer_ms == 0 and 1 or 10)
@@ -666,7 +773,9 @@ function learn.advance() end
 function learn.ready(self, _, _, now_ms)
   local now = self.trouble
   if not is_stopped(now) then
-    local ready_ms = math.ceil(math.max(self.due_ms - LATE_MS, now_ms))
+    local may_try = self.credit >= 0 or (self.quota and self.quota.calls * self.refused_share >= 1)
+    local free_ms = self.quota and quota.ready(self.quota, may_try, now_ms) or now_ms
+    local ready_ms = math.ceil(math.max(self.due_ms - LATE_MS, free_ms))
     return ready_ms, ready_ms
   end
   local ready_ms = math.max(now.canary_at_ms, now_ms)
@@ -685,11 +794,12 @@ end
 
 function learn.spend(self, _, cost, now_ms)
   -- Arbiters before it was known have none.
-  self.follow = self.follow or follow.new(0)
+  self.follow, self.quota = self.follow or follow.new(0), self.quota or quota.new()
   if is_stopped(self.trouble) then
     self.trouble.canary_at_ms, self.trouble.is_canary_out = now_ms, true
     return
   end
+  quota.go(self.quota, cost, now_ms)
   if self.since_ms == 0 then
     self.since_ms, self.due_ms = now_ms, now_ms + LATE_MS
     tally.begin(self.tally, now_ms)
@@ -699,7 +809,7 @@ function learn.spend(self, _, cost, now_ms)
   local every_ms = cost * 1000 / speed_per_s(self, now_ms)
   local idle_ms = now_ms - self.due_ms
   if idle_ms > 0 then
-    self.follow.since_ms = self.follow.since_ms + idle_ms
+    follow.idle(self.follow, idle_ms)
   end
   if idle_ms > 4 * every_ms + 250 then
     if self.mode == 'ramp' or self.mode == 'climb' then
