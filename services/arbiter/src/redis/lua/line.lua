@@ -37,33 +37,49 @@ local function key_of(self, by)
   return (self.jobs[of_tenant] or jobs < TAGS_MAX) and of_tenant or (by.rank - 1) .. '//'
 end
 
+-- Names of a turn's tenant and job, made once for each time that it is read: there may be hundreds of turns, and each question looks
+-- at all.
+local NAMES_MAX = 1024
+local names, named = {}, 0
+
+local function names_of(turn)
+  local found = names[turn]
+  if not found then
+    if named >= NAMES_MAX then
+      names, named = {}, 0
+    end
+    local of_tenant = turn.rank .. '/' .. turn.tenant
+    found = { of_tenant, of_tenant .. '/' .. (turn.job or '') }
+    names[turn], named = found, named + 1
+  end
+  return found[1], found[2]
+end
+
 -- The weight of each credential of a job: of those who wait, and who asks.
 local function weights(self, own, by, now_ms)
   local all, tenants, jobs, credentials = { 0, 0, 0, 0 }, {}, {}, {}
-  local function name_of(rank, tenant, job)
-    return rank .. '/' .. tenant .. '/' .. job
-  end
-  local function add(rank, tenant, job, their_weight)
-    local name = rank .. '/' .. tenant
-    local before = tenants[name] or 0
-    tenants[name] = math.max(before, their_weight)
-    all[rank] = all[rank] + tenants[name] - before
-    local of_job = name_of(rank, tenant, job)
-    if not credentials[of_job] then
-      jobs[name] = (jobs[name] or 0) + 1
+  local function add(turn)
+    local rank, their_weight, of_tenant, of_job = turn.rank, turn.weight or 1, names_of(turn)
+    local before = tenants[of_tenant] or 0
+    if their_weight > before then
+      tenants[of_tenant], all[rank] = their_weight, all[rank] + their_weight - before
     end
-    credentials[of_job] = (credentials[of_job] or 0) + 1
+    local of_job_before = credentials[of_job]
+    if not of_job_before then
+      jobs[of_tenant] = (jobs[of_tenant] or 0) + 1
+    end
+    credentials[of_job] = (of_job_before or 0) + 1
   end
   for key, turn in pairs(self.jobs) do
     if key ~= own and waits(turn, now_ms) then
       -- A turn that an earlier release kept has no weight.
-      add(turn.rank, turn.tenant, turn.job or '', turn.weight or 1)
+      add(turn)
     end
   end
-  add(by.rank, by.tenant, by.job, by.weight)
-  return function(rank, tenant, job)
-    local name, of_job = rank .. '/' .. tenant, name_of(rank, tenant, job)
-    return by.sharing.weights[rank] * (tenants[name] or 1) / math.max(all[rank], 1) / (jobs[name] or 1)
+  add(by)
+  return function(turn)
+    local of_tenant, of_job = names_of(turn)
+    return by.sharing.weights[turn.rank] * (tenants[of_tenant] or 1) / math.max(all[turn.rank], 1) / (jobs[of_tenant] or 1)
       / (credentials[of_job] or 1)
   end
 end
@@ -129,7 +145,7 @@ function line.ahead(self, by, size, cost, now_ms)
     return { now = kept, place = kept, told = 0, is_head = true }
   end
   local weight = weights(self, key, by, now_ms)
-  local step, own = 1 / weight(by.rank, by.tenant, by.job), self.jobs[key]
+  local step, own = 1 / weight(by), self.jobs[key]
   local start = own and math.max(own.tag, self.served) or self.served
   -- Behind those that were told places, unless the first of them is not on its way any more.
   local told = own and own.told_ms > now_ms and math.max(own.told, start) or start
@@ -140,7 +156,7 @@ function line.ahead(self, by, size, cost, now_ms)
   local least = lane_waits(self, by.rank, now_ms) and #by.sharing.weights or by.rank
   local now, at_place = kept, kept + in_front
   for _, turn in ipairs(others) do
-    local begins, their_step = math.max(turn.tag, self.served), 1 / weight(turn.rank, turn.tenant, turn.job or '')
+    local begins, their_step = math.max(turn.tag, self.served), 1 / weight(turn)
     local units = math.max(math.ceil((start - begins) / their_step), 0)
     now = now + (turn.rank <= least and math.min(units, turn.waiting) or 0)
     at_place = at_place + before(turn, place, begins, their_step, now_ms)
@@ -211,7 +227,7 @@ function line.serve(self, by, cost, now_ms)
   if next(self.jobs) == nil then
     return
   end
-  local weight = weights(self, key_of(self, by), by, now_ms)(by.rank, by.tenant, by.job)
+  local weight = weights(self, key_of(self, by), by, now_ms)(by)
   local turn = turn_of(self, by, now_ms)
   self.served = math.max(turn.tag, self.served)
   turn.tag = self.served + cost / weight
