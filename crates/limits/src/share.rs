@@ -26,7 +26,10 @@ pub fn share(said: Vec<Said>, rates: &[&Rate], now_ms: i64) -> Vec<Reading> {
     let mut heard: Vec<Option<(Fit, Reading)>> = vec![None; rates.len()];
     let mut nobody_s = Reading::default();
     for said in said {
-        let fits = rates.iter().enumerate().filter_map(|(number, rate)| Some((number, fit(rate, &said, now_ms)?)));
+        let fits = rates
+            .iter()
+            .enumerate()
+            .filter_map(|(number, rate)| Some((number, fit(rate, rates.len(), &said, now_ms)?)));
         let best = fits.min_by(|(_, one), (_, other)| compare(one, other));
         let Some((number, fit)) = best else {
             nobody_s = nobody_s.or(pause(&said.reading, now_ms));
@@ -53,8 +56,8 @@ fn compare(one: &Fit, other: &Fit) -> std::cmp::Ordering {
     one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)).then(one.2.cmp(&other.2))
 }
 
-/// How well it fits a limit; none where it is another's.
-fn fit(rate: &Rate, said: &Said, now_ms: i64) -> Option<Fit> {
+/// How well it fits one of so many limits; none where it is another's.
+fn fit(rate: &Rate, limits: usize, said: &Said, now_ms: i64) -> Option<Fit> {
     let reading = &said.reading;
     let (size, per_ms) = match rate.terms() {
         Terms::Told => return Some((2, 1.0, i64::MAX)),
@@ -81,6 +84,8 @@ fn fit(rate: &Rate, said: &Said, now_ms: i64) -> Option<Fit> {
     };
     let size = size as f64;
     let times = match (reading.limit.map(|limit| limit as f64), reading.remaining) {
+        // A lesser size of the only limit does no harm.
+        (Some(limit), _) if limits == 1 => (limit / size).max(1.0),
         (Some(limit), _) => (limit / size).max(size / limit),
         (None, Some(left)) => (left / size).max(1.0),
         (None, None) => 1.0,

@@ -18,6 +18,8 @@ const LISTS: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
 pub(crate) struct Tells {
     pub(crate) headers: Option<HeaderNames>,
     body: Option<InBody>,
+    /// The file says nothing of headers: the usual ones are tried.
+    is_guess: bool,
 }
 
 /// Places in bodies, by what stands there.
@@ -54,7 +56,8 @@ pub(crate) fn hear(listeners: &[Listener<'_>], sent: &HeaderMap, body: &[u8], no
         silent = others;
         let alike: Vec<usize> = alike;
         let mut said = counts(first, now_ms, &header);
-        let is_sure = alike.len() == 1 && (first.names_counts() || first.policy.is_some()) && said.len() < 2;
+        let is_guess = alike.first().and_then(|number| listeners.get(*number)).is_none_or(|one| one.tells.is_guess);
+        let is_sure = alike.len() == 1 && !is_guess && said.len() < 2;
         let readings = if is_sure {
             vec![said.pop().unwrap_or_default().reading]
         } else {
@@ -83,11 +86,11 @@ fn joined(sent: &HeaderMap) -> Vec<(&'static str, String)> {
 
 impl Tells {
     pub(crate) fn of(limit: &Limit) -> Self {
-        Self { headers: limit.headers.clone(), body: limit.body.as_ref().map(InBody::of) }
+        Self { headers: limit.headers.clone(), body: limit.body.as_ref().map(InBody::of), is_guess: false }
     }
 
     pub(crate) fn standard() -> Self {
-        Self { headers: Some(HeaderNames::standard()), body: None }
+        Self { headers: Some(HeaderNames::standard()), body: None, is_guess: true }
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -138,7 +141,8 @@ mod tests {
     /// What limits, as in a file, hear of lines of headers: limit and remaining.
     fn heard(limits: serde_json::Value, lines: &[(&str, &str)]) -> Vec<(Option<u64>, Option<f64>)> {
         let limits: Vec<Limit> = serde_json::from_value(limits).unwrap();
-        let tells: Vec<Tells> = limits.iter().map(Tells::of).collect();
+        let tells = |limit: &Limit| if limit.headers.is_some() { Tells::of(limit) } else { Tells::standard() };
+        let tells: Vec<Tells> = limits.iter().map(tells).collect();
         let listened = limits.iter().zip(&tells);
         let listeners: Vec<_> =
             listened.map(|(limit, tells)| Listener { tells, rate: &limit.rate, ids: Vec::new() }).collect();
@@ -172,10 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_the_file_names_for_one_limit_alone_are_believed_whatever_they_say() {
+    fn headers_that_the_file_gives_to_one_limit_alone_are_believed_whatever_they_say() {
         let own = json!({ "limit": "X-Limit", "remaining": "X-Left" });
-        let lines = [("X-Limit", "100000"), ("X-Left", "99999")];
-        assert_eq!(heard(burst_and_day(own, json!({})), &lines), [(Some(100_000), Some(99_999.0)), (None, None)]);
+        for size in [3, 100_000] {
+            let expected = [(Some(size), Some(2.0)), (None, None)];
+            let lines = [("X-Limit", &*size.to_string()), ("X-Left", "2")];
+            assert_eq!(heard(burst_and_day(own.clone(), json!({})), &lines), expected);
+            let lines = [("X-RateLimit-Limit", &*size.to_string()), ("X-RateLimit-Remaining", "2")];
+            assert_eq!(heard(burst_and_day(json!({}), own.clone()), &lines), expected);
+        }
     }
 
     #[test]
@@ -184,6 +193,7 @@ mod tests {
         let hour = json!({ "id": "hour", "window": { "calls": 5000, "per": "1h" }, "headers": {} });
         let lines = [("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "4990")];
         assert_eq!(heard(json!([burst, hour]), &lines), [(None, None), (Some(5000), Some(4990.0))]);
-        assert_eq!(heard(json!([burst]), &lines), [(None, None)]);
+        let unmapped = json!({ "id": "burst", "bucket": { "calls": 5, "restore_per_s": 1.0 } });
+        assert_eq!(heard(json!([unmapped]), &lines), [(None, None)]);
     }
 }
