@@ -362,6 +362,16 @@ impl Cluster {
         PostgresLedger::connect(&PostgresConfig::new(url)).await.expect("the ledger")
     }
 
+    /// Waits until no message is anywhere, in nobody's hand either.
+    pub(crate) async fn rests(&self) {
+        let listing = async {
+            let listed =
+                async || self.ctl(&["list_queues", "-p", self.vhost(), "messages", "--no-table-headers"]).await;
+            while listed().await.lines().any(|count| count.trim().parse::<u64>().is_ok_and(|count| count > 0)) {}
+        };
+        tokio::time::timeout(DEADLINE, listing).await.expect("it comes to rest");
+    }
+
     /// No message is left, all services end in order when they are asked to, and every account balances.
     pub(crate) async fn finish(mut self) {
         let listed = self.ctl(&["list_queues", "-p", self.vhost(), "name", "--no-table-headers"]).await;

@@ -119,6 +119,8 @@ async fn a_person_does_not_stand_behind_a_spike_of_small_jobs() {
             cancel(&cluster, key, job).await;
         }
     }
+    // Calls that waited for their turn look once more.
+    cluster.rests().await;
     simulator.stop().await;
     cluster.finish().await;
 }
